@@ -1,0 +1,55 @@
+# Two commands matter:  make report   and   make test
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help report test test-torch lint typecheck docs clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+report: $(VENV)/.core  ## judge the bundled runs: a table here, and report/index.html
+	$(BIN)/spectral-edge validate --out report
+
+test: $(VENV)/.test  ## run the tests (no PyTorch needed)
+	$(BIN)/python -m pytest --ignore=tests/torch
+
+test-torch: $(VENV)/.torch  ## run the tests that need PyTorch
+	$(BIN)/python -m pytest tests/torch
+
+lint: $(VENV)/.dev  ## ruff: errors, style, docstrings, format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy does not follow an editable install, so it reads a copy installed beside it.
+typecheck: $(VENV)/.dev  ## mypy on the installed package
+	rm -rf build/typecheck
+	$(BIN)/python -m pip install --quiet --no-deps --target build/typecheck .
+	MYPYPATH=build/typecheck $(BIN)/mypy -p spectral_edge
+
+clean:  ## remove the environment and everything built
+	rm -rf $(VENV) build dist report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A stamp per extra: what is installed stays until pyproject.toml changes.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spectral-edge needs Python 3.11 or newer, got %d.%d; set PYTHON=" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.torch: pyproject.toml $(VENV)/.test
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --editable '.[test,torch]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.core $(VENV)/.test

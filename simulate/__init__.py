@@ -1,0 +1,1 @@
+"""First floor: worlds in which the claims can be watched. Imports `theory` only."""

@@ -1,0 +1,1 @@
+"""Data comes in: Gram sequences from arrays, checkpoints and live training."""

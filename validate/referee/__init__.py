@@ -1,0 +1,1 @@
+"""Data is judged: statistics, predictions, verdicts, report."""

@@ -1,0 +1,1 @@
+"""One small file per prediction, all of one shape."""
