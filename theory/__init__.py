@@ -1,1 +1,1 @@
-"""Ground floor: what is claimed. Definitions, propositions, closed forms; reads nothing, simulates nothing."""
+"""Ground floor, what is claimed: definitions, propositions, closed forms; reads and simulates nothing."""

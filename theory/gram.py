@@ -1,0 +1,165 @@
+"""K, the inner products of a run's updates: full or banded, and the windows cut from it.
+
+One convention serves the whole project. With T updates,
+
+* a **square** array (T, T) is the full K, ``K[s, t] = <delta_s, delta_t>``;
+* an array (T, L + 1) with L + 1 < T is a **band**, ``K[t, l] = <delta_t, delta_{t-l}>``,
+  NaN where l > t.
+
+A band as wide as T would be square: keep the full K then.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from spectral_edge.theory._arguments import FloatArray, whole
+
+
+def inner_products(K: ArrayLike) -> FloatArray:
+    """Check that `K` has one of the two shapes, finite where it must be.
+
+    Parameters
+    ----------
+    K : array_like, (T, T) full or (T, L + 1) banded
+        Inner products of the updates, parameter units squared.
+
+    Returns
+    -------
+    ndarray, float64, same shape
+
+    Raises
+    ------
+    ValueError
+        If the shape is neither, or an entry that is not padding is not finite, or a norm is negative.
+
+    Examples
+    --------
+    >>> inner_products([[2.0, 0.5], [0.5, 1.0]]).shape
+    (2, 2)
+    """
+    try:
+        array = np.asarray(K, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("K must be an array of numbers") from None
+    if array.ndim != 2 or array.size == 0 or array.shape[1] > array.shape[0]:
+        raise ValueError(f"K must be square (T, T) or a band (T, L + 1) with L + 1 < T, got {array.shape}")
+    wanted = array if is_full(array) else array[_inside(array)]
+    if not np.all(np.isfinite(wanted)):
+        raise ValueError("K must be finite (a band may be NaN only where l > t)")
+    if np.any(norms_squared(array) < 0):
+        raise ValueError("K must have a non-negative diagonal, got a negative squared norm")
+    return array
+
+
+def is_full(K: FloatArray) -> bool:
+    """Whether `K` is a full (square) K rather than a band."""
+    return bool(K.shape[0] == K.shape[1])
+
+
+def _inside(band: FloatArray) -> Any:
+    T, width = band.shape
+    return np.arange(width)[None, :] <= np.arange(T)[:, None]
+
+
+def max_lag(K: FloatArray) -> int:
+    """Largest lag, the largest distance of s and t, that `K` holds."""
+    return int(K.shape[1] - 1)
+
+
+def norms_squared(K: FloatArray) -> FloatArray:
+    """Squared norms of the updates, (T,), parameter units squared."""
+    return np.array(np.diagonal(K) if is_full(K) else K[:, 0])
+
+
+def lagged(K: FloatArray, lag: int) -> FloatArray:
+    """Return <delta_t, delta_{t-lag}> for t = lag … T-1, (T - lag,), parameter units squared.
+
+    Examples
+    --------
+    >>> lagged(np.array([[2.0, 0.5], [0.5, 1.0]]), 1)
+    array([0.5])
+    """
+    lag = whole("lag", lag, 0, max_lag(K))
+    return np.array(np.diagonal(K, -lag) if is_full(K) else K[lag:, lag])
+
+
+def as_band(K: ArrayLike, L: int) -> FloatArray:
+    """Return the band of lags 0 … `L` of `K`.
+
+    Parameters
+    ----------
+    K : array_like, (T, T) or (T, M + 1) with M >= L
+    L : int
+        Largest lag to keep, at most T - 2.
+
+    Returns
+    -------
+    ndarray, (T, L + 1)
+        ``[t, l] = <delta_t, delta_{t-l}>``, NaN where l > t.
+
+    Raises
+    ------
+    ValueError
+        If `L` is larger than what `K` holds, or so large that the band would be square.
+
+    Examples
+    --------
+    >>> as_band(np.diag([1.0, 2.0, 3.0]), 1)
+    array([[ 1., nan],
+           [ 2.,  0.],
+           [ 3.,  0.]])
+    """
+    array = inner_products(K)
+    T = array.shape[0]
+    L = whole("L", L, 0, min(max_lag(array), T - 2))
+    if not is_full(array):
+        return array[:, : L + 1].copy()
+    band = np.full((T, L + 1), np.nan)
+    for lag in range(L + 1):
+        band[lag:, lag] = np.diagonal(array, -lag)
+    return band
+
+
+def window_blocks(K: ArrayLike, W: int, first: int = 0, count: int | None = None) -> FloatArray:
+    """Cut the Gram matrices of consecutive full windows out of `K`.
+
+    Parameters
+    ----------
+    K : array_like, (T, T) full, or a band holding lags up to W - 1
+    W : int
+        Window, at least 1 and at most T.
+    first : int
+        Index of the first window wanted; window i holds updates i … i + W - 1, oldest first.
+    count : int, optional
+        Number of windows, by default all that remain.
+
+    Returns
+    -------
+    ndarray, (count, W, W), parameter units squared
+        Symmetric Gram matrices G_t = X_t X_t^T.
+
+    Raises
+    ------
+    ValueError
+        If `K` does not hold the lags or the windows asked for.
+
+    Examples
+    --------
+    >>> window_blocks(np.diag([1.0, 2.0, 3.0]), 2)[1]
+    array([[2., 0.],
+           [0., 3.]])
+    """
+    array = inner_products(K)
+    T = array.shape[0]
+    W = whole("W", W, 1, T)
+    if max_lag(array) < W - 1:
+        raise ValueError(f"W must be at most {max_lag(array) + 1} for this band of K, got {W}")
+    total = T - W + 1
+    first = whole("first", first, 0, total)
+    count = total - first if count is None else whole("count", count, 0, total - first)
+    rows = np.arange(first, first + count)[:, None] + np.arange(W)
+    s, t = rows[:, :, None], rows[:, None, :]
+    if is_full(array):
+        return array[s, t]
+    return array[np.maximum(s, t), np.abs(s - t)]
