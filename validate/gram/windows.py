@@ -1,0 +1,162 @@
+"""`WindowSpectra`: what every full window of a sequence looks like."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_edge.theory import spectrum, stability
+from spectral_edge.theory.gram import window_blocks
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from spectral_edge.validate.gram.sequence import GramSequence
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WindowSpectra:
+    """Spectra of the n = T − W + 1 full windows of a sequence, one row per window in time order.
+
+    Attributes
+    ----------
+    W : int
+        Window width.
+    P : int or None
+        Number of parameters, where known.
+    steps : (n,) int64
+        Optimiser step at which each window ends.
+    lam : (n, W) float64
+        Eigenvalues of G_t, descending, parameter units².
+    u : (n, W, W) float64
+        Eigenvectors: ``u[i, :, j]`` belongs to ``lam[i, j]``; rows are the window's updates, oldest first.
+    K : array
+        The inner products the windows were cut from.
+
+    Notes
+    -----
+    Sections 1 and 5 of docs/theory.md. Singular values below √(W·eps)·σ_1 are rounding (they come from a
+    Gram matrix) and do not count for the gap.
+    """
+
+    W: int
+    P: int | None
+    steps: NDArray[np.int64]
+    lam: Floats
+    u: Floats
+    K: Floats
+
+    @classmethod
+    def from_sequence(cls, sequence: "GramSequence", W: int) -> "WindowSpectra":
+        """Spectra of the windows of `sequence`; see `GramSequence.window`."""
+        lam, u = spectrum.gram_spectrum(window_blocks(sequence.K, W))
+        return cls(W, sequence.P, sequence.steps[W - 1 :], lam, u, sequence.K)
+
+    @cached_property
+    def sigma(self) -> Floats:
+        """Singular values of the windows, (n, W) descending, parameter units."""
+        return np.sqrt(self.lam)
+
+    @cached_property
+    def _rtol(self) -> float:
+        return spectrum.gram_rtol(self.W)
+
+    @cached_property
+    def ratios(self) -> Floats:
+        """Consecutive ratios σ_j/σ_{j+1}, (n, W − 1); NaN where σ_{j+1} is below the rank tolerance."""
+        return spectrum.ratio_profile(self.sigma, rtol=self._rtol)
+
+    @cached_property
+    def k_star(self) -> Floats:
+        """Gap position, (n,); NaN where a window has numerical rank below 2."""
+        return spectrum.gap_position(self.sigma, rtol=self._rtol)
+
+    @cached_property
+    def k_star_weighted(self) -> Floats:
+        """Gap position in the weighted reading, (n,)."""
+        return spectrum.gap_position(self.sigma, weighted=True, rtol=self._rtol)
+
+    @cached_property
+    def ratio(self) -> Floats:
+        """R = σ_{k*}/σ_{k*+1}, (n,)."""
+        return spectrum.gap_ratio(self.sigma, rtol=self._rtol)
+
+    @cached_property
+    def gap(self) -> Floats:
+        """Amplitude gap g = σ_{k*} − σ_{k*+1}, (n,), parameter units."""
+        return spectrum.amplitude_gap(self.sigma, rtol=self._rtol)
+
+    @cached_property
+    def eigenvalue_gap(self) -> Floats:
+        """λ_{k*} − λ_{k*+1}, (n,), parameter units²."""
+        return spectrum.eigenvalue_gap(self.sigma, rtol=self._rtol)
+
+    @cached_property
+    def g_23(self) -> Floats:
+        """Sub-leading gap λ_2 − λ_3, (n,), parameter units²; needs W ≥ 3."""
+        return spectrum.subleading_gap(self.sigma)
+
+    @cached_property
+    def delta(self) -> stability.PerturbationNorms:
+        """Norms of ΔC from each window to the next, (n − 1,) each (section 5.1)."""
+        return stability.perturbation_norms(self.K, self.W)
+
+    @cached_property
+    def overlaps(self) -> Floats:
+        """⟨v_j(t), v_l(t+1)⟩ for consecutive windows, (n − 1, W, W) (section 5.5)."""
+        return stability.mode_overlaps(self.K, self.W)
+
+    def alpha(self, C: float = 4.0, norm: str = "operator") -> Floats:
+        """Stability coefficients α_j, (n − 1, W) (section 5.3).
+
+        Parameters
+        ----------
+        C : float
+            4 with the operator norm is a guaranteed lower bound of ⟨v_j, v_j′⟩².
+        norm : {"operator", "frobenius", "eigenvalue"}
+            "eigenvalue" is the published proxy, which guarantees nothing.
+        """
+        from spectral_edge.theory._arguments import choice
+
+        size = getattr(self.delta, choice("norm", norm, ("operator", "frobenius", "eigenvalue")))
+        return stability.stability_coefficient(self.lam[:-1], size, C=C)
+
+    def adiabatic(self, eta: float, norm: str = "frobenius") -> Floats:
+        """𝒜 = ‖ΔG‖/(η g²) with the amplitude gap, (n − 1,) (section 5.6)."""
+        from spectral_edge.theory._arguments import choice
+
+        size = getattr(self.delta, choice("norm", norm, ("operator", "frobenius", "eigenvalue")))
+        return stability.adiabatic_parameter(size, self.gap[:-1], eta)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """One row per window: step, k*, R, gaps and singular values (needs the extra ``data``)."""
+        import pandas as pd
+
+        table: dict[str, Any] = {
+            "step": self.steps,
+            "k_star": self.k_star,
+            "k_star_weighted": self.k_star_weighted,
+            "ratio": self.ratio,
+            "gap": self.gap,
+            "eigenvalue_gap": self.eigenvalue_gap,
+        }
+        if self.W >= 3:
+            table["g_23"] = self.g_23
+        table |= {f"sigma_{j + 1}": self.sigma[:, j] for j in range(self.W)}
+        return pd.DataFrame(table)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the singular values against the step; returns the axes."""
+        import matplotlib.pyplot as plt
+
+        ax = plt.figure().add_subplot() if ax is None else ax
+        shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, self.W))
+        for j in range(self.W):
+            ax.plot(self.steps, self.sigma[:, j], color=shades[j], lw=1.8 if j < 3 else 1, label=f"σ{j + 1}")
+        ax.set(xlabel="step", ylabel="singular value (parameter units)", yscale="log")
+        return ax
