@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
 from spectral_edge.theory._arguments import FloatArray, whole
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
 from spectral_edge.theory._arguments import FloatArray, nonnegative, positive, whole
 from spectral_edge.theory.gram import inner_products, window_blocks
 from spectral_edge.theory.spectrum import descending, gram_rtol, gram_spectrum
@@ -287,7 +288,7 @@ def _sizes(name: str, value: ArrayLike) -> FloatArray:
 
 
 def adiabatic_regime(A: ArrayLike, low: float = 0.1, high: float = 10.0) -> NDArray[np.str_]:
-    """[F] Name the regime of each adiabatic parameter (5.6). [T]; the two thresholds are ours.
+    """[T] Name the regime of each adiabatic parameter (5.6); the two thresholds are ours.
 
     Parameters
     ----------
