@@ -1,0 +1,499 @@
+"""Section 3: the flow of a signal strength and of the gap, in closed form.
+
+Two modes k and k+1 with d' = -eta(h + omega)d + eta·W·p/d; in u = d² the flow is linear, so everything
+with constant coefficients is exact. The source strength p is an effective, fitted quantity (3.1):
+for plain SGD d² = W·eta²·mean(p) holds identically, which is not the stationary value W·p/(h + omega).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spectral_edge.theory import crossing
+from spectral_edge.theory._arguments import FloatArray, choice, finite, nonnegative, pair, positive
+from spectral_edge.theory.crossing import TwoModes
+
+FORMS = ("exact", "frozen", "linear")
+
+
+def damping(h: ArrayLike, eta: ArrayLike, omega: ArrayLike) -> FloatArray:
+    """[T] Damping rate kappa = eta(h + omega) of a mode, per step (3.2).
+
+    Parameters
+    ----------
+    h, omega : array_like
+        Curvature and decoupled weight decay.
+    eta : array_like
+        Learning rate, positive.
+
+    Returns
+    -------
+    ndarray, per step
+
+    Raises
+    ------
+    ValueError
+        If an argument is not finite or `eta` not positive.
+
+    Examples
+    --------
+    >>> float(damping(2.0, 0.1, 0.5))
+    0.25
+    """
+    return np.asarray(positive("eta", eta) * (finite("h", h) + finite("omega", omega)))
+
+
+def signal_flow(
+    d0: ArrayLike, t: ArrayLike, *, h: ArrayLike, p: ArrayLike, eta: ArrayLike, omega: ArrayLike, W: ArrayLike
+) -> FloatArray:
+    """[D] Signal strength at time t under constant coefficients (3.2).
+
+    Parameters
+    ----------
+    d0 : array_like
+        Strength at t = 0, parameter units, not negative.
+    t : array_like
+        Time in steps, not negative. All arguments broadcast.
+    h, p : array_like
+        Curvature and (effective) gradient power of the mode; p not negative.
+    eta, omega, W : array_like
+        Learning rate, weight decay, window.
+
+    Returns
+    -------
+    ndarray, parameter units
+        sqrt(u* + (u0 - u*)e^{-2 kappa t}), u* = W·p/(h + omega); at kappa = 0, sqrt(u0 + 2·eta·W·p·t).
+
+    Raises
+    ------
+    ValueError
+        If an argument is not finite or out of its range.
+
+    Examples
+    --------
+    >>> float(signal_flow(1.0, 1e9, h=3.0, p=4.0, eta=1e-3, omega=1.0, W=9).round(12))
+    3.0
+    """
+    d0, t, p = nonnegative("d0", d0), nonnegative("t", t), nonnegative("p", p)
+    x = np.asarray(2 * damping(h, eta, omega) * t)
+    source = 2 * positive("eta", eta) * positive("W", W) * p
+    with np.errstate(over="ignore"):
+        return np.asarray(np.sqrt(d0**2 * np.exp(-x) + source * t * crossing.decayed(x)))
+
+
+def stationary_strength(h: ArrayLike, p: ArrayLike, omega: ArrayLike, W: ArrayLike) -> FloatArray:
+    """[D] Stationary strength d* = sqrt(W·p/(h + omega)) (3.2, 8.2).
+
+    Parameters
+    ----------
+    h, p : array_like
+        Curvature and gradient power.
+    omega, W : array_like
+        Weight decay and window.
+
+    Returns
+    -------
+    ndarray, parameter units
+        NaN where h + omega <= 0: there is no equilibrium.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not finite or out of its range.
+
+    Examples
+    --------
+    >>> float(stationary_strength(3.0, 4.0, 1.0, 9))
+    3.0
+    """
+    stiffness = finite("h", h) + finite("omega", omega)
+    power = positive("W", W) * nonnegative("p", p)
+    stiffness, power = np.broadcast_arrays(stiffness, power)
+    return np.sqrt(np.divide(power, stiffness, out=np.full(power.shape, np.nan), where=stiffness > 0))
+
+
+def equilibrium_gap(h: ArrayLike, p: ArrayLike, omega: ArrayLike, W: ArrayLike) -> FloatArray:
+    """[D] Exact equilibrium gap g* = d_k* - d_{k+1}* (3.5).
+
+    Parameters
+    ----------
+    h, p : array_like, (..., 2)
+        Curvature and gradient power of modes k and k+1.
+    omega, W : array_like, (...)
+        Weight decay and window.
+
+    Returns
+    -------
+    ndarray, (...), parameter units
+        Negative: the modes end in the other order. NaN where one has no equilibrium.
+
+    Raises
+    ------
+    ValueError
+        If `h` or `p` is not a pair, or an argument is out of its range.
+
+    Examples
+    --------
+    >>> float(equilibrium_gap([3.0, 8.0], [4.0, 1.0], 1.0, 9))
+    2.0
+    """
+    omega, W = finite("omega", omega)[..., None], positive("W", W)[..., None]
+    d = stationary_strength(pair("h", h), pair("p", p), omega, W)
+    return np.asarray(d[..., 0] - d[..., 1])
+
+
+class GapTerms(NamedTuple):
+    """The three terms of the gap flow 3.3, parameter units per step; their sum is dg/dt."""
+
+    curvature: FloatArray
+    damping: FloatArray
+    driving: FloatArray
+
+
+def gap_terms(
+    g: ArrayLike,
+    d_bar: ArrayLike,
+    *,
+    h: ArrayLike,
+    p: ArrayLike,
+    eta: ArrayLike,
+    omega: ArrayLike,
+    W: ArrayLike,
+) -> GapTerms:
+    """[D] Curvature asymmetry, damping and gradient driving of the gap (3.3).
+
+    Parameters
+    ----------
+    g, d_bar : array_like
+        Gap and mean strength of modes k and k+1, parameter units, |g| < 2·d_bar.
+    h, p : array_like, (..., 2)
+        Curvature and gradient power of the two modes.
+    eta, omega, W : array_like
+        Learning rate, weight decay, window.
+
+    Returns
+    -------
+    GapTerms
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> terms = gap_terms(1.0, 2.0, h=[1.0, 2.0], p=[0.0, 0.0], eta=0.1, omega=0.0, W=10)
+    >>> float(terms.curvature), round(float(terms.damping), 12), float(terms.driving)
+    (0.2, -0.15, 0.0)
+    """
+    g, d_bar = finite("g", g), positive("d_bar", d_bar)
+    if np.any(np.abs(g) >= 2 * d_bar):
+        raise ValueError("g must be smaller than 2·d_bar in size: both strengths are positive")
+    h, p, eta, omega, W = _coefficients(h, p, eta, omega, W)
+    return GapTerms(
+        -eta * (h[..., 0] - h[..., 1]) * d_bar,
+        -eta * (h.mean(axis=-1) + omega) * g,
+        eta * W * (p[..., 0] / (d_bar + g / 2) - p[..., 1] / (d_bar - g / 2)),
+    )
+
+
+def _coefficients(
+    h: ArrayLike, p: ArrayLike, eta: ArrayLike, omega: ArrayLike, W: ArrayLike
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    power = pair("p", p)
+    nonnegative("p", power)
+    return pair("h", h), power, positive("eta", eta), finite("omega", omega), positive("W", W)
+
+
+class LinearGapFlow(NamedTuple):
+    """The gap flow linearised at g = 0, d_bar frozen: dg/dt = c - rate·g.
+
+    Attributes
+    ----------
+    c : ndarray, parameter units per step
+        Drive at g = 0; c > 0 viable, c < 0 collapsing.
+    rate : ndarray, per step
+        kappa (frozen) or kappa_eff (linear).
+    """
+
+    c: FloatArray
+    rate: FloatArray
+
+    @property
+    def equilibrium(self) -> FloatArray:
+        """Gap c/rate at which the linear flow rests, parameter units; NaN where rate <= 0."""
+        c, rate = np.broadcast_arrays(self.c, self.rate)
+        return np.divide(c, rate, out=np.full(c.shape, np.nan), where=rate > 0)
+
+    def collapse_time(self, g0: FloatArray) -> FloatArray:
+        """Time at which the gap g0 > 0 reaches 0: ln(1 + rate·g0/|c|)/rate; NaN = never."""
+        g0, c, rate = np.broadcast_arrays(g0, self.c, self.rate)
+        scaled = np.divide(rate * g0, -c, out=np.full(c.shape, np.nan), where=c < 0)
+        falls = (c < 0) & (g0 > 0) & (scaled > -1)
+        logs = np.log1p(scaled, out=np.full(c.shape, np.nan), where=falls)
+        time = np.divide(g0, -c, out=np.full(c.shape, np.nan), where=falls & (rate == 0))
+        return np.divide(logs, rate, out=time, where=falls & (rate != 0))
+
+
+def linear_gap_flow(
+    d_bar: ArrayLike,
+    *,
+    h: ArrayLike,
+    p: ArrayLike,
+    eta: ArrayLike,
+    omega: ArrayLike,
+    W: ArrayLike,
+    form: str = "linear",
+) -> LinearGapFlow:
+    """[T] Drive and damping of the gap near g = 0 with d_bar frozen; [D] for form "linear" (3.4, 3.5).
+
+    Parameters
+    ----------
+    d_bar : array_like
+        Mean strength, parameter units.
+    h, p : array_like, (..., 2)
+        Curvature and gradient power of modes k and k+1.
+    eta, omega, W : array_like
+        Learning rate, weight decay, window.
+    form : {"linear", "frozen"}
+        "frozen" is the thesis: damping kappa = eta(h_bar + omega), the driving held at g = 0. "linear" is
+        the true first order: kappa_eff = kappa + eta·W(p_k + p_{k+1})/(2·d_bar²), twice kappa at
+        stationary d_bar with equal modes.
+
+    Returns
+    -------
+    LinearGapFlow
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> equal = dict(h=[1.0, 1.0], p=[1.0, 1.0], eta=0.1, omega=0.0, W=4)
+    >>> float(linear_gap_flow(2.0, **equal).rate / linear_gap_flow(2.0, **equal, form="frozen").rate)
+    2.0
+    """
+    choice("form", form, FORMS[1:])
+    d_bar = positive("d_bar", d_bar)
+    h, p, eta, omega, W = _coefficients(h, p, eta, omega, W)
+    c = -eta * (h[..., 0] - h[..., 1]) * d_bar + eta * W * (p[..., 0] - p[..., 1]) / d_bar
+    rate = eta * (h.mean(axis=-1) + omega)
+    if form == "linear":
+        rate = rate + eta * W * (p[..., 0] + p[..., 1]) / (2 * d_bar**2)
+    return LinearGapFlow(np.asarray(c), np.asarray(rate))
+
+
+def collapse_time(
+    d0: ArrayLike,
+    *,
+    h: ArrayLike,
+    p: ArrayLike,
+    eta: ArrayLike,
+    omega: ArrayLike,
+    W: ArrayLike,
+    form: str = "exact",
+) -> FloatArray:
+    """[D] First t > 0 at which the two strengths meet, constant coefficients (3.6; 3.4 and 3.5 by `form`).
+
+    Parameters
+    ----------
+    d0 : array_like, (..., 2)
+        Strengths of modes k and k+1 at t = 0, parameter units.
+    h, p : array_like, (..., 2)
+        Curvature and gradient power.
+    eta, omega, W : array_like, (...)
+        Learning rate, weight decay, window.
+    form : {"exact", "frozen", "linear"}
+        "exact": u_k(t) = u_{k+1}(t). "frozen": the thesis' ln(1 + kappa·g0/|c|)/kappa with d_bar and the
+        driving held, [T]. "linear": the same with kappa_eff.
+
+    Returns
+    -------
+    ndarray, (...), steps
+        NaN = never.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> equal = dict(h=[1.0, 1.0], p=[0.0, 1.0], eta=0.01, omega=0.0, W=10)
+    >>> float(collapse_time([2.0, 1.0], **equal).round(4))
+    13.1182
+    """
+    choice("form", form, FORMS)
+    if form == "exact":
+        return crossing_times(d0, h=h, p=p, eta=eta, omega=omega, W=W).first
+    d = pair("d0", d0)
+    nonnegative("d0", d)
+    flow = linear_gap_flow(d.mean(axis=-1), h=h, p=p, eta=eta, omega=omega, W=W, form=form)
+    return flow.collapse_time(np.asarray(d[..., 0] - d[..., 1]))
+
+
+class Crossings(NamedTuple):
+    """Times at which u_k = u_{k+1}, in order; NaN = there is none.
+
+    Attributes
+    ----------
+    first, second : ndarray, steps
+        Collapse and, if it happens, re-opening.
+    """
+
+    first: FloatArray
+    second: FloatArray
+
+
+def _modes(
+    d0: ArrayLike, h: ArrayLike, p: ArrayLike, eta: ArrayLike, omega: ArrayLike, W: ArrayLike
+) -> TwoModes:
+    d = pair("d0", d0)
+    nonnegative("d0", d)
+    h, p, eta, omega, W = _coefficients(h, p, eta, omega, W)
+    da, db = d[..., 0], d[..., 1]
+    stiffness, source = 2 * eta[..., None] * (h + omega[..., None]), 2 * (eta * W)[..., None] * p
+    values = ((da - db) * (da + db), da**2, db**2, stiffness[..., 0], stiffness[..., 1])
+    return TwoModes(*np.broadcast_arrays(*values, source[..., 0], source[..., 1]))
+
+
+def crossing_times(
+    d0: ArrayLike, *, h: ArrayLike, p: ArrayLike, eta: ArrayLike, omega: ArrayLike, W: ArrayLike
+) -> Crossings:
+    """[D] The at most two times at which u_k = u_{k+1}, constant coefficients (3.6).
+
+    Parameters
+    ----------
+    d0, h, p, eta, omega, W
+        As `collapse_time`.
+
+    Returns
+    -------
+    Crossings
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    With equal damping, log1p(kappa·Delta/D)/(2 kappa). Otherwise the only extremum t_m of the difference
+    separates the roots, and each is bracketed and solved to rounding. A double root at t_m counts once.
+
+    Examples
+    --------
+    >>> times = crossing_times([1.1, 1.0], h=[1.0, 0.2], p=[1.0, 0.1], eta=0.01, omega=0.0, W=1)
+    >>> float(times.first.round(3)), float(times.second)
+    (nan, nan)
+    """
+    modes = _modes(d0, h, p, eta, omega, W)
+    first, second = crossing.roots(TwoModes(*(np.ravel(field) for field in modes)))
+    return Crossings(first.reshape(modes.delta.shape), second.reshape(modes.delta.shape))
+
+
+def gap_regime(
+    d0: ArrayLike,
+    *,
+    h: ArrayLike,
+    p: ArrayLike,
+    eta: ArrayLike,
+    omega: ArrayLike,
+    W: ArrayLike,
+    rtol: float = 1e-9,
+) -> NDArray[np.str_]:
+    """[F] Regime of the gap under constant coefficients (3.8).
+
+    Parameters
+    ----------
+    d0, h, p, eta, omega, W
+        As `collapse_time`.
+    rtol : float
+        A gap that never closes is marginal when |g*| <= rtol·max(d_k*, d_{k+1}*).
+
+    Returns
+    -------
+    ndarray of str, (...)
+        "transient" (two crossings), "collapsing" (one), and without a crossing "marginal" or "viable".
+        Where a mode has no equilibrium (h + omega <= 0) g* does not exist and "viable" means only that
+        the gap never closes.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> flow = dict(eta=0.01, omega=0.0, W=10, h=[1.0, 1.0])
+    >>> str(gap_regime([2.0, 1.0], p=[0.0, 1.0], **flow)), str(gap_regime([2.0, 1.0], p=[2.0, 1.0], **flow))
+    ('collapsing', 'viable')
+    """
+    times = crossing_times(d0, h=h, p=p, eta=eta, omega=omega, W=W)
+    g = equilibrium_gap(h, p, omega, W)
+    omega, W = finite("omega", omega)[..., None], positive("W", W)[..., None]
+    largest = np.max(stationary_strength(h, p, omega, W), axis=-1)
+    flat = np.abs(g) <= float(nonnegative("rtol", rtol)) * largest
+    collapsing, transient = np.isfinite(times.first), np.isfinite(times.second)
+    names = np.array(["viable", "marginal", "collapsing", "transient"])
+    index = np.where(flat, 1, 0)
+    index = np.where(collapsing, 2, index)
+    return names[np.where(transient, 3, index)]
+
+
+def opening_time(
+    d0: ArrayLike,
+    *,
+    h: ArrayLike,
+    p: ArrayLike,
+    eta: ArrayLike,
+    omega: ArrayLike,
+    W: ArrayLike,
+    fraction: float = 0.9,
+) -> FloatArray:
+    """[D] First time at which the gap reaches a stated fraction of g* (3.6).
+
+    Parameters
+    ----------
+    d0, h, p, eta, omega, W
+        As `collapse_time`.
+    fraction : float
+        In (0, 1).
+
+    Returns
+    -------
+    ndarray, (...), steps
+        0 where the gap starts at or above it; NaN where g* <= 0 or does not exist.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    The first passage is looked for on 400 times, spaced geometrically between 1e-6 of the fastest and 60
+    of the slowest time constant, then solved to rounding.
+
+    Examples
+    --------
+    >>> flow = dict(h=[1.0, 1.0], p=[4.0, 1.0], eta=0.01, omega=0.0, W=1)
+    >>> float(opening_time([1.0, 1.0], **flow, fraction=0.5).round(2))
+    26.95
+    """
+    fraction = float(positive("fraction", fraction))
+    if fraction >= 1:
+        raise ValueError(f"fraction must be below 1, got {fraction}")
+    m = _modes(d0, h, p, eta, omega, W)
+    shape = m.delta.shape
+    target = np.broadcast_to(fraction * equilibrium_gap(h, p, omega, W), shape).ravel()
+    m = TwoModes(*(np.ravel(field) for field in m))
+    out = np.where(np.sqrt(m.ua) - np.sqrt(m.ub) >= target, 0.0, np.nan)
+    out[~(target > 0)] = np.nan
+    wanted = np.isnan(out) & (target > 0)
+    if np.any(wanted):
+        out[wanted] = crossing.first_passage(TwoModes(*(field[wanted] for field in m)), target[wanted])
+    return out.reshape(shape)
