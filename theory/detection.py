@@ -218,8 +218,8 @@ class BBPVacuity:
         return (
             f"The BBP threshold is {verdict} here: {subject} lies at {self.ratio:.3g} times d_crit = "
             f"{self.d_crit:.3g} and at {self.floor_ratio:.3g} times the noise floor nu*sqrt(P) = "
-            f"{self.noise_floor:.3g}, where noise alone would put it; {meaning}, and a direction in "
-            f"parameter space is half recovered only at d = {self.direction_scale:.3g}."
+            f"{self.noise_floor:.3g} (noise alone gives 1); {meaning}, and a direction in parameter "
+            f"space is half recovered only at d = {self.direction_scale:.3g}."
         )
 
 
