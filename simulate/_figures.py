@@ -1,0 +1,61 @@
+"""The pictures of this floor: axes in, axes out; colours of Okabe and Ito, line styles for grey."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREEN, RED, PURPLE, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#000000"
+
+
+def new_axes(width: float = 7.0, height: float = 4.0) -> "Axes":
+    """Axes of a fresh figure that no global state knows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.add_subplot()
+
+
+def gap_run(run: Any, ax: "Axes | None" = None) -> "Axes":
+    """Draw both signals of a `GapRun`, the gap between them and where it closes."""
+    ax = ax or new_axes()
+    upper, lower = run.sigma.T
+    ax.fill_between(run.t, upper, lower, where=upper >= lower, color=BLUE, alpha=0.12, lw=0, label="gap $g$")
+    ax.fill_between(
+        run.t, upper, lower, where=upper < lower, color=RED, alpha=0.12, lw=0, label="after the crossing"
+    )
+    ax.plot(run.t, upper, color=BLUE, lw=2, label=r"$d_k$")
+    ax.plot(run.t, lower, color=RED, lw=2, ls="--", label=r"$d_{k+1}$")
+    for t_c in run.crossings:
+        height = np.interp(t_c, run.t, run.d)
+        ax.plot(t_c, height, "o", ms=8, mfc="white", mec=BLACK, mew=1.5, zorder=5)
+        ax.annotate(
+            f"$t_c = {t_c:.4g}$", (t_c, height), (6, 14), textcoords="offset points",
+            bbox={"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5},
+        )  # fmt: skip
+    ax.set(
+        xlabel="time (steps)", ylabel="signal strength (parameter units)", title=f"Gap equation: {run.regime}"
+    )
+    ax.set_xlim(run.t[0], run.t[-1])
+    ax.margins(y=0.12)
+    ax.legend(frameon=False, ncols=2)
+    return ax
+
+
+def gap_terms(run: Any, ax: "Axes | None" = None) -> "Axes":
+    """Draw the terms of a `GapRun` and their sum."""
+    ax = ax or new_axes()
+    terms = run.terms
+    ax.axhline(0.0, color="0.6", lw=0.8)
+    ax.plot(run.t, terms.curvature, color=ORANGE, ls="-.", lw=1.8, label="curvature asymmetry")
+    ax.plot(run.t, terms.damping, color=BLUE, ls="--", lw=1.8, label="damping")
+    ax.plot(run.t, terms.driving, color=GREEN, ls=":", lw=2.4, label="gradient driving")
+    ax.plot(run.t, sum(terms), color=BLACK, lw=1.5, label=r"$\dot g$, their sum")
+    ax.set(xlabel="time (steps)", ylabel="rate (parameter units / step)", title="What moves the gap")
+    ax.set_xlim(run.t[0], run.t[-1])
+    ax.legend(frameon=False)
+    return ax

@@ -1,0 +1,257 @@
+"""The gap equation 3.3 by adaptive Dormand-Prince 5(4), with output points, crossings and the minimum.
+
+The state is (g, d) = (gap, mean signal) of modes k and k+1. Coefficients are constants, or a compiled
+function of time that arrives as a first-class function: the kernel is then compiled once for all functions
+and cached. Output points and crossings come from repeating the step from its start with another length, so
+they carry the fifth order of the method; an interpolant would carry the fourth.
+"""
+
+import math
+
+from numba import boolean, float64, int64, njit, types
+
+COEFFICIENTS = types.FunctionType(types.UniTuple(float64, 5)(float64))  # t -> h_k, h_k+1, p_k, p_k+1, eta
+RATES = types.UniTuple(float64, 4)
+
+DONE, NOT_FINITE, STEP_TOO_SMALL, TOO_MANY_STEPS = 0, 1, 2, 3
+
+_FAST = {"contract", "nsz"}
+
+
+@njit(fastmath=_FAST, forceinline=True)
+def rates(c, omega, W):
+    """Curvature asymmetry, damping and the two sources as rates, from (h_k, h_k+1, p_k, p_k+1, eta)."""
+    h1, h2, p1, p2, eta = c
+    return eta * (h1 - h2), eta * (0.5 * (h1 + h2) + omega), eta * W * p1, eta * W * p2
+
+
+@njit(fastmath=_FAST, forceinline=True)
+def slopes(g, d, r):
+    """Right-hand side of 3.3 and whether both signals are positive where they have a source."""
+    asymmetry, damping, source1, source2 = r
+    upper = d + 0.5 * g
+    lower = d - 0.5 * g
+    if source1 == 0.0:
+        upper = 1.0
+    if source2 == 0.0:
+        lower = 1.0
+    drive1 = source1 / upper
+    drive2 = source2 / lower
+    g_dot = -asymmetry * d - damping * g + drive1 - drive2
+    d_dot = -damping * d - 0.25 * asymmetry * g + 0.5 * (drive1 + drive2)
+    return g_dot, d_dot, (upper > 0.0) & (lower > 0.0)
+
+
+@njit(fastmath=_FAST, forceinline=True)
+def dormand_prince(g, d, a1, b1, dt, r2, r3, r4, r5, r6, r7):
+    """One step of length dt: new state, its slope, the error estimate, whether every stage was valid."""
+    a2, b2, ok2 = slopes(g + dt * (1 / 5) * a1, d + dt * (1 / 5) * b1, r2)
+    a3, b3, ok3 = slopes(g + dt * (3 / 40 * a1 + 9 / 40 * a2), d + dt * (3 / 40 * b1 + 9 / 40 * b2), r3)
+    a4, b4, ok4 = slopes(
+        g + dt * (44 / 45 * a1 - 56 / 15 * a2 + 32 / 9 * a3),
+        d + dt * (44 / 45 * b1 - 56 / 15 * b2 + 32 / 9 * b3),
+        r4,
+    )
+    a5, b5, ok5 = slopes(
+        g + dt * (19372 / 6561 * a1 - 25360 / 2187 * a2 + 64448 / 6561 * a3 - 212 / 729 * a4),
+        d + dt * (19372 / 6561 * b1 - 25360 / 2187 * b2 + 64448 / 6561 * b3 - 212 / 729 * b4),
+        r5,
+    )
+    a6, b6, ok6 = slopes(
+        g + dt * (9017 / 3168 * a1 - 355 / 33 * a2 + 46732 / 5247 * a3 + 49 / 176 * a4 - 5103 / 18656 * a5),
+        d + dt * (9017 / 3168 * b1 - 355 / 33 * b2 + 46732 / 5247 * b3 + 49 / 176 * b4 - 5103 / 18656 * b5),
+        r6,
+    )
+    g1 = g + dt * (35 / 384 * a1 + 500 / 1113 * a3 + 125 / 192 * a4 - 2187 / 6784 * a5 + 11 / 84 * a6)
+    d1 = d + dt * (35 / 384 * b1 + 500 / 1113 * b3 + 125 / 192 * b4 - 2187 / 6784 * b5 + 11 / 84 * b6)
+    a7, b7, ok7 = slopes(g1, d1, r7)
+    # The embedded fourth-order solution minus the fifth-order one.
+    e1, e3, e4, e5, e6, e7 = -71 / 57600, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40
+    error_g = dt * (e1 * a1 + e3 * a3 + e4 * a4 + e5 * a5 + e6 * a6 + e7 * a7)
+    error_d = dt * (e1 * b1 + e3 * b3 + e4 * b4 + e5 * b5 + e6 * b6 + e7 * b7)
+    return g1, d1, a7, b7, error_g, error_d, ok2 & ok3 & ok4 & ok5 & ok6 & ok7
+
+
+@njit
+def _varying_step(coefficients, omega, W, t, dt, g, d, a, b):
+    """`dormand_prince` with coefficients of the time; beside it the first t where they are not finite."""
+    c2 = coefficients(t + dt * (1 / 5))
+    c3 = coefficients(t + dt * (3 / 10))
+    c4 = coefficients(t + dt * (4 / 5))
+    c5 = coefficients(t + dt * (8 / 9))
+    c6 = coefficients(t + dt)
+    bad = math.nan
+    if not math.isfinite(sum_of(c6)):
+        bad = t + dt
+    if not math.isfinite(sum_of(c5)):
+        bad = t + dt * (8 / 9)
+    if not math.isfinite(sum_of(c4)):
+        bad = t + dt * (4 / 5)
+    if not math.isfinite(sum_of(c3)):
+        bad = t + dt * (3 / 10)
+    if not math.isfinite(sum_of(c2)):
+        bad = t + dt * (1 / 5)
+    r6 = rates(c6, omega, W)
+    r2, r3 = rates(c2, omega, W), rates(c3, omega, W)
+    r4, r5 = rates(c4, omega, W), rates(c5, omega, W)
+    return dormand_prince(g, d, a, b, dt, r2, r3, r4, r5, r6, r6), bad
+
+
+@njit(forceinline=True)
+def sum_of(c):
+    """Sum of a coefficient tuple: finite exactly where all five are (they do not come near overflow)."""
+    return c[0] + c[1] + c[2] + c[3] + c[4]
+
+
+@njit
+def _advance(coefficients, varying, r, omega, W, t, dt, g, d, a, b):
+    """One step, with constant rates `r` or with the coefficients of the time; beside it where they fail."""
+    if varying:
+        return _varying_step(coefficients, omega, W, t, dt, g, d, a, b)
+    return dormand_prince(g, d, a, b, dt, r, r, r, r, r, r), math.nan
+
+
+@njit
+def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, varying, r, omega, W, t, g, d, a, b):
+    """Step length in [lo, hi] at which the gap, or its slope, vanishes: Illinois method on whole steps."""
+    side = 0
+    while hi - lo > 4e-16 * (t + hi):
+        x = hi - f_hi * (hi - lo) / (f_hi - f_lo)
+        if not lo < x < hi:
+            x = 0.5 * (lo + hi)
+            if not lo < x < hi:
+                break
+        stepped, _ = _advance(coefficients, varying, r, omega, W, t, x, g, d, a, b)
+        f = stepped[2] if of_slope else stepped[0]
+        if f == 0.0:
+            return x
+        if (f > 0.0) == (f_hi > 0.0):
+            f_lo = 0.5 * f_lo if side == 1 else f_lo
+            hi, f_hi, side = x, f, 1
+        else:
+            f_hi = 0.5 * f_hi if side == -1 else f_hi
+            lo, f_lo, side = x, f, -1
+    return hi
+
+
+@njit
+def _events(
+    sign, minimum, atol, crossings, n, dt, stepped, coefficients, varying, r, omega, W, t, g, d, a, b
+):
+    """Crossings and minimum of the gap within an accepted step, cut in two where the slope changes sign."""
+    g1, a1 = stepped[0], stepped[2]
+    turns = (a < 0.0 < a1 and g + a * dt < max(minimum, 0.0)) or (a > 0.0 > a1 and g <= 0.0 < g + a * dt)
+    lo, g_lo = 0.0, g
+    for piece in range(2):
+        hi, g_hi = dt, g1
+        if piece == 0:
+            if not turns or abs(a) * dt < 1e-2 * atol:
+                continue
+            hi = _locate(True, 0.0, dt, a, a1, coefficients, varying, r, omega, W, t, g, d, a, b)
+            g_hi = _advance(coefficients, varying, r, omega, W, t, hi, g, d, a, b)[0][0]
+        minimum = min(minimum, g_hi)
+        if sign * g_hi < 0.0:
+            if n < crossings.size:
+                x = _locate(False, lo, hi, g_lo, g_hi, coefficients, varying, r, omega, W, t, g, d, a, b)
+                crossings[n] = t + x
+            n += 1
+        if g_hi != 0.0:
+            sign = math.copysign(1.0, g_hi)
+        lo, g_lo = hi, g_hi
+    return sign, minimum, n
+
+
+@njit
+def _error_norm(stepped, g, rtol, atol):
+    """Largest error over its tolerance, of gap and signals; infinite where a stage left the domain.
+
+    The lower signal may be far smaller than the mean, and its source turns on its own scale.
+    """
+    g1, d1, _, _, error_g, error_d, valid = stepped
+    in_g = abs(error_g) / (atol + rtol * max(abs(g), abs(g1)))
+    in_upper = abs(error_d + 0.5 * error_g) / (atol + rtol * abs(d1 + 0.5 * g1))
+    in_lower = abs(error_d - 0.5 * error_g) / (atol + rtol * abs(d1 - 0.5 * g1))
+    error = max(in_g, in_upper, in_lower)
+    return error if valid and math.isfinite(in_g + in_upper + in_lower) else math.inf
+
+
+@njit(
+    types.Tuple((int64, float64, int64, int64, float64, float64, float64))(
+        COEFFICIENTS, boolean, types.UniTuple(float64, 5), float64, float64, float64, int64, float64, float64,
+        float64, float64, int64, float64[::1], float64[::1], float64[::1], float64[::1],
+    ),
+    cache=True,
+)  # fmt: skip
+def integrate(
+    coefficients,
+    varying,
+    constant,
+    g,
+    d,
+    omega,
+    W,
+    t_max,
+    max_step,
+    rtol,
+    atol,
+    max_steps,
+    t_eval,
+    gap,
+    mean,
+    crossings,
+):
+    """Integrate from 0 to t_max; fill `gap`, `mean` at t_eval and the first `crossings`.
+
+    Returns the status, the time reached (or where the coefficients fail), accepted steps, number of
+    crossings, the minimum of the gap, and the last gap and mean.
+    """
+    c = coefficients(0.0) if varying else constant
+    if not math.isfinite(sum_of(c)):
+        return NOT_FINITE, 0.0, 0, 0, g, g, d
+    r = rates(c, omega, W)
+    a, b, _ = slopes(g, d, r)
+    sign = math.copysign(1.0, g) if g != 0.0 else (math.copysign(1.0, a) if a != 0.0 else 0.0)
+    t, minimum, n_crossings, steps, outputs, previous = 0.0, g, 0, 0, 0, 1e-4
+    while outputs < t_eval.size and t_eval[outputs] <= 0.0:
+        gap[outputs], mean[outputs] = g, d
+        outputs += 1
+    dt = min(0.05 * rtol**0.2 * (abs(d) + atol) / (abs(a) + abs(b) + 1e-300), t_max, max_step)
+    rejected = False
+    for _ in range(max_steps):
+        if t_max - t < 1.01 * dt:  # the last step ends exactly at t_max
+            dt = t_max - t
+        stepped, bad = _advance(coefficients, varying, r, omega, W, t, dt, g, d, a, b)
+        if not math.isnan(bad):
+            return NOT_FINITE, bad, steps, n_crossings, minimum, g, d
+        error = _error_norm(stepped, g, rtol, atol)
+        if error <= 1.0:
+            sign, minimum, n_crossings = _events(
+                sign, minimum, atol, crossings, n_crossings, dt, stepped,
+                coefficients, varying, r, omega, W, t, g, d, a, b,
+            )  # fmt: skip
+            t_next = t_max if dt == t_max - t else t + dt
+            while outputs < t_eval.size and t_eval[outputs] <= t_next:
+                part, _ = _advance(coefficients, varying, r, omega, W, t, t_eval[outputs] - t, g, d, a, b)
+                gap[outputs], mean[outputs] = part[0], part[1]
+                outputs += 1
+            t, g, d, a, b = t_next, stepped[0], stepped[1], stepped[2], stepped[3]
+            steps += 1
+            if t >= t_max:
+                return DONE, t, steps, n_crossings, minimum, g, d
+            error = max(error, 1e-10)
+            factor = 0.9 * error**-0.17 * previous**0.04
+            factor = min(max(factor, 0.2), 1.0 if rejected else 8.0)
+            previous, rejected = max(error, 1e-4), False
+        else:
+            factor = max(0.1, 0.9 * error**-0.2) if math.isfinite(error) else 0.1
+            rejected = True
+        dt = min(dt * factor, max_step)
+        if dt < 1e-15 * max(t, 1e-3 * t_max):
+            return STEP_TOO_SMALL, t, steps, n_crossings, minimum, g, d
+    return TOO_MANY_STEPS, t, steps, n_crossings, minimum, g, d
+
+
+@njit(types.UniTuple(float64, 5)(float64), cache=True)
+def no_coefficients(t):
+    """Stands in for the function where the coefficients are constants."""
+    return 0.0, 0.0, 0.0, 0.0, 0.0

@@ -1,0 +1,260 @@
+"""The gap equation as a run: integrate, locate the collapse, keep the three terms apart, draw."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spectral_edge.simulate import _coefficients
+from spectral_edge.simulate._compiling import compiling
+from spectral_edge.theory import flow
+from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive, whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+Coefficient = float | Callable[[float], float]
+Pair = ArrayLike | tuple[Coefficient, Coefficient] | Callable[[float], tuple[float, float]]
+
+_MAX_STEPS = 5_000_000
+
+
+@dataclass(frozen=True)
+class GapRun:
+    """One integrated gap equation.
+
+    Attributes
+    ----------
+    t : numpy.ndarray, shape (n,), float64
+        Times (steps).
+    gap, d : numpy.ndarray, shape (n,), float64
+        Gap g = d_k - d_k+1 and mean signal (parameter units). Modes keep their labels: after the collapse the
+        gap is negative, and the ordered gap is its absolute value.
+    terms : theory.flow.GapTerms of numpy.ndarray, shape (n,), float64
+        `curvature`, `damping` and `driving`, whose sum is the slope of the gap (parameter units per step).
+    collapse_time, reopen_time : float
+        First and second crossing of g = 0 before t_max (steps); NaN where there is none.
+    crossings : numpy.ndarray, shape (c,), float64
+        All crossings (steps).
+    minimum : float
+        The smallest gap reached (parameter units).
+    regime : str
+        "viable", "collapsing", "transient" or "marginal" (section 3.8 of docs/theory.md). With constant
+        coefficients it belongs to the equation and not to t_max: a collapse may lie beyond. With coefficients
+        in time it is what happened until t_max: no crossing, an odd number, or an even one.
+    n_steps : int
+        Accepted steps.
+    """
+
+    t: FloatArray
+    gap: FloatArray
+    d: FloatArray
+    terms: flow.GapTerms
+    collapse_time: float
+    reopen_time: float
+    crossings: FloatArray
+    minimum: float
+    regime: str
+    n_steps: int
+
+    @property
+    def sigma(self) -> FloatArray:
+        """Both signals d_k and d_k+1, shape (n, 2), parameter units."""
+        return np.stack([self.d + self.gap / 2, self.d - self.gap / 2], axis=-1)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw both signals, the gap between them, and where it closes; return the axes."""
+        from spectral_edge.simulate import _figures
+
+        return _figures.gap_run(self, ax)
+
+    def plot_terms(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the three terms and their sum against time; return the axes."""
+        from spectral_edge.simulate import _figures
+
+        return _figures.gap_terms(self, ax)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """One row a time: t, gap, d, d_k, d_next and the three terms (needs pandas)."""
+        import pandas as pd
+
+        upper, lower = self.sigma.T
+        columns = {"t": self.t, "gap": self.gap, "d": self.d, "d_k": upper, "d_next": lower}
+        terms = {name: getattr(self.terms, name) for name in ("curvature", "damping", "driving")}
+        return pd.DataFrame(columns | terms)
+
+
+def gap_ode(
+    g0: float = 6.0,
+    d0: float = 7.0,
+    *,
+    h: Pair = (0.9, 0.4),
+    p: Pair = (2.0, 2.2),
+    eta: Coefficient = 1e-3,
+    omega: float = 0.1,
+    W: int = 10,
+    t_max: float = 3000.0,
+    t_eval: ArrayLike | None = None,
+    rtol: float = 1e-8,
+    atol: float = 1e-10,
+    max_step: float | None = None,
+) -> GapRun:
+    """Integrate the gap equation, sections 3.3 and 3.7 of docs/theory.md; without arguments, a collapse.
+
+    The closed system of gap and mean signal is integrated by an adaptive Dormand-Prince method of order 5(4);
+    the crossing g = 0 is located to the tolerance. With constant coefficients the result agrees with the
+    closed form `theory.signal_flow`.
+
+    Parameters
+    ----------
+    g0 : float
+        Gap at t = 0 (parameter units), at least 0.
+    d0 : float
+        Mean signal at t = 0 (parameter units), above g0/2.
+    h, p : pair of float or callable, or one callable that returns a pair
+        Curvatures (1/eta scale) and gradient powers (not negative) of modes k and k+1, constant or functions
+        of time. Functions are compiled with numba if that is possible (what they read from outside is frozen
+        then) and called in Python otherwise. [T] p is an effective source strength: its absolute scale is not
+        derived (section 3.1).
+    eta : float or callable
+        Learning rate (per step), constant or a schedule.
+    omega : float
+        Decoupled weight decay.
+    W : int
+        Window.
+    t_max : float
+        End of the integration (steps).
+    t_eval : array_like, shape (n,), optional
+        Increasing output times within [0, t_max]; 501 equidistant ones by default.
+    rtol, atol : float
+        Tolerances of a step, relative and absolute (parameter units), on the gap and on both signals.
+    max_step : float, optional
+        Longest step; t_max/100 by default where a coefficient depends on time, so that no change is stepped
+        over.
+
+    Returns
+    -------
+    GapRun
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range, a coefficient that raises or is not finite (with its t), or tolerances
+        that cannot be reached.
+
+    Examples
+    --------
+    >>> from spectral_edge import simulate, theory
+    >>> run = simulate.gap_ode()
+    >>> run.regime
+    'collapsing'
+    >>> exact = theory.collapse_time((10, 4), h=(0.9, 0.4), p=(2.0, 2.2), eta=1e-3, omega=0.1, W=10)
+    >>> abs(run.collapse_time / exact - 1) < 1e-6
+    True
+    """
+    g0, d0, omega, W, t_max = _checked(g0, d0, omega, W, t_max)
+    rtol, atol = _tolerances(rtol, atol)
+    constant = _coefficients.constants(h, p, eta)
+    function = None if constant else _coefficients.compiled(h, p, eta)
+    if max_step is None:
+        max_step = np.inf if constant else t_max / 100
+    elif not max_step > 0:
+        raise ValueError(f"max_step must be positive, got {max_step!r}")
+    times = _output_times(t_eval, t_max)
+    state = _integrate(function, constant, g0, d0, omega, W, t_max, float(max_step), rtol, atol, times)
+    status, reached, n_steps, minimum, gap, mean, crossings = state
+    if status != 0:
+        _fail(status, reached, h, p, eta, rtol, atol)
+    values = (
+        np.array([function(t) for t in times]) if function else np.broadcast_to(constant, (times.size, 5))
+    )
+    first, second = (float(crossings[i]) if crossings.size > i else np.nan for i in range(2))
+    return GapRun(
+        t=times, gap=gap, d=mean, terms=_terms(gap, mean, values, omega, W), crossings=crossings,
+        collapse_time=first, reopen_time=second, minimum=minimum, n_steps=n_steps,
+        regime=_regime(g0, d0, constant, omega, W, crossings.size),
+    )  # fmt: skip
+
+
+def _checked(
+    g0: float, d0: float, omega: float, W: int, t_max: float
+) -> tuple[float, float, float, int, float]:
+    for name, value in (("g0", g0), ("d0", d0), ("omega", omega), ("t_max", t_max)):
+        if np.ndim(value):
+            raise ValueError(
+                f"{name} must be one number, got shape {np.shape(value)} (gap_sweep takes arrays)"
+            )
+    nonnegative("g0", g0)
+    positive("d0", d0)
+    if not d0 > g0 / 2:
+        raise ValueError(
+            f"d0 must exceed g0/2 so that both signals are positive, got d0 = {d0!r}, g0 = {g0!r}"
+        )
+    nonnegative("omega", omega)
+    positive("t_max", t_max)
+    return float(g0), float(d0), float(omega), whole("W", W, 2), float(t_max)
+
+
+def _tolerances(rtol: float, atol: float) -> tuple[float, float]:
+    if not 1e-13 <= rtol <= 1e-2:
+        raise ValueError(f"rtol must lie between 1e-13 (rounding) and 1e-2, got {rtol!r}")
+    positive("atol", atol)
+    return float(rtol), float(atol)
+
+
+def _output_times(t_eval: ArrayLike | None, t_max: float) -> FloatArray:
+    if t_eval is None:
+        return np.linspace(0.0, t_max, 501)
+    times = np.atleast_1d(finite("t_eval", t_eval))
+    if times.ndim != 1 or times.size == 0 or np.any(np.diff(times) < 0) or times[0] < 0 or times[-1] > t_max:
+        raise ValueError(f"t_eval must be increasing times within [0, t_max = {t_max:g}], got {t_eval!r}")
+    return times
+
+
+def _integrate(
+    function: Any, constant: Any, g0: float, d0: float, omega: float, W: int, t_max: float, max_step: float,
+    rtol: float, atol: float, times: FloatArray,
+) -> tuple[int, float, int, float, FloatArray, FloatArray, FloatArray]:  # fmt: skip
+    with compiling("the gap kernel"):
+        from spectral_edge.simulate._kernels import gap as kernel
+    varying = function is not None
+    gap, mean, crossings = np.empty(times.size), np.empty(times.size), np.empty(16)
+    while True:
+        status, reached, n_steps, found, minimum, _, _ = kernel.integrate(
+            function or kernel.no_coefficients, varying, constant or (0.0, 0.0, 0.0, 0.0, 0.0),
+            g0, d0, omega, W, t_max, max_step, rtol, atol, _MAX_STEPS, times, gap, mean, crossings,
+        )  # fmt: skip
+        if found <= crossings.size:
+            return status, reached, n_steps, minimum, gap, mean, crossings[:found].copy()
+        crossings = np.empty(found)
+
+
+def _terms(gap: FloatArray, d: FloatArray, values: FloatArray, omega: float, W: int) -> flow.GapTerms:
+    h_k, h_next, p_k, p_next, eta = values.T
+    source_k = np.divide(p_k, d + gap / 2, out=np.zeros_like(d), where=p_k > 0)
+    source_next = np.divide(p_next, d - gap / 2, out=np.zeros_like(d), where=p_next > 0)
+    return flow.GapTerms(
+        curvature=-eta * (h_k - h_next) * d,
+        damping=-eta * ((h_k + h_next) / 2 + omega) * gap,
+        driving=eta * W * (source_k - source_next),
+    )
+
+
+def _regime(g0: float, d0: float, c: Any, omega: float, W: int, n_crossings: int) -> str:
+    """Regime of the closed form for constant coefficients `c`; else what was seen."""
+    if c:
+        d = (d0 + g0 / 2, d0 - g0 / 2)
+        return str(flow.gap_regime(d, h=c[:2], p=c[2:4], eta=c[4], omega=omega, W=W))
+    if n_crossings == 0:
+        return "viable"
+    return "collapsing" if n_crossings % 2 else "transient"
+
+
+def _fail(status: int, t: float, h: Any, p: Any, eta: Any, rtol: float, atol: float) -> None:
+    if status == 1:
+        _coefficients.complain(h, p, eta, t)
+    reason = "the step fell below rounding" if status == 2 else f"{_MAX_STEPS:,} steps were not enough"
+    raise ValueError(f"rtol = {rtol:g}, atol = {atol:g} cannot be reached: {reason} at t = {t:.6g}")
