@@ -51,7 +51,7 @@ def gram_of_array(vectors: NDArray[Any], *, differences: bool) -> NDArray[np.flo
 
 def band_of_stream(
     vectors: Iterable[Any], W_max: int, *, differences: bool
-) -> tuple[NDArray[np.float64], int]:
+) -> tuple[NDArray[np.float64], int, int]:
     """The band |s − t| ≤ `W_max` of K from vectors that come one by one, each read once.
 
     Returns
@@ -60,24 +60,31 @@ def band_of_stream(
         ``band[t, l]`` = ⟨δ_t, δ_{t−l}⟩, NaN where l > t.
     P : int
         Length of the vectors.
+    read : int
+        How many vectors came.
     """
     ring: list[NDArray[np.float64]] = []  # the last W_max + 1 updates, newest first
     rows: list[NDArray[np.float64]] = []
-    P = 0
-    for update in updates_of(vectors, differences=differences):
-        P = update.size
+    previous: NDArray[np.float64] | None = None
+    P = read = 0
+    for vector in updates_of(vectors, "thetas" if differences else "updates"):
+        P, read = vector.size, read + 1
+        if differences:
+            update, previous = (None if previous is None else vector - previous), vector
+        else:
+            update = vector
+        if update is None:
+            continue
         ring.insert(0, update)
         del ring[W_max + 1 :]
         row = np.full(W_max + 1, np.nan)
         row[: len(ring)] = [update @ other for other in ring]
         rows.append(row)
-    return np.array(rows).reshape(len(rows), W_max + 1), P
+    return np.array(rows).reshape(len(rows), W_max + 1), P, read
 
 
-def updates_of(vectors: Iterable[Any], *, differences: bool) -> Iterator[NDArray[np.float64]]:
-    """Checked float64 updates from a stream of snapshots (``differences=True``) or of updates."""
-    name = "thetas" if differences else "updates"
-    previous: NDArray[np.float64] | None = None
+def updates_of(vectors: Iterable[Any], name: str) -> Iterator[NDArray[np.float64]]:
+    """Checked float64 vectors from a stream of snapshots or of updates."""
     length: int | None = None
     for index, vector in enumerate(vectors):
         current = np.asarray(vector, dtype=np.float64)
@@ -89,8 +96,4 @@ def updates_of(vectors: Iterable[Any], *, differences: bool) -> Iterator[NDArray
             )
         _require_finite(current[None], name, index)
         length = current.size
-        if not differences:
-            yield current
-        elif previous is not None:
-            yield current - previous
-        previous = current
+        yield current

@@ -120,21 +120,24 @@ class GramSequence:
             W_max = whole("W_max", W_max, 2)
         if isinstance(vectors, np.ndarray) and vectors.ndim != 2:
             raise ValueError(f"{name} must be a stack of vectors (n, P), got shape {vectors.shape}")
-        if isinstance(vectors, np.ndarray) and not np.issubdtype(vectors.dtype, np.number):
-            raise ValueError(f"{name} must be numbers, got dtype {vectors.dtype}")
+        if isinstance(vectors, np.ndarray) and not np.issubdtype(vectors.dtype, np.floating):
+            raise ValueError(f"{name} must be floating-point numbers, got dtype {vectors.dtype}")
+        if isinstance(vectors, np.ndarray) and len(vectors) >= needed and vectors.shape[1] == 0:
+            raise ValueError(f"{name} must have at least one entry each, got shape {vectors.shape}")
         if hasattr(vectors, "__len__") and len(vectors) < needed:
             raise ValueError(f"{name} must hold at least {needed} vectors, got {len(vectors)}")
         if W_max is None:
             if not isinstance(vectors, np.ndarray):
-                vectors = np.array(list(updates_of(vectors, differences=False)))
+                vectors = np.array(list(updates_of(vectors, name)))
             if vectors.ndim != 2 or len(vectors) < needed:
                 raise ValueError(f"{name} must hold at least {needed} vectors, got {len(vectors)}")
             K, P = gram_of_array(vectors, differences=differences), vectors.shape[1]
+            read = len(vectors)
         else:
-            K, P = band_of_stream(vectors, W_max, differences=differences)
+            K, P, read = band_of_stream(vectors, W_max, differences=differences)
         T = len(K)
         if T < 2:
-            raise ValueError(f"{name} must hold at least {needed} vectors, got {T + (needed - 2)}")
+            raise ValueError(f"{name} must hold at least {needed} vectors, got {read}")
         if steps is None:
             ends = np.arange(1, T + 1)
         else:
@@ -181,7 +184,7 @@ class GramSequence:
 
     def _require_positive_semidefinite(self) -> None:
         # The widest windows the band holds cover every entry of it; a full K is one window.
-        eigenvalues = np.linalg.eigvalsh(self.blocks(min(self.W_max, self.T)))
+        eigenvalues = np.linalg.eigvalsh(self.blocks(self.K.shape[1]))
         lowest, highest = eigenvalues[..., 0].min(), np.abs(eigenvalues).max()
         if lowest < -ROUNDING * highest:
             raise ValueError(
@@ -241,7 +244,10 @@ class GramSequence:
         arrays = {"K": self.K, "steps": self.steps}
         arrays |= {f"metrics/{name}": values for name, values in self.metrics.items()}
         arrays |= {f"probes/{name}": values for name, values in self.probes.items()}
-        text = np.array(json.dumps(header, sort_keys=True))
+        try:
+            text = np.array(json.dumps(header, sort_keys=True))
+        except TypeError as error:
+            raise ValueError(f"config must hold JSON values only, got {error}") from None
         return replace_atomically(path, lambda file: np.savez_compressed(file, header=text, **arrays))
 
     @classmethod
@@ -257,14 +263,15 @@ class GramSequence:
         """
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # opened here, because numpy leaves a damaged file open
+            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(str(arrays.pop("header")))
             if header["format"] != FORMAT:
                 raise ValueError
         except OSError:
             raise
-        except Exception:
+        except Exception:  # what zip, numpy and JSON raise on foreign bytes is no fixed list
             raise ValueError(
                 f"path must be a sequence saved by spectral-edge, got a foreign or damaged file: {path}"
             ) from None
@@ -285,9 +292,9 @@ def _increasing(name: str, steps: ArrayLike, length: int) -> NDArray[np.int64]:
     array = np.asarray(steps)
     if array.shape != (length,):
         raise ValueError(f"{name} must have one entry per record, ({length},), got shape {array.shape}")
+    if array.dtype.kind not in "iuf" or not (np.isfinite(array) & (array == np.floor(array))).all():
+        raise ValueError(f"{name} must be whole numbers, got {array[:3]} … of type {array.dtype}")
     whole_steps = array.astype(np.int64)
-    if not np.array_equal(whole_steps, array):
-        raise ValueError(f"{name} must be whole numbers, got {array.dtype} values with fractions")
     if not (np.diff(whole_steps) > 0).all():
         first = int(np.argmax(np.diff(whole_steps) <= 0))
         raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from spectral_edge.theory._arguments import whole
 from spectral_edge.validate.gram.sequence import GramSequence
+from spectral_edge.validate.gram.storage import writable
 
 
 class GramTracker:
@@ -40,7 +41,7 @@ class GramTracker:
         self, W_max: int, *, path: str | PathLike[str] | None = None, config: Mapping[str, Any] | None = None
     ) -> None:
         self.W_max = whole("W_max", W_max, 2)
-        self.path = path
+        self.path = None if path is None else writable(path)
         self.config = dict(config or {})
         self._previous: Any = None
         self._ring: list[Any] = []  # the last W_max updates, newest first
