@@ -2,11 +2,24 @@
 
 =====================  ==================================================================
 `gap_ode`              the gap equation 3.3, integrated
+`null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
+`noise`                a run in which nothing happens: K at any P, any autocorrelation
 =====================  ==================================================================
 
 The numbered sections are those of docs/theory.md.
 """
 
 from spectral_edge.simulate.gap import GapRun, gap_ode
+from spectral_edge.simulate.noise import Noise, noise
+from spectral_edge.simulate.null import NullRatio, goe_spacings, null_quantile, null_ratio
 
-__all__ = ["GapRun", "gap_ode"]
+__all__ = [
+    "GapRun",
+    "Noise",
+    "NullRatio",
+    "gap_ode",
+    "goe_spacings",
+    "noise",
+    "null_quantile",
+    "null_ratio",
+]

@@ -60,24 +60,24 @@ def _as_pair(value: Any, wrap: Callable[..., Any]) -> Callable[[float], tuple[fl
             values = both(t)
             return values[0], values[1]
 
-        return wrap(of_one)  # type: ignore[no-any-return]
+        return wrap(of_one)
     first, second = (_as_function(part, wrap) for part in value)
 
     def of_two(t: float) -> tuple[float, float]:
         return first(t), second(t)
 
-    return wrap(of_two)  # type: ignore[no-any-return]
+    return wrap(of_two)
 
 
 def _as_function(value: Any, wrap: Callable[..., Any]) -> Callable[[float], float]:
     if callable(value):
-        return wrap(value)  # type: ignore[no-any-return]
+        return wrap(value)
     constant = float(finite("a constant coefficient", value))
 
     def same(t: float) -> float:
         return constant
 
-    return wrap(same)  # type: ignore[no-any-return]
+    return wrap(same)
 
 
 def _combined(h: Any, p: Any, eta: Any, wrap: Callable[..., Any]) -> Callable[[float], Five]:

@@ -59,3 +59,16 @@ def gap_terms(run: Any, ax: "Axes | None" = None) -> "Axes":
     ax.set_xlim(run.t[0], run.t[-1])
     ax.legend(frameon=False)
     return ax
+
+
+def null_ratio(null: Any, ax: "Axes | None" = None) -> "Axes":
+    """Draw the survival function of a `NullRatio`."""
+    ax = ax or new_axes()
+    ratio = np.sort(null.ratio)
+    level = float(null.quantile(0.99))
+    ax.plot(ratio, 1 - np.arange(ratio.size) / ratio.size, color=BLUE, lw=2, drawstyle="steps-post")
+    ax.axvline(level, color=RED, ls="--", lw=1.2, label=f"99 % quantile, {level:.4g}")
+    ax.set(xlabel="gap ratio $R$ of a window of noise", ylabel="chance of a larger ratio", yscale="log")
+    ax.set_title(f"Null law of the gap ratio, P = {null.P:.4g}, W = {null.W}")
+    ax.legend(frameon=False)
+    return ax

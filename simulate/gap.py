@@ -158,7 +158,7 @@ def gap_ode(
     g0, d0, omega, W, t_max = _checked(g0, d0, omega, W, t_max)
     rtol, atol = _tolerances(rtol, atol)
     constant = _coefficients.constants(h, p, eta)
-    function = None if constant else _coefficients.compiled(h, p, eta)
+    function: Any = None if constant else _coefficients.compiled(h, p, eta)
     if max_step is None:
         max_step = np.inf if constant else t_max / 100
     elif not max_step > 0:
@@ -168,9 +168,7 @@ def gap_ode(
     status, reached, n_steps, minimum, gap, mean, crossings = state
     if status != 0:
         _fail(status, reached, h, p, eta, rtol, atol)
-    values = (
-        np.array([function(t) for t in times]) if function else np.broadcast_to(constant, (times.size, 5))
-    )
+    values = np.array([constant if constant else function(t) for t in times])
     first, second = (float(crossings[i]) if crossings.size > i else np.nan for i in range(2))
     return GapRun(
         t=times, gap=gap, d=mean, terms=_terms(gap, mean, values, omega, W), crossings=crossings,

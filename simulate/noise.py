@@ -1,0 +1,111 @@
+"""Worlds in which nothing happens: noise with the dimension, norms and autocorrelation of a run (2.7, 9)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spectral_edge.simulate import _autocorrelation
+from spectral_edge.simulate.null import bartlett
+from spectral_edge.theory._arguments import FloatArray, positive, whole
+from spectral_edge.theory.gram import as_band
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A run made of noise alone.
+
+    Attributes
+    ----------
+    K : numpy.ndarray, shape (T, T) or (T, W_max + 1), float64
+        Inner products of the updates (parameter units squared), full or the band ``K[t, l] = <δ_t, δ_{t-l}>``
+        (NaN where l > t).
+    steps : numpy.ndarray, shape (T,), int64
+        1 … T.
+    P : float
+        (Effective) dimension.
+    tau : numpy.ndarray, shape (L,), float64
+        The autocorrelation that was asked for, dimensionless.
+    """
+
+    K: FloatArray
+    steps: np.ndarray
+    P: float
+    tau: FloatArray
+
+
+def noise(
+    T: int,
+    *,
+    P: float,
+    norms: ArrayLike = 1.0,
+    autocorrelation: ArrayLike | None = None,
+    W_max: int | None = None,
+    fix_norms: bool = False,
+    seed: int | np.random.Generator = 0,
+) -> Noise:
+    """[D] K of T updates of pure noise, exact in law at any P (sections 2.5, 2.7, 9 of docs/theory.md).
+
+    δ_t = norms_t·x_t/sqrt(P), x stationary Gaussian in R^P, white over its entries and with autocorrelation
+    tau in time.
+
+    Parameters
+    ----------
+    T : int
+        Number of updates, at least 2.
+    P : float
+        (Effective) dimension, any real number >= 1; below T a fractional part is a dimension of smaller
+        variance, such that (tr Σ)²/tr(Σ²) = P.
+    norms : array_like, shape () or (T,)
+        Root mean square norm of each update (parameter units).
+    autocorrelation : array_like, shape (L,), or float, optional
+        As `null_ratio`.
+    W_max : int, optional
+        Keep only lags 0 … W_max; by default K is full.
+    fix_norms : bool
+        Rescale each update to exactly its norm (K_tt = norms_t²): not Gaussian then, but directions are.
+    seed : int or numpy.random.Generator
+        Same seed, same bits.
+
+    Returns
+    -------
+    Noise
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, or the autocorrelation not positive definite.
+
+    Examples
+    --------
+    >>> world = noise(200, P=1e9, norms=0.1, seed=1)
+    >>> world.K.shape, round(float(world.K[7, 7]), 4), bool(abs(world.K[7, 5]) < 1e-5)
+    ((200, 200), 0.01, True)
+    """
+    T = whole("T", T, 2)
+    P = float(positive("P", P))
+    if P < 1:
+        raise ValueError(f"P must be at least 1, got {P:g}")
+    scale = positive("norms", norms)
+    if scale.shape not in ((), (T,)):
+        raise ValueError(f"norms must be one number or T = {T} of them, got shape {scale.shape}")
+    if W_max is not None:
+        W_max = whole("W_max", W_max, 1, T - 2)
+    tau = _autocorrelation.checked(autocorrelation)
+    X = _autocorrelation.factor(tau, T) @ _white(np.random.default_rng(seed), T, P)
+    length = np.linalg.norm(X, axis=1, keepdims=True) if fix_norms else 1.0
+    X *= np.broadcast_to(scale, (T,))[:, None] / length
+    K = X @ X.T
+    return Noise(K if W_max is None else as_band(K, W_max), np.arange(1, T + 1), P, tau)
+
+
+def _white(rng: np.random.Generator, T: int, P: float) -> FloatArray:
+    """Coordinates, shape (T, min(T, ceil P)), of T white vectors of mean square 1."""
+    if P >= T:
+        return bartlett(rng, 1, T, P)[0] / np.sqrt(P)
+    n = int(P)
+    scales = np.ones(n + (n < P))
+    if n < P:  # one more dimension, of variance v: (n + v)² = P(n + v²)
+        v = (n - np.sqrt(n * P * (n + 1 - P))) / (P - 1) if P > 1 else 0.0
+        scales[-1] = np.sqrt(v)
+    return np.asarray(rng.standard_normal((T, scales.size)) * scales / np.linalg.norm(scales))
