@@ -2,12 +2,16 @@
 
 import json
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from spectral_edge import __version__
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = typer.Typer(
     name="spectral-edge",
@@ -88,6 +92,186 @@ def _numbers(name: str, text: str) -> list[float]:
         raise ValueError(f"{name} must be numbers separated by commas, got {text!r}") from None
 
 
+@app.command()
+def validate(
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of recorded sequences (.npz); default: the bundled runs.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic worlds.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Judge recorded runs: a table of verdicts here, and a report with its figures.
+
+    Example: `spectral-edge validate --out report`
+    """
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from spectral_edge.validate import bundled, check
+    from spectral_edge.validate.referee.report import write_report
+    from spectral_edge.validate.runs.bundle import recorded
+
+    sequences = bundled() if runs is None else recorded(runs)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=stderr, transient=True) as progress:
+        task = progress.add_task("reading")
+        board = check(sequences, seed=seed, progress=lambda part: progress.update(task, description=part))
+        progress.update(task, description="report")
+        page = write_report(board, out)
+    if as_json:
+        print_json(board.to_dict())
+        return
+    console.print(_runs_table([row for row in board.to_dict()["runs"]]))
+    console.print(board.table())
+    for verdict in board:
+        console.print(f"{verdict.number:>2}  {verdict.meaning}", highlight=False, markup=False)
+    console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _runs_table(rows: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="Runs", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for name in ("run", "optimizer", "weight_decay", "seed", "status", "grok_step", "steps"):
+        numeric = name not in ("run", "optimizer", "status")
+        table.add_column(name.replace("_", " "), justify="right" if numeric else "left")
+    for row in rows:
+        cells = (
+            row[name] for name in ("run", "optimizer", "weight_decay", "seed", "status", "grok_step", "steps")
+        )
+        table.add_row(
+            *(
+                "–" if cell is None else f"{cell:,}" if isinstance(cell, int) and cell > 9999 else str(cell)
+                for cell in cells
+            )
+        )
+    return table
+
+
+@app.command()
+def analyze(
+    path: Annotated[
+        Path, typer.Argument(help="A saved sequence, or a stack of parameter vectors (.npy, .npz).")
+    ],
+    W: Annotated[int, typer.Option("--W", help="Window: the number of last updates looked at.")] = 10,
+    eta: Annotated[float | None, typer.Option(help="Learning rate, for the a-priori BBP threshold.")] = None,
+    B: Annotated[
+        float | None, typer.Option("--B", help="Batch size, for the a-priori BBP threshold.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the two figures.")] = Path("."),
+    as_json: AsJson = False,
+) -> None:
+    """Window analysis of one run: gap position, ratio and gaps, with two figures.
+
+    Example: `spectral-edge analyze snapshots.npy --W 10 --out figures`
+    """
+    import numpy as np
+    from rich.table import Table
+
+    from spectral_edge import theory
+    from spectral_edge.validate.gram.reading import read_sequence
+    from spectral_edge.validate.referee.figures import evolution_figure, window_figure
+    from spectral_edge.validate.referee.report import save_figure
+
+    if (eta is None) != (B is None):
+        raise ValueError("eta and B go together: give both or neither")
+    sequence = read_sequence(path)
+    windows = sequence.window(W)
+    nu = None
+    if eta is not None and B is not None and sequence.P is not None:
+        nu = float(theory.a_priori_nu(eta, B, sequence.P))
+    files = [
+        save_figure(draw, out / f"{path.stem}-{name}.svg")
+        for name, draw in (
+            ("window", window_figure(sequence, W, nu)),
+            ("evolution", evolution_figure(sequence, W)),
+        )
+    ]
+    positions, counts = np.unique(windows.k_star[np.isfinite(windows.k_star)], return_counts=True)
+    share = {int(k): float(n / len(windows.k_star)) for k, n in zip(positions, counts, strict=True)}
+    summary = {
+        "path": str(path), "T": sequence.T, "P": sequence.P, "W": W, "windows": len(windows.steps),
+        "k_star_share": share,
+        "ratio_median": _finite(np.median(windows.ratio[np.isfinite(windows.ratio)])) if share else None,
+        "ratio_max": _finite(np.nanmax(windows.ratio)) if share else None,
+        "figures": [str(file) for file in files],
+    }  # fmt: skip
+    if as_json:
+        columns = windows.to_dict()
+        print_json({**summary, "per_window": {name: [_finite(x) for x in v] for name, v in columns.items()}})
+        return
+    table = Table("step", "k*", "R", "gap g", "σ1", f"σ{W}", box=None)
+    for i in np.unique(np.linspace(0, len(windows.steps) - 1, 12).astype(int)):
+        table.add_row(
+            f"{windows.steps[i]:,}", f"{windows.k_star[i]:.0f}", f"{windows.ratio[i]:.4g}", f"{windows.gap[i]:.4g}",
+            f"{windows.sigma[i, 0]:.4g}", f"{windows.sigma[i, -1]:.4g}",
+        )  # fmt: skip
+    console.print(
+        f"{sequence.T} updates of {sequence.P or 'unknown'} parameters, {len(windows.steps)} windows of {W}",
+        highlight=False,
+    )
+    console.print(table)
+    told = ", ".join(f"k* = {k} in {part:.0%}" for k, part in share.items()) or "no window has a gap"
+    console.print(f"{told} of the windows", highlight=False)
+    if nu is not None:
+        answer = theory.bbp_vacuity(sequence.P, W, eta, B, sigma=windows.sigma)
+        console.print(str(answer), highlight=False)
+    for file in files:
+        console.print(f"figure: {file}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _finite(value: Any) -> float | None:
+    number = float(value)
+    return number if abs(number) < float("inf") else None
+
+
+@app.command()
+def record(
+    task: Annotated[str, typer.Argument(help="What to train: modular-addition.")],
+    weight_decay: Annotated[float, typer.Option(help="Decoupled weight decay.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Decides the split, the initial weights and the batches.")] = 42,
+    max_steps: Annotated[int, typer.Option(help="Stop here at the latest.")] = 10_000,
+    record_every: Annotated[int, typer.Option(help="Optimiser steps between two records.")] = 100,
+    out: Annotated[Path, typer.Option(help="Folder for the recording.")] = Path("runs"),
+) -> None:
+    """Train a task (needs PyTorch) and record the inner products of its updates.
+
+    Example: `spectral-edge record modular-addition --weight-decay 1 --seed 42`
+    """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from spectral_edge.theory._arguments import choice
+    from spectral_edge.validate.runs.modular import ModularConfig
+    from spectral_edge.validate.runs.training import train_modular
+
+    choice("task", task, ("modular-addition",))
+    config = ModularConfig(
+        weight_decay=weight_decay, seed=seed, max_steps=max_steps, record_every=record_every
+    )
+    path = out / f"{config.name}.npz"
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} of at most {task.total:,} steps"),
+        TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    try:
+        with Progress(*columns, console=stderr) as progress:
+            bar = progress.add_task(config.name, total=max_steps, figures="")
+
+            def show(step: int, metrics: dict[str, float]) -> None:
+                figures = (
+                    f"loss {metrics['train_loss']:.3g}/{metrics['test_loss']:.3g}  "
+                    f"accuracy {metrics['train_accuracy']:.3f}/{metrics['test_accuracy']:.3f}"
+                )
+                progress.update(bar, completed=step, figures=figures)
+
+            sequence = train_modular(config, path, show)
+    except KeyboardInterrupt:
+        kept = f"what was recorded is in {path}" if path.exists() else "nothing was recorded yet"
+        stderr.print(f"spectral-edge: interrupted; {kept}", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(130) from None
+    console.print(f"{sequence.T} updates in {path}", highlight=False, markup=False, soft_wrap=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input is one line on standard error and exit status 2."""
     try:
@@ -96,10 +280,7 @@ def main(arguments: list[str] | None = None) -> None:
         message = getattr(error, "format_message", lambda: str(error))()
         stderr.print(f"spectral-edge: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
-    except (ValueError, OSError) as error:
-        stderr.print(f"spectral-edge: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
-    except ImportError as error:
+    except (ValueError, OSError, ImportError) as error:
         stderr.print(f"spectral-edge: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):

@@ -1,1 +1,33 @@
-"""Top floor: claims against data. Three wings: gram (data comes in), runs (data is made), referee (data is judged)."""
+"""Top floor: claims against data.
+
+Three wings: ``gram`` (data comes in), ``runs`` (data is made), ``referee`` (data is judged).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spectral_edge.validate.gram import GramSequence, GramTracker, WindowSpectra
+    from spectral_edge.validate.referee import Scoreboard, Verdict, check
+    from spectral_edge.validate.runs import bundled
+
+_HOMES = {
+    "GramSequence": "gram",
+    "GramTracker": "gram",
+    "WindowSpectra": "gram",
+    "bundled": "runs",
+    "Scoreboard": "referee",
+    "Verdict": "referee",
+    "check": "referee",
+}
+__all__ = ["GramSequence", "GramTracker", "Scoreboard", "Verdict", "WindowSpectra", "bundled", "check"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

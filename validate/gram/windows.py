@@ -133,11 +133,9 @@ class WindowSpectra:
         size = getattr(self.delta, choice("norm", norm, ("operator", "frobenius", "eigenvalue")))
         return stability.adiabatic_parameter(size, self.gap[:-1], eta)
 
-    def to_dataframe(self) -> "pd.DataFrame":
-        """One row per window: step, k*, R, gaps and singular values (needs the extra ``data``)."""
-        import pandas as pd
-
-        table: dict[str, Any] = {
+    def to_dict(self) -> dict[str, NDArray[Any]]:
+        """One array per column, one entry per window: step, k*, R, gaps and singular values."""
+        table: dict[str, NDArray[Any]] = {
             "step": self.steps,
             "k_star": self.k_star,
             "k_star_weighted": self.k_star_weighted,
@@ -147,8 +145,13 @@ class WindowSpectra:
         }
         if self.W >= 3:
             table["g_23"] = self.g_23
-        table |= {f"sigma_{j + 1}": self.sigma[:, j] for j in range(self.W)}
-        return pd.DataFrame(table)
+        return table | {f"sigma_{j + 1}": self.sigma[:, j] for j in range(self.W)}
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """The columns of `to_dict` as a table (needs the extra ``data``)."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_dict())
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the singular values against the step; returns the axes."""

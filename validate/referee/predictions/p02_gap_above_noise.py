@@ -1,0 +1,108 @@
+"""Prediction 2: the gap ratio exceeds what noise gives."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_edge import simulate
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion, monte_carlo_p
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes
+
+W = 10
+QUANTILE = 0.99
+MAJORITY = 0.5
+DRAWS = 500  # noise sequences behind each window's quantile
+SEED = 2
+
+Levels = Callable[[GramSequence], NDArray[np.float64]]
+
+
+def _own_norms(run: GramSequence) -> NDArray[np.float64]:
+    return np.nanquantile(worlds.noise_ratios(run, DRAWS, SEED), QUANTILE, axis=0)
+
+
+def _stationary(run: GramSequence) -> NDArray[np.float64]:
+    model = worlds.noise_model(run)
+    P = max(model.P_eff, W)
+    return np.atleast_1d(simulate.null_quantile(QUANTILE, P, W, autocorrelation=model.tau[:W], seed=SEED))
+
+
+def _white(run: GramSequence) -> NDArray[np.float64]:
+    return np.atleast_1d(
+        simulate.null_quantile(QUANTILE, max(worlds.noise_model(run).P_eff, W), W, seed=SEED)
+    )
+
+
+#: The level that R must exceed in each window, by reading of what noise is.
+READINGS: dict[str, Levels] = {
+    "noise with the run's autocorrelation and norms": _own_norms,
+    "noise with the run's autocorrelation": _stationary,
+    "white noise": _white,
+}
+
+
+def _share(run: GramSequence, levels: NDArray[np.float64]) -> float:
+    return float(np.mean(run.window(W).ratio > levels))
+
+
+def _pooled(runs: Sequence[GramSequence], shares: Sequence[float]) -> Estimate:
+    disjoint = np.array([(run.T - W + 1) / W for run in runs])
+    return clustered_proportion(np.array(shares) * disjoint, disjoint)
+
+
+def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
+    """Share of windows whose R exceeds the 99 % quantile of noise, on the runs and on noise."""
+    chosen = [(run, others) for run, others in zip(runs, noise, strict=True) if min(run.T, run.W_max) >= W]
+    if not chosen:
+        return PREDICTION.not_run(f"no run with a window of {W} updates")
+    runs = [run for run, _ in chosen]
+    readings, p_value = [], float("nan")
+    for name, levels_of in READINGS.items():
+        levels = [levels_of(run) for run in runs]
+        treated = [_share(run, level) for run, level in zip(runs, levels, strict=True)]
+        control = [
+            [_share(other, level) for other in others]
+            for (_, others), level in zip(chosen, levels, strict=True)
+        ]
+        if not readings:
+            p_value = monte_carlo_p(float(np.mean(treated)), np.mean(control, axis=0))
+        pooled, noise_pooled = _pooled(runs, treated), _pooled(runs, np.mean(control, axis=1).tolist())
+        readings.append(
+            Reading(name, pooled, noise_pooled, passes(pooled, MAJORITY), passes(noise_pooled, MAJORITY))
+        )
+    first, white = readings[0], readings[-1]
+    return PREDICTION.verdict(
+        decide(first.passes, first.control_passes),
+        statistic=first.treated.value,
+        control=first.control.value,
+        statistic_name=f"share of windows with R above the {QUANTILE:.0%} quantile of noise",
+        effect=first.treated,
+        effect_name="the share",
+        p_value=p_value,
+        n=len(runs),
+        readings=tuple(readings),
+        details={"P_eff": [worlds.noise_model(run).P_eff for run in runs]},
+        meaning=(
+            f"R exceeds what noise with the run's own autocorrelation and norms shows in "
+            f"{first.treated.value:.0%} of the windows (white noise: {white.treated.value:.0%}). That "
+            "autocorrelation is measured on the whole run, signal included, so a direction that merely persists "
+            "counts as noise here."
+        ),
+    )
+
+
+PREDICTION = Prediction(
+    number=2,
+    id="gap-above-noise",
+    claim="The gap ratio exceeds what noise alone shows.",
+    reference="section 1.7; docs/theory.md, 2.6 and 2.7",
+    statistic=f"share of windows with R above the {QUANTILE:.0%} quantile of noise",
+    treatment="all runs",
+    control="noise of the same effective dimension, norms and autocorrelation",
+    rule=f"> {MAJORITY:.0%} of the windows",
+    judge=judge,
+    planted=worlds.planted("gap-above-noise"),
+)

@@ -1,0 +1,96 @@
+"""Prediction 10: the gap event comes before grokking, and not where nothing groks."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+from spectral_edge.validate.gram import GramSequence, WindowSpectra
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.events import GapFall, fall_before, grok_step, last_fall
+from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
+from spectral_edge.validate.referee.verdict import (
+    NOT_SPECIFIC,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    Prediction,
+    Reading,
+    Verdict,
+    passes,
+)
+
+W = 10
+FALL = 1.5  # published: g_23 at its peak before the grok step over g_23 at it
+MAJORITY = 0.5  # a group shows the event where its rate lies above this
+
+READINGS: dict[str, Callable[[WindowSpectra, int], GapFall | None]] = {
+    "peak before the grok step over the value at it": lambda windows, step: fall_before(windows, step, FALL),
+    "last change point of log g_23": last_fall,
+}
+
+
+def _shown(
+    run: GramSequence, step: int, reading: Callable[[WindowSpectra, int], GapFall | None]
+) -> GapFall | None:
+    found = reading(run.window(W), step) if run.T >= W else None
+    return found if found is not None and found.fall > FALL else None
+
+
+def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
+    """Rate of the event in runs that grok against its rate, at the matched step, in runs without weight decay."""
+    treated, control = worlds.decay_pairs(runs)
+    steps = {key: step for key, run in treated.items() if (step := grok_step(run)) is not None}
+    control = {key: run for key, run in control.items() if key in steps}
+    if not steps or not control:
+        return PREDICTION.not_run("no grokked run with weight decay beside one without, at the same seed")
+    readings, lines = [], []
+    for name, reading in READINGS.items():
+        events = {key: _shown(treated[key], step, reading) for key, step in steps.items()}
+        alarms = {key: _shown(control[key], steps[key], reading) for key in control}
+        hits, false = (sum(e is not None for e in group.values()) for group in (events, alarms))
+        rate, alarm_rate = proportion(hits, len(events)), proportion(false, len(alarms))
+        readings.append(Reading(name, rate, alarm_rate, passes(rate, MAJORITY), passes(alarm_rate, MAJORITY)))
+        lines.append((hits, len(events), false, len(alarms), [e.lead for e in events.values() if e]))
+    hits, n, false, m, leads = lines[0]
+    youden = difference_of_proportions(hits, n, false, m)
+    first = readings[0]
+    if youden.low > 0:
+        verdict = SUPPORTED
+    elif first.passes is False or youden.high < 0:
+        verdict = REFUTED
+    else:
+        verdict = NOT_SPECIFIC if first.passes and first.control_passes else UNDECIDED
+    lead = f", {np.median(leads):,.0f} steps ahead in the median" if leads else ""
+    return PREDICTION.verdict(
+        verdict,
+        statistic=first.treated.value,
+        control=first.control.value,
+        statistic_name="true-positive rate (control: false-alarm rate)",
+        effect=youden,
+        effect_name="Youden's J = true-positive rate − false-alarm rate",
+        p_value=float(
+            stats.fisher_exact([[hits, n - hits], [false, m - false]], alternative="greater").pvalue
+        ),
+        n=n + m,
+        readings=tuple(readings),
+        details={"lead_steps": leads, "grok_steps": sorted(steps.values())},
+        meaning=(
+            f"g_23 fell by more than {FALL:g} before the grok step in {hits} of {n} runs that grokked{lead}. "
+            f"Without weight decay it fell as far, by the same step, in {false} of {m} runs."
+        ),
+    )
+
+
+PREDICTION = Prediction(
+    number=10,
+    id="gap-precedes-grokking",
+    claim="A fall of the gap precedes every grokking event.",
+    reference="abstract, (iii): 24 of 24; docs/theory.md, 8.4",
+    statistic="share of runs in which g_23 falls by more than 1.5 before the grok step",
+    treatment="runs with weight decay that grok",
+    control="the run without weight decay of the same seed, at the same step",
+    rule="interval of Youden's J above 0",
+    judge=judge,
+    planted=worlds.planted("gap-precedes-grokking", pairs=12),
+)

@@ -1,0 +1,69 @@
+"""Prediction 11: grokking needs weight decay."""
+
+from collections.abc import Sequence
+
+from scipy import stats
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
+from spectral_edge.validate.referee.verdict import (
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    Prediction,
+    Reading,
+    Verdict,
+    passes,
+)
+
+LEVEL = 0.05
+CLAIMED = 0.5  # the thesis claims a difference near 1: an interval wholly below one half refutes it
+
+
+def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
+    """Fisher's exact test on grokked or not, with decay or without."""
+    treated, control = worlds.decay_groups(runs)
+    if not treated or not control:
+        return PREDICTION.not_run("runs with and without weight decay and their test accuracies")
+    hits, others = (sum(grok_step(run) is not None for run in group) for group in (treated, control))
+    n, m = len(treated), len(control)
+    p_value = float(stats.fisher_exact([[hits, n - hits], [others, m - others]]).pvalue)
+    effect = difference_of_proportions(hits, n, others, m)
+    if p_value < LEVEL and effect.value > 0:
+        verdict = SUPPORTED
+    else:
+        verdict = REFUTED if effect.high < CLAIMED else UNDECIDED
+    rate, other = proportion(hits, n), proportion(others, m)
+    return PREDICTION.verdict(
+        verdict,
+        statistic=rate.value,
+        control=other.value,
+        statistic_name="share of runs that grok (control: without weight decay)",
+        effect=effect,
+        effect_name="difference of the shares",
+        p_value=p_value,
+        n=n + m,
+        readings=(Reading("test accuracy ≥ 0.95", rate, other, passes(rate, 0.5), passes(other, 0.5)),),
+        meaning=(
+            f"{hits} of {n} runs grokked with weight decay and {others} of {m} without (p = {p_value:.2g}, "
+            "Fisher's exact test, two-sided). "
+            + ("That many runs decide it." if p_value < LEVEL else "So few runs cannot decide it.")
+        ),
+    )
+
+
+PREDICTION = Prediction(
+    number=11,
+    id="weight-decay-needed",
+    claim="Runs grok with weight decay and not without it.",
+    reference="abstract, (iii): 24 of 24 with, 0 of 24 without (a later version: 1 of 24); docs/theory.md, 8.4",
+    statistic="share of runs whose test accuracy reaches 0.95",
+    treatment="runs with weight decay",
+    control="runs without weight decay",
+    rule=f"p < {LEVEL:g}, Fisher's exact test",
+    judge=judge,
+    planted=worlds.planted("weight-decay-needed", pairs=12),
+    null_runs=worlds.decay_shuffled,
+)

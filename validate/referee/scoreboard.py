@@ -1,0 +1,189 @@
+"""The twenty predictions, judged in three worlds, and the table of their verdicts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.statistics import holm
+from spectral_edge.validate.referee.verdict import Prediction, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+#: The thesis names twenty predictions; p-values are corrected within that family however many are judged.
+FAMILY = 20
+
+_STYLES = {
+    "supported": "bold green",
+    "not specific": "bold yellow",
+    "refuted": "bold red",
+    "undecided": "bold cyan",
+    "not run": "dim",
+}
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Verdicts of the predictions on a set of runs.
+
+    Attributes
+    ----------
+    verdicts : tuple of Verdict
+        In the order of their numbers.
+    runs : tuple of GramSequence
+        What was judged.
+    seed : int
+        Seed of the noise and planted worlds.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    runs: tuple[GramSequence, ...]
+    seed: int
+
+    def __iter__(self) -> Iterator[Verdict]:
+        return iter(self.verdicts)
+
+    def __getitem__(self, id: str) -> Verdict:
+        return next(verdict for verdict in self.verdicts if verdict.id == id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values with stable keys; NaN and infinity become None."""
+        return {
+            "verdicts": [_json(_flat(verdict)) for verdict in self.verdicts],
+            "runs": [_json(run_row(run)) for run in self.runs],
+            "seed": self.seed,
+        }
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """One row per verdict (needs the extra ``data``)."""
+        import pandas as pd
+
+        return pd.DataFrame([_flat(verdict) for verdict in self.verdicts]).set_index("id")
+
+    def table(self) -> "Table":
+        """Return the verdicts as a table for the terminal."""
+        from rich.table import Table
+
+        table = Table(title="Verdicts", title_justify="left", title_style="bold", show_lines=True)
+        for name, justify in (("#", "right"), ("prediction", "left"), ("verdict", "left"), ("runs", "right"),
+                              ("statistic", "right"), ("control", "right"), ("effect, 95 %", "left"),
+                              ("p (Holm)", "right"), ("planted / noise", "left")):  # fmt: skip
+            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        for v in self.verdicts:
+            shown = [f"{x:.3g}" if np.isfinite(x) else "–" for x in (v.statistic, v.control, v.p_holm)]
+            table.add_row(
+                str(v.number), v.id, f"[{_STYLES[v.verdict]}]{v.verdict}[/]", str(v.n), shown[0], shown[1],
+                str(v.effect) if v.n else "–", shown[2],
+                " / ".join(v.worlds.get(world, "–") for world in ("planted", "noise")),
+            )  # fmt: skip
+        return table
+
+
+def check(
+    runs: GramSequence | Sequence[GramSequence],
+    *,
+    seed: int = 0,
+    predictions: Sequence[Prediction] = PREDICTIONS,
+    progress: Callable[[str], None] | None = None,
+) -> Scoreboard:
+    """Judge recorded runs, and beside them the planted and the noise world.
+
+    Parameters
+    ----------
+    runs : GramSequence or sequence of them
+        With their metrics and configuration; what cannot be judged on them says what it would need.
+    seed : int
+        Seed of the synthetic worlds; the same seed gives the same scoreboard.
+    predictions : sequence of Prediction
+        Default: all that the package judges.
+    progress : callable, optional
+        Called with the name of each part before it begins.
+
+    Returns
+    -------
+    Scoreboard
+
+    Raises
+    ------
+    ValueError
+        If there is no run.
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> board = validate.check(validate.bundled()[:1])
+    >>> board["weight-decay-needed"].verdict
+    'not run'
+    """
+    runs = [runs] if isinstance(runs, GramSequence) else list(runs)
+    if not runs:
+        raise ValueError("runs must hold at least one sequence, got none")
+    report = progress or (lambda part: None)
+    report("noise world")
+    noise = [worlds.matched_noise(run, seed) for run in runs]
+    verdicts = []
+    for prediction in predictions:
+        report(prediction.id)
+        verdict = prediction.judge(runs, noise)
+        planted = prediction.planted(seed)
+        # the first noise copy of every run takes its place, the others are its control
+        null = (
+            [copies[0] for copies in noise]
+            if prediction.null_runs is None
+            else prediction.null_runs(runs, seed)
+        )
+        others = {
+            "planted": prediction.judge(planted, [worlds.matched_noise(run, seed) for run in planted]),
+            "noise": prediction.judge(null, [copies[1:] for copies in noise]),
+        }
+        verdicts.append(replace(verdict, worlds={name: other.verdict for name, other in others.items()}))
+    corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
+    judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
+    return Scoreboard(judged, tuple(runs), seed)
+
+
+def run_row(run: GramSequence) -> dict[str, Any]:
+    """Return what a table of runs shows of one run (stable keys)."""
+    config = run.config
+    step = grok_step(run)
+    if run.metrics.get("test_accuracy") is None:
+        status = "no test accuracy"
+    else:
+        status = "grokked" if step is not None else "not grokked"
+    return {
+        "run": config.get("run", "unnamed"),
+        "task": config.get("task", ""),
+        "optimizer": config.get("optimizer", ""),
+        "weight_decay": config.get("weight_decay"),
+        "seed": config.get("seed"),
+        "status": status,
+        "grok_step": step,
+        "steps": int(run.steps[-1]),
+    }
+
+
+def _flat(verdict: Verdict) -> dict[str, Any]:
+    row = asdict(verdict)
+    row["effect"], row["interval"] = verdict.effect.value, [verdict.effect.low, verdict.effect.high]
+    row["p_value"], row["p_uncorrected"] = verdict.p_holm, verdict.p_value
+    del row["p_holm"]
+    for reading, shown in zip(verdict.readings, row["readings"], strict=True):
+        shown["treated"], shown["control"] = reading.treated._asdict(), reading.control._asdict()
+    return row
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value

@@ -1,0 +1,136 @@
+"""What a prediction returns: a verdict with its statistic, interval, control and readings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.statistics import Estimate
+
+SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
+    "supported",
+    "not specific",
+    "refuted",
+    "undecided",
+    "not run",
+)
+VERDICTS = (SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reading of the claim: its statistic on the treated runs and on the control, and whether each passes."""
+
+    name: str
+    treated: Estimate
+    control: Estimate
+    passes: bool | None
+    control_passes: bool | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one prediction in one world.
+
+    Attributes
+    ----------
+    number, id, claim : int, str, str
+        Of the prediction.
+    verdict : str
+        One of `VERDICTS`.
+    statistic : float
+        What the rule is about, on the treated runs.
+    control : float
+        The same statistic on the control.
+    effect : Estimate
+        Effect size with its 95 % interval.
+    p_value : float
+        One-sided where the claim has a direction; NaN where no test applies. `p_holm` is it after Holm's
+        correction over the twenty predictions, filled in by the scoreboard.
+    n : int
+        Number of runs.
+    statistic_name, effect_name, meaning : str
+        What `statistic` and `effect` are; what the verdict means, in two sentences.
+    readings : tuple of Reading
+        The sensitivity table: the rule's own reading first.
+    worlds : dict of str to str
+        Verdicts of the same test in the planted and in the noise world.
+    details : dict
+        Per-run figures behind the statistic (JSON values).
+    """
+
+    number: int
+    id: str
+    claim: str
+    verdict: str
+    statistic: float = float("nan")
+    control: float = float("nan")
+    effect: Estimate = Estimate(float("nan"), float("nan"), float("nan"))
+    p_value: float = float("nan")
+    n: int = 0
+    statistic_name: str = ""
+    effect_name: str = ""
+    meaning: str = ""
+    readings: tuple[Reading, ...] = ()
+    p_holm: float = float("nan")
+    worlds: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One claim of the thesis and how it is judged; its file holds the rule's constants.
+
+    Attributes
+    ----------
+    number, id, claim, reference : int, str, str, str
+        As in the table of predictions; `reference` is where the thesis says so.
+    treatment, control, rule : str
+        In words.
+    judge : callable
+        ``judge(runs, noise) -> Verdict``: `runs` are recorded sequences, `noise` one tuple of noise
+        sequences for each of them. It reads no files, draws nothing and knows nothing of other worlds.
+    planted : callable
+        ``planted(seed) -> runs`` in which the claim holds by construction.
+    null_runs : callable, optional
+        ``null_runs(runs, seed) -> runs`` in which it does not; by default noise takes the place of each run.
+    expected_when_planted : str
+        The verdict due in the planted world: *supported*, but for a claim that noise shares.
+    """
+
+    number: int
+    id: str
+    claim: str
+    reference: str
+    statistic: str
+    treatment: str
+    control: str
+    rule: str
+    judge: Callable[[Sequence[GramSequence], Sequence[Sequence[GramSequence]]], Verdict]
+    planted: Callable[[int], list[GramSequence]]
+    null_runs: Callable[[Sequence[GramSequence], int], list[GramSequence]] | None = None
+    expected_when_planted: str = SUPPORTED
+
+    def verdict(self, verdict: str, **figures: Any) -> Verdict:
+        """Return a `Verdict` that carries this prediction's number, id and claim."""
+        return Verdict(self.number, self.id, self.claim, verdict, **figures)
+
+    def not_run(self, missing: str) -> Verdict:
+        """Return the verdict of a test whose data is missing: say which."""
+        return replace(self.verdict(NOT_RUN), meaning=f"Not judged: {missing}.")
+
+
+def passes(estimate: Estimate, threshold: float) -> bool | None:
+    """Whether the whole interval lies above `threshold` (True), below it (False), or straddles it (None)."""
+    if estimate.low > threshold:
+        return True
+    return False if estimate.high <= threshold else None
+
+
+def decide(treated: bool | None, control: bool | None) -> str:
+    """Combine the two into the verdict: supported only where the claim passes and its control fails."""
+    if treated is False:
+        return REFUTED
+    if treated is None or control is None:
+        return UNDECIDED
+    return NOT_SPECIFIC if control else SUPPORTED
