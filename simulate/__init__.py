@@ -4,6 +4,7 @@
 `gap_ode`              the gap equation 3.3, integrated
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
 `noise`                a run in which nothing happens: K at any P, any autocorrelation
+`planted`              runs in which a claim holds by construction, with their truth; `scenarios`
 =====================  ==================================================================
 
 The numbered sections are those of docs/theory.md.
@@ -12,14 +13,18 @@ The numbered sections are those of docs/theory.md.
 from spectral_edge.simulate.gap import GapRun, gap_ode
 from spectral_edge.simulate.noise import Noise, noise
 from spectral_edge.simulate.null import NullRatio, goe_spacings, null_quantile, null_ratio
+from spectral_edge.simulate.planted import PlantedRun, planted, scenarios
 
 __all__ = [
     "GapRun",
     "Noise",
     "NullRatio",
+    "PlantedRun",
     "gap_ode",
     "goe_spacings",
     "noise",
     "null_quantile",
     "null_ratio",
+    "planted",
+    "scenarios",
 ]

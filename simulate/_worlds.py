@@ -1,0 +1,82 @@
+"""Parts of which planted worlds are built: orthogonal time patterns, exact noise, curves of a training run."""
+
+from typing import Any
+
+import numpy as np
+
+from spectral_edge.simulate._autocorrelation import checked, factor
+from spectral_edge.simulate.null import bartlett
+from spectral_edge.simulate.planted import PlantedRun
+from spectral_edge.theory._arguments import FloatArray
+
+W = 10  # the window for which strengths are planted
+RECORD = 100  # optimiser steps between two records
+P = 100_000
+ETA, BATCH = 1e-3, 512
+#: Noise of the a-priori size, nu = eta/sqrt(B·P) an entry: the norm of an update of noise alone.
+FLOOR = ETA / np.sqrt(BATCH)
+
+
+def patterns(T: int, k: int, W: int = W) -> FloatArray:
+    """Time patterns, shape (T, k), orthonormal over every window of W consecutive records (k < W)."""
+    t = np.arange(T)
+    columns = [np.full(T, 1 / np.sqrt(W))]
+    for j in range(1, k):
+        angle = 2 * np.pi * ((j + 1) // 2) * t / W
+        columns.append(np.sqrt(2 / W) * (np.cos(angle) if j % 2 else np.sin(angle)))
+    return np.stack(columns[:k], axis=1)
+
+
+def updates(
+    strengths: FloatArray,
+    rng: np.random.Generator,
+    *,
+    time: FloatArray | None = None,
+    floor: float = FLOOR,
+    tau: Any = None,
+) -> FloatArray:
+    """Coordinates, shape (T, k + T), of updates with signal strengths d_j(t) in a window and noise of norm `floor`.
+
+    The first k columns are the signal directions; the others an orthonormal frame of what the noise spans
+    orthogonal to them. Inner products have exactly the law of P = 100,000 dimensions. `time` (T, k) takes the
+    place of `patterns`; `tau` is the autocorrelation of the noise.
+    """
+    T, k = strengths.shape
+    L = factor(checked(tau), T)
+    time = patterns(T, k) if time is None else time
+    signal = strengths * time + floor / np.sqrt(P) * (L @ rng.standard_normal((T, k)))
+    rest = floor / np.sqrt(P) * (L @ bartlett(rng, 1, T, P - k)[0])
+    return np.concatenate([signal, rest], axis=1)
+
+
+def sigmoid(t: FloatArray, centre: float, width: float) -> FloatArray:
+    """A step from 0 to 1."""
+    return 1 / (1 + np.exp(-(t - centre) / width))
+
+
+def curves(T: int, grok: float | None, rng: np.random.Generator) -> dict[str, FloatArray]:
+    """Losses and accuracies of a run that memorises, and generalises at record `grok` unless that is None."""
+    t = np.arange(T, dtype=np.float64)
+    learnt = sigmoid(t, grok, 0.7) if grok is not None else np.zeros(T)
+    accuracy = 0.03 + 0.96 * learnt + 0.005 * rng.standard_normal(T)
+    train_loss = 4.5 * np.exp(-t / 2) + 1e-3
+    test_loss = 4.5 + (6.0 * sigmoid(t, 8, 3) + 0.05 * rng.standard_normal(T)) * (1 - learnt) - 4.4 * learnt
+    return {
+        "train_loss": train_loss * np.exp(0.1 * rng.standard_normal(T)),
+        "test_loss": np.maximum(test_loss, 1e-3),
+        "train_accuracy": np.minimum(1.0, 0.01 + 1.2 * sigmoid(t, 4, 1)),
+        "test_accuracy": np.clip(accuracy, 0.0, 1.0),
+    }
+
+
+def run(
+    scenario: str, seed: int, control: bool, X: FloatArray, truth: dict[str, Any], *,
+    config: dict[str, Any] | None = None, **extra: Any,
+) -> PlantedRun:  # fmt: skip
+    """Put the parts together; `X` are the coordinates of the updates."""
+    card = {
+        "task": "planted", "operation": scenario, "seed": seed, "weight_decay": 0.0 if control else 1.0,
+        "learning_rate": ETA, "batch_size": BATCH, "record_every": RECORD, "optimizer": "planted",
+    }  # fmt: skip
+    steps = RECORD * np.arange(1, len(X) + 1)
+    return PlantedRun(scenario, X @ X.T, steps, P, config=card | (config or {}), truth=truth, **extra)
