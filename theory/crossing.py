@@ -85,10 +85,11 @@ def _extremum(m: TwoModes) -> FloatArray:
     ra, rb = m.sa - m.ka * m.ua, m.sb - m.kb * m.ub
     turns = (np.sign(ra) * np.sign(rb) > 0) & (m.ka != m.kb)
     safe_a, safe_b = np.where(turns, ra, 1.0), np.where(turns, rb, 1.0)
-    ratio = safe_a / safe_b
-    near = np.abs(ratio - 1) < 0.5
-    logs = np.where(near, np.log1p(np.where(near, (safe_a - safe_b) / safe_b, 0.0)), np.log(ratio))
-    t = np.divide(logs, m.ka - m.kb, out=np.full(logs.shape, np.inf), where=turns)
+    near = np.abs(safe_a - safe_b) < 0.5 * np.abs(safe_b)
+    relative = np.divide(safe_a - safe_b, safe_b, out=np.zeros_like(safe_a), where=near)
+    logs = np.where(near, np.log1p(relative), np.log(np.abs(safe_a)) - np.log(np.abs(safe_b)))
+    with np.errstate(over="ignore"):  # damping of denormal size: later than any time
+        t = np.divide(logs, m.ka - m.kb, out=np.full(logs.shape, np.inf), where=turns)
     return np.where(t > 0, t, np.inf)
 
 
@@ -102,7 +103,7 @@ def _root(low: FloatArray, high: FloatArray, wanted: NDArray[np.bool_], m: TwoMo
     start = np.sign(_difference(low, *part))
     start = np.where(low == 0, np.sign(part.delta), start)
     rates = np.abs(part.ka) + np.abs(part.kb)
-    guess = np.where(rates > 0, 1 / np.where(rates > 0, rates, 1.0), 1.0)
+    guess = 1 / np.where(rates > 0, np.maximum(rates, 1e-290), 1.0)
     open_ended = np.isinf(high)
     high = np.where(open_ended, np.where(low > 0, 2 * low, guess), high)
     for _ in range(DOUBLINGS):
