@@ -105,6 +105,8 @@ def validate(
 
     Example: `spectral-edge validate --out report`
     """
+    from rich.markup import escape
+    from rich.padding import Padding
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from spectral_edge.validate import bundled, check
@@ -121,29 +123,33 @@ def validate(
     if as_json:
         print_json(board.to_dict())
         return
-    console.print(_runs_table([row for row in board.to_dict()["runs"]]))
-    console.print(board.table())
+    console.print(_runs_table(board.to_dict()["runs"]))
+    console.print(board.table(wide=console.width >= 120))
     for verdict in board:
-        console.print(f"{verdict.number:>2}  {verdict.meaning}", highlight=False, markup=False)
+        console.print(
+            Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(verdict.meaning)}", (0, 0, 0, 2)),
+            highlight=False,
+        )
     console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _runs_table(rows: list[dict[str, Any]]) -> "Table":
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="Runs", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for name in ("run", "optimizer", "weight_decay", "seed", "status", "grok_step", "steps"):
-        numeric = name not in ("run", "optimizer", "status")
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left")
-    for row in rows:
-        cells = (
-            row[name] for name in ("run", "optimizer", "weight_decay", "seed", "status", "grok_step", "steps")
+    shown = ("run", "weight_decay", "seed", "status", "grok_step", "steps")
+    table = Table(title="Runs", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in shown:
+        left = name in ("run", "status")
+        table.add_column(
+            {"weight_decay": "decay"}.get(name, name.replace("_", " ")),
+            justify="left" if left else "right",
+            no_wrap=True,
         )
+    for row in rows:
+        steps = {name: f"{row[name]:,}" for name in ("grok_step", "steps") if row[name] is not None}
         table.add_row(
-            *(
-                "–" if cell is None else f"{cell:,}" if isinstance(cell, int) and cell > 9999 else str(cell)
-                for cell in cells
-            )
+            *(str(cell) if cell is not None else "–" for cell in ({**row, **steps}[n] for n in shown))
         )
     return table
 
@@ -272,17 +278,21 @@ def record(
     console.print(f"{sequence.T} updates in {path}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _complain(message: str) -> None:
+    """One line on standard error, and exit status 2."""
+    line = " ".join(message.split())
+    stderr.print(f"spectral-edge: {line}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(2)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input is one line on standard error and exit status 2."""
     try:
         status = app(args=arguments, standalone_mode=False)
     except typer.exceptions.TyperException as error:
-        message = getattr(error, "format_message", lambda: str(error))()
-        stderr.print(f"spectral-edge: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
+        _complain(error.format_message())
     except (ValueError, OSError, ImportError) as error:
-        stderr.print(f"spectral-edge: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
+        _complain(str(error))
     except (KeyboardInterrupt, typer.Abort):
         stderr.print("spectral-edge: interrupted")
         sys.exit(130)

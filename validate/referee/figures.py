@@ -1,6 +1,7 @@
 """The pictures: axes in, axes out; whole figures for the report and for ``spectral-edge analyze``."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ def grokking_figure(runs: Sequence[GramSequence], W: int) -> Figure:
     named: set[str] = set()
     for run in runs:
         decays = float(run.config.get("weight_decay", 0)) > 0
-        label = "with weight decay" if decays else "without"
+        label = "with weight decay" if decays else "without weight decay"
         style: dict[str, Any] = {
             "color": BLUE if decays else ORANGE,
             "ls": "-" if decays else "--",
@@ -162,18 +163,18 @@ def grokking_figure(runs: Sequence[GramSequence], W: int) -> Figure:
             gap.plot(windows.steps[at], windows.g_23[at], marker="o", color=RED, ms=6)
     accuracy.set(ylabel="test accuracy", ylim=(-0.03, 1.03), title="Generalisation")
     gap.set(
-        ylabel="g_23 = λ_2 − λ_3 (parameter units²)",
+        ylabel="g₂₃ = λ₂ − λ₃ (units²)",
         yscale="log",
         title="Sub-leading gap (red: the grok step)",
     )
-    ratio.set(ylabel="R", xlabel="step", yscale="log", title="Gap ratio")
-    accuracy.legend(frameon=False)
+    ratio.set(ylabel="R", xlabel="step", title="Gap ratio")
+    accuracy.legend(frameon=False, loc="center right")
     return figure
 
 
 def readings_figure(verdict: Any) -> Figure:
     """Treated runs against the control, for every reading of one verdict, with 95 % intervals."""
-    figure = Figure(figsize=(7, 0.9 + 0.75 * max(1, len(verdict.readings))), layout="constrained")
+    figure = Figure(figsize=(8, 1.0 + 0.6 * max(1, len(verdict.readings))), layout="constrained")
     ax = figure.subplots()
     for row, reading in enumerate(verdict.readings):
         for offset, estimate, colour, marker, name in (
@@ -186,8 +187,10 @@ def readings_figure(verdict: Any) -> Figure:
             ax.plot(
                 estimate.value, row + offset, marker, color=colour, ms=7, label=name if row == 0 else None
             )
-    ax.set_yticks(range(len(verdict.readings)), [reading.name for reading in verdict.readings])
-    ax.set(xlabel=verdict.statistic_name, ylim=(len(verdict.readings) - 0.5, -0.5))
+    names = [fill(reading.name, 30) for reading in verdict.readings]
+    ax.set_yticks(range(len(names)), names)
+    figure.supxlabel(verdict.statistic_name, fontsize=10)
+    ax.set(ylim=(len(verdict.readings) - 0.5, -0.5))
     if verdict.statistic > 20:
         ax.set_xscale("log")
     ax.grid(axis="x", lw=0.4)

@@ -13,6 +13,7 @@ from spectral_edge.validate.gram.storage import replace_atomically
 from spectral_edge.validate.referee import figures
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
+from spectral_edge.validate.referee.statistics import short
 from spectral_edge.validate.referee.verdict import VERDICTS
 
 W = 10
@@ -106,7 +107,7 @@ def render(board: Scoreboard) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = lambda x: f"{x:.3g}" if x == x and abs(x) != float("inf") else "–"
+    environment.filters["figure"] = short
     context: dict[str, Any] = {
         "board": board,
         "predictions": {prediction.id: prediction for prediction in PREDICTIONS},

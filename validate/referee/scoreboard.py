@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.predictions import PREDICTIONS
-from spectral_edge.validate.referee.statistics import holm
+from spectral_edge.validate.referee.statistics import holm, short
 from spectral_edge.validate.referee.verdict import Prediction, Verdict
 
 if TYPE_CHECKING:
@@ -67,22 +68,26 @@ class Scoreboard:
 
         return pd.DataFrame([_flat(verdict) for verdict in self.verdicts]).set_index("id")
 
-    def table(self) -> "Table":
-        """Return the verdicts as a table for the terminal."""
+    def table(self, *, wide: bool = False) -> "Table":
+        """Return the verdicts as a table for the terminal; `wide` (120 columns) adds p-values and other worlds."""
+        from rich import box
+        from rich.markup import escape
         from rich.table import Table
 
-        table = Table(title="Verdicts", title_justify="left", title_style="bold", show_lines=True)
-        for name, justify in (("#", "right"), ("prediction", "left"), ("verdict", "left"), ("runs", "right"),
-                              ("statistic", "right"), ("control", "right"), ("effect, 95 %", "left"),
-                              ("p (Holm)", "right"), ("planted / noise", "left")):  # fmt: skip
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table = Table(
+            title="Verdicts", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        )
+        for name, right in (("#", True), ("prediction", False), ("verdict", False), ("statistic", True),
+                            ("control", True), ("effect, 95 %", False)):  # fmt: skip
+            table.add_column(name, justify="right" if right else "left", no_wrap=True)
+        if wide:
+            table.add_column("p (Holm)", justify="right", no_wrap=True)
+            table.add_column("planted / noise world", no_wrap=True)
         for v in self.verdicts:
-            shown = [f"{x:.3g}" if np.isfinite(x) else "–" for x in (v.statistic, v.control, v.p_holm)]
-            table.add_row(
-                str(v.number), v.id, f"[{_STYLES[v.verdict]}]{v.verdict}[/]", str(v.n), shown[0], shown[1],
-                str(v.effect) if v.n else "–", shown[2],
-                " / ".join(v.worlds.get(world, "–") for world in ("planted", "noise")),
-            )  # fmt: skip
+            statistic, control, p = map(short, (v.statistic, v.control, v.p_holm))
+            row = [str(v.number), v.id, f"[{_STYLES[v.verdict]}]{v.verdict}[/]", statistic, control]
+            row.append(escape(str(v.effect)) if v.n else "–")
+            table.add_row(*row, *([p, f"{v.worlds['planted']} / {v.worlds['noise']}"] if wide else []))
         return table
 
 
@@ -126,6 +131,17 @@ def check(
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
     report = progress or (lambda part: None)
+    # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
+    with threadpool_limits(limits=1, user_api="blas"):
+        verdicts = _judge(runs, seed, predictions, report)
+    corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
+    judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
+    return Scoreboard(judged, tuple(runs), seed)
+
+
+def _judge(
+    runs: list[GramSequence], seed: int, predictions: Sequence[Prediction], report: Callable[[str], None]
+) -> list[Verdict]:
     report("noise world")
     noise = [worlds.matched_noise(run, seed) for run in runs]
     verdicts = []
@@ -144,9 +160,7 @@ def check(
             "noise": prediction.judge(null, [copies[1:] for copies in noise]),
         }
         verdicts.append(replace(verdict, worlds={name: other.verdict for name, other in others.items()}))
-    corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
-    judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    return Scoreboard(judged, tuple(runs), seed)
+    return verdicts
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

@@ -17,7 +17,14 @@ class Estimate(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{short(self.value)} [{short(self.low)}, {short(self.high)}]"
+
+
+def short(x: float) -> str:
+    """Return three digits of `x`, as 1.13e5 where it is large; a dash where there is no number."""
+    if not np.isfinite(x):
+        return "∞" if x == np.inf else "–"
+    return f"{x:.3g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
 def proportion(successes: float, n: float) -> Estimate:
@@ -25,7 +32,7 @@ def proportion(successes: float, n: float) -> Estimate:
     alpha = 1 - CONFIDENCE
     low = stats.beta.ppf(alpha / 2, successes, n - successes + 1) if successes > 0 else 0.0
     high = stats.beta.ppf(1 - alpha / 2, successes + 1, n - successes) if successes < n else 1.0
-    return Estimate(successes / n, float(low), float(high))
+    return Estimate(float(successes / n), float(low), float(high))
 
 
 def clustered_proportion(successes: ArrayLike, trials: ArrayLike) -> Estimate:

@@ -16,6 +16,8 @@ SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
 )
 VERDICTS = (SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN)
 
+UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -65,7 +67,7 @@ class Verdict:
     verdict: str
     statistic: float = float("nan")
     control: float = float("nan")
-    effect: Estimate = Estimate(float("nan"), float("nan"), float("nan"))
+    effect: Estimate = UNKNOWN
     p_value: float = float("nan")
     n: int = 0
     statistic_name: str = ""

@@ -22,7 +22,9 @@ class NoiseModel(NamedTuple):
     Attributes
     ----------
     P_eff : float
-        Effective dimension of the unit-norm updates, from pairs more than W apart; signal lowers it.
+        Effective dimension of the unit-norm updates, from pairs more than W apart: how far their inner products
+        scatter around the autocorrelation at their lag. Signal lowers it; below 2W it is taken as 2W, since
+        noise must fill the window to be noise.
     norms : (T,) array, parameter units
         Norm of every update.
     tau : (L,) array
@@ -43,10 +45,10 @@ def noise_model(run: GramSequence) -> NoiseModel:
     unit = [lagged(run.K, l) / (safe[l:] * safe[: run.T - l]) for l in range(lags + 1)]
     kept = min(W, lags)
     tau = np.array([unit[l].mean() * (1 - l / run.T) for l in range(kept + 1)])
-    distant = np.concatenate(unit[W + 1 :]) if lags > W else np.zeros(0)
-    mean_square = float(np.mean(distant**2)) if len(distant) else 0.0
+    scatter = np.concatenate([pairs - pairs.mean() for pairs in unit[W + 1 :]]) if lags > W else np.zeros(0)
+    mean_square = float(np.mean(scatter**2)) if len(scatter) else 0.0
     P_eff = 1 / mean_square if mean_square > 0 else float(run.P or 1e6)
-    return NoiseModel(P_eff, np.where(norms > 0, norms, np.finfo(float).tiny), tau / tau[0])
+    return NoiseModel(max(P_eff, 2.0 * W), np.where(norms > 0, norms, np.finfo(float).tiny), tau / tau[0])
 
 
 def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[GramSequence]:
@@ -114,11 +116,22 @@ def decay_shuffled(runs: Sequence[GramSequence], seed: int) -> list[GramSequence
     ]
 
 
-def planted(scenario: str, pairs: int | None = None) -> Callable[[int], list[GramSequence]]:
-    """Return a maker of planted runs: ``maker(seed)``; with `pairs`, that many treated and control runs each."""
+def planted(
+    scenario: str, runs: int = 6, *, with_controls: bool = False
+) -> Callable[[int], list[GramSequence]]:
+    """Return a maker of planted runs, ``maker(seed)``; with controls, each has its twin in which nothing is planted."""
 
     def make(seed: int) -> list[GramSequence]:
-        worlds = [simulate.planted(scenario, seed=1000 * seed + i) for i in range(pairs or 6)]
-        return [as_sequence(world) for world in worlds]
+        made = [
+            simulate.planted(scenario, seed * runs + i, control=control)
+            for control in ((False, True) if with_controls else (False,))
+            for i in range(runs)
+        ]
+        return [
+            GramSequence.from_inner_products(
+                world.K, world.steps, world.P, metrics=world.metrics, probes=world.probes, config=world.config
+            )
+            for world in made
+        ]
 
     return make

@@ -7,7 +7,7 @@ import numpy as np
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.statistics import Estimate, geometric_mean, monte_carlo_p
+from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p
 from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Reading, Verdict, decide
 
 W = 10
@@ -38,19 +38,19 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     ]  # fmt: skip
     if not runs_noise:
         return PREDICTION.not_run("no run with its P, learning rate and batch size")
-    readings, p_value = [], float("nan")
+    readings: list[Reading] = []
     for name, statistic in READINGS.items():
         treated = [statistic(run) for run, _ in runs_noise]
         control = [[statistic(other) for other in others] for _, others in runs_noise]
         if not readings:
             # how often noise of the same size stands as high above the threshold as the runs do
-            worst = np.min(control, axis=0)
-            p_value = monte_carlo_p(min(treated), worst)
+            p_value = monte_carlo_p(min(treated), np.min(control, axis=0))
+            weakest, weakest_noise = min(treated), float(np.min(control))
         readings.append(
             Reading(
                 name,
-                Estimate(min(treated), *geometric_mean(treated)[1:]),
-                Estimate(float(np.min(control)), *geometric_mean(np.ravel(control))[1:]),
+                geometric_mean(treated),
+                geometric_mean(np.min(control, axis=1)),
                 bool(min(treated) > ACCEPTANCE),
                 bool(np.min(control) > ACCEPTANCE),
             )
@@ -58,17 +58,17 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     first = readings[0]
     return PREDICTION.verdict(
         decide(first.passes, first.control_passes),
-        statistic=first.treated.value,
-        control=first.control.value,
+        statistic=weakest,
+        control=weakest_noise,
         statistic_name="smallest σ_W/d_crit of any window",
-        effect=geometric_mean([_a_priori(run) for run, _ in runs_noise]),
+        effect=first.treated,
         effect_name="geometric mean over runs of the smallest σ_W/d_crit",
         p_value=p_value,
         n=len(runs_noise),
         readings=tuple(readings),
         meaning=(
-            f"The weakest singular value of any window stands {first.treated.value:.3g} times above the "
-            f"threshold. Noise of the same size stands {first.control.value:.3g} times above it, so the claim "
+            f"The weakest singular value of any window stands {weakest:.3g} times above the "
+            f"threshold. Noise of the same size stands {weakest_noise:.3g} times above it, so the claim "
             + ("holds and says nothing about signal." if first.control_passes else "tells signal from noise.")
         ),
     )

@@ -26,14 +26,13 @@ def _own_norms(run: GramSequence) -> NDArray[np.float64]:
 
 def _stationary(run: GramSequence) -> NDArray[np.float64]:
     model = worlds.noise_model(run)
-    P = max(model.P_eff, W)
-    return np.atleast_1d(simulate.null_quantile(QUANTILE, P, W, autocorrelation=model.tau[:W], seed=SEED))
+    return np.atleast_1d(
+        simulate.null_quantile(QUANTILE, model.P_eff, W, autocorrelation=model.tau[:W], seed=SEED)
+    )
 
 
 def _white(run: GramSequence) -> NDArray[np.float64]:
-    return np.atleast_1d(
-        simulate.null_quantile(QUANTILE, max(worlds.noise_model(run).P_eff, W), W, seed=SEED)
-    )
+    return np.atleast_1d(simulate.null_quantile(QUANTILE, worlds.noise_model(run).P_eff, W, seed=SEED))
 
 
 #: The level that R must exceed in each window, by reading of what noise is.
@@ -59,7 +58,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if not chosen:
         return PREDICTION.not_run(f"no run with a window of {W} updates")
     runs = [run for run, _ in chosen]
-    readings, p_value = [], float("nan")
+    readings: list[Reading] = []
     for name, levels_of in READINGS.items():
         levels = [levels_of(run) for run in runs]
         treated = [_share(run, level) for run, level in zip(runs, levels, strict=True)]

@@ -92,5 +92,5 @@ PREDICTION = Prediction(
     control="the run without weight decay of the same seed, at the same step",
     rule="interval of Youden's J above 0",
     judge=judge,
-    planted=worlds.planted("gap-precedes-grokking", pairs=12),
+    planted=worlds.planted("gap-precedes-grokking", 12, with_controls=True),
 )

@@ -31,10 +31,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     n, m = len(treated), len(control)
     p_value = float(stats.fisher_exact([[hits, n - hits], [others, m - others]]).pvalue)
     effect = difference_of_proportions(hits, n, others, m)
-    if p_value < LEVEL and effect.value > 0:
-        verdict = SUPPORTED
-    else:
-        verdict = REFUTED if effect.high < CLAIMED else UNDECIDED
+    verdict = (
+        SUPPORTED if p_value < LEVEL and effect.value > 0 else REFUTED if effect.high < CLAIMED else UNDECIDED
+    )
     rate, other = proportion(hits, n), proportion(others, m)
     return PREDICTION.verdict(
         verdict,
@@ -64,6 +63,6 @@ PREDICTION = Prediction(
     control="runs without weight decay",
     rule=f"p < {LEVEL:g}, Fisher's exact test",
     judge=judge,
-    planted=worlds.planted("weight-decay-needed", pairs=12),
+    planted=worlds.planted("weight-decay-needed", 12, with_controls=True),
     null_runs=worlds.decay_shuffled,
 )
