@@ -222,7 +222,7 @@ def _integrate(
     gap, mean, crossings = np.empty(times.size), np.empty(times.size), np.empty(16)
     while True:
         status, reached, n_steps, found, minimum, _, _ = kernel.integrate(
-            function or kernel.no_coefficients, varying, constant or (0.0, 0.0, 0.0, 0.0, 0.0),
+            function or kernel.no_coefficients, varying, constant or (1.0, 1.0, 1.0, 1.0, 1.0),
             g0, d0, omega, W, t_max, max_step, rtol, atol, _MAX_STEPS, times, gap, mean, crossings,
         )  # fmt: skip
         if found <= crossings.size:

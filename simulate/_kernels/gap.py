@@ -72,29 +72,11 @@ def dormand_prince(g, d, a1, b1, dt, r2, r3, r4, r5, r6, r7):
     return g1, d1, a7, b7, error_g, error_d, ok2 & ok3 & ok4 & ok5 & ok6 & ok7
 
 
-@njit
-def _varying_step(coefficients, omega, W, t, dt, g, d, a, b):
-    """`dormand_prince` with coefficients of the time; beside it the first t where they are not finite."""
-    c2 = coefficients(t + dt * (1 / 5))
-    c3 = coefficients(t + dt * (3 / 10))
-    c4 = coefficients(t + dt * (4 / 5))
-    c5 = coefficients(t + dt * (8 / 9))
-    c6 = coefficients(t + dt)
-    bad = math.nan
-    if not math.isfinite(sum_of(c6)):
-        bad = t + dt
-    if not math.isfinite(sum_of(c5)):
-        bad = t + dt * (8 / 9)
-    if not math.isfinite(sum_of(c4)):
-        bad = t + dt * (4 / 5)
-    if not math.isfinite(sum_of(c3)):
-        bad = t + dt * (3 / 10)
-    if not math.isfinite(sum_of(c2)):
-        bad = t + dt * (1 / 5)
-    r6 = rates(c6, omega, W)
-    r2, r3 = rates(c2, omega, W), rates(c3, omega, W)
-    r4, r5 = rates(c4, omega, W), rates(c5, omega, W)
-    return dormand_prince(g, d, a, b, dt, r2, r3, r4, r5, r6, r6), bad
+@njit(forceinline=True)
+def at(coefficients, scale, t):
+    """Coefficients at time t: the function's values times the trajectory's own."""
+    c = coefficients(t)
+    return c[0] * scale[0], c[1] * scale[1], c[2] * scale[2], c[3] * scale[3], c[4] * scale[4]
 
 
 @njit(forceinline=True)
@@ -104,24 +86,47 @@ def sum_of(c):
 
 
 @njit
-def _advance(coefficients, varying, r, omega, W, t, dt, g, d, a, b):
-    """One step, with constant rates `r` or with the coefficients of the time; beside it where they fail."""
+def _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b):
+    """`dormand_prince` with coefficients of the time; beside it the first t where they are not finite."""
+    c2 = at(coefficients, scale, t + dt * (1 / 5))
+    c3 = at(coefficients, scale, t + dt * (3 / 10))
+    c4 = at(coefficients, scale, t + dt * (4 / 5))
+    c5 = at(coefficients, scale, t + dt * (8 / 9))
+    c6 = at(coefficients, scale, t + dt)
+    bad = math.nan
+    for node, c in ((1.0, c6), (8 / 9, c5), (4 / 5, c4), (3 / 10, c3), (1 / 5, c2)):
+        if not math.isfinite(sum_of(c)):
+            bad = t + dt * node
+    r6 = rates(c6, omega, W)
+    r2, r3 = rates(c2, omega, W), rates(c3, omega, W)
+    r4, r5 = rates(c4, omega, W), rates(c5, omega, W)
+    return dormand_prince(g, d, a, b, dt, r2, r3, r4, r5, r6, r6), bad
+
+
+@njit
+def _advance(coefficients, problem, start, dt):
+    """One step, with constant rates or with the coefficients of the time; beside it where they fail.
+
+    `problem` is (varying, scale, rates, omega, W), `start` is (t, g, d, slope of g, slope of d).
+    """
+    varying, scale, r, omega, W = problem
+    t, g, d, a, b = start
     if varying:
-        return _varying_step(coefficients, omega, W, t, dt, g, d, a, b)
+        return _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b)
     return dormand_prince(g, d, a, b, dt, r, r, r, r, r, r), math.nan
 
 
 @njit
-def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, varying, r, omega, W, t, g, d, a, b):
+def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, problem, start):
     """Step length in [lo, hi] at which the gap, or its slope, vanishes: Illinois method on whole steps."""
     side = 0
-    while hi - lo > 4e-16 * (t + hi):
+    while hi - lo > 4e-16 * (start[0] + hi):
         x = hi - f_hi * (hi - lo) / (f_hi - f_lo)
         if not lo < x < hi:
             x = 0.5 * (lo + hi)
             if not lo < x < hi:
                 break
-        stepped, _ = _advance(coefficients, varying, r, omega, W, t, x, g, d, a, b)
+        stepped, _ = _advance(coefficients, problem, start, x)
         f = stepped[2] if of_slope else stepped[0]
         if f == 0.0:
             return x
@@ -135,10 +140,9 @@ def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, varying, r, omega, W, t,
 
 
 @njit
-def _events(
-    sign, minimum, atol, crossings, n, dt, stepped, coefficients, varying, r, omega, W, t, g, d, a, b
-):
+def _events(sign, minimum, atol, crossings, n, coefficients, problem, start, dt, stepped):
     """Crossings and minimum of the gap within an accepted step, cut in two where the slope changes sign."""
+    t, g, _, a, _ = start
     g1, a1 = stepped[0], stepped[2]
     turns = (a < 0.0 < a1 and g + a * dt < max(minimum, 0.0)) or (a > 0.0 > a1 and g <= 0.0 < g + a * dt)
     lo, g_lo = 0.0, g
@@ -147,13 +151,12 @@ def _events(
         if piece == 0:
             if not turns or abs(a) * dt < 1e-2 * atol:
                 continue
-            hi = _locate(True, 0.0, dt, a, a1, coefficients, varying, r, omega, W, t, g, d, a, b)
-            g_hi = _advance(coefficients, varying, r, omega, W, t, hi, g, d, a, b)[0][0]
+            hi = _locate(True, 0.0, dt, a, a1, coefficients, problem, start)
+            g_hi = _advance(coefficients, problem, start, hi)[0][0]
         minimum = min(minimum, g_hi)
         if sign * g_hi < 0.0:
             if n < crossings.size:
-                x = _locate(False, lo, hi, g_lo, g_hi, coefficients, varying, r, omega, W, t, g, d, a, b)
-                crossings[n] = t + x
+                crossings[n] = t + _locate(False, lo, hi, g_lo, g_hi, coefficients, problem, start)
             n += 1
         if g_hi != 0.0:
             sign = math.copysign(1.0, g_hi)
@@ -185,7 +188,7 @@ def _error_norm(stepped, g, rtol, atol):
 def integrate(
     coefficients,
     varying,
-    constant,
+    scale,
     g,
     d,
     omega,
@@ -202,13 +205,16 @@ def integrate(
 ):
     """Integrate from 0 to t_max; fill `gap`, `mean` at t_eval and the first `crossings`.
 
+    The coefficients are `scale`, times those of the function where `varying`.
+
     Returns the status, the time reached (or where the coefficients fail), accepted steps, number of
     crossings, the minimum of the gap, and the last gap and mean.
     """
-    c = coefficients(0.0) if varying else constant
+    c = at(coefficients, scale, 0.0) if varying else scale
     if not math.isfinite(sum_of(c)):
         return NOT_FINITE, 0.0, 0, 0, g, g, d
     r = rates(c, omega, W)
+    problem = (varying, scale, r, omega, W)
     a, b, _ = slopes(g, d, r)
     sign = math.copysign(1.0, g) if g != 0.0 else (math.copysign(1.0, a) if a != 0.0 else 0.0)
     t, minimum, n_crossings, steps, outputs, previous = 0.0, g, 0, 0, 0, 1e-4
@@ -220,18 +226,18 @@ def integrate(
     for _ in range(max_steps):
         if t_max - t < 1.01 * dt:  # the last step ends exactly at t_max
             dt = t_max - t
-        stepped, bad = _advance(coefficients, varying, r, omega, W, t, dt, g, d, a, b)
+        start = (t, g, d, a, b)
+        stepped, bad = _advance(coefficients, problem, start, dt)
         if not math.isnan(bad):
             return NOT_FINITE, bad, steps, n_crossings, minimum, g, d
         error = _error_norm(stepped, g, rtol, atol)
         if error <= 1.0:
             sign, minimum, n_crossings = _events(
-                sign, minimum, atol, crossings, n_crossings, dt, stepped,
-                coefficients, varying, r, omega, W, t, g, d, a, b,
-            )  # fmt: skip
+                sign, minimum, atol, crossings, n_crossings, coefficients, problem, start, dt, stepped
+            )
             t_next = t_max if dt == t_max - t else t + dt
             while outputs < t_eval.size and t_eval[outputs] <= t_next:
-                part, _ = _advance(coefficients, varying, r, omega, W, t, t_eval[outputs] - t, g, d, a, b)
+                part, _ = _advance(coefficients, problem, start, t_eval[outputs] - t)
                 gap[outputs], mean[outputs] = part[0], part[1]
                 outputs += 1
             t, g, d, a, b = t_next, stepped[0], stepped[1], stepped[2], stepped[3]
