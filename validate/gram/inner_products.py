@@ -1,99 +1,297 @@
-"""K from raw vectors: inner products of a run's updates, formed in one pass over column blocks."""
+"""K from raw vectors: one pass over the data, in blocks of columns, on all cores.
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+Vectors come as anything that can hand out a block of columns (`rows`). Differences of consecutive
+snapshots are formed inside the block, so there is never a second copy. Beside the data and the result,
+each thread needs about `BUDGET` bytes.
+
+Sums are formed chunk by chunk and added in the order of the columns: the same bits come out whatever the
+number of threads.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Columns read at a time: small enough that a block of ~100 rows stays in the processor's cache.
-BLOCK = 1 << 15
+from spectral_edge.theory._arguments import choice, whole
+from spectral_edge.validate.gram.rows import (
+    ArrayRows,
+    ListRows,
+    Rows,
+    native,
+    require_finite,
+    require_floating,
+    require_stack,
+)
+
+Floats = NDArray[np.float64]
+
+#: Bytes of the vectors that one thread holds at a time.
+BUDGET = 1 << 25
+#: Columns in a chunk, the unit of work of a thread, are at most this many.
+CHUNK = 1 << 17
+#: Columns summed in the dtype of the products before the sum goes to float64.
+RUN = 1024
+#: From this many parameters on, products of float32 vectors are float32: rounding averages out.
+LARGE = 1 << 20
+#: A chunk whose smallest squared norm is below this is done in float64: float32 squares might vanish.
+TINY = 1e-24
+EPS = float(np.finfo(np.float64).eps)
 
 
-def _require_finite(block: NDArray[Any], what: str, first: int) -> None:
-    good = np.isfinite(block).all(axis=1)
-    if not good.all():
-        raise ValueError(
-            f"{what} must be finite, got NaN or infinity in {what}[{first + int(np.argmin(good))}]"
-        )
+def product_dtype(rows: Rows, precision: str) -> np.dtype[Any]:
+    """The dtype in which products are formed: float64 unless `precision` or size and input allow float32."""
+    choice("precision", precision, ("auto", "float32", "float64"))
+    small_input = rows.dtype.itemsize <= 4
+    single = precision == "float32" or (precision == "auto" and rows.P >= LARGE)
+    return np.dtype(np.float32 if single and small_input else np.float64)
 
 
-def gram_of_array(vectors: NDArray[Any], *, differences: bool) -> NDArray[np.float64]:
-    """All inner products of the rows of `vectors`, or of their consecutive differences.
+def rounding_level(P: int, dtype: np.dtype[Any]) -> float:
+    """Typical error of ⟨x, y⟩ relative to |x||y|.
+
+    In float32 a run of `RUN` products is summed in that dtype, 64 to a lane, and the P/RUN rounding errors
+    add up at random.
+    """
+    return EPS if dtype == np.float64 else float(2.0**-22 / np.sqrt(max(P / RUN, 1.0)))
+
+
+def band_of_rows(
+    rows: Rows,
+    lags: int,
+    *,
+    differences: bool,
+    precision: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Floats:
+    """Inner products ⟨δ_t, δ_{t−l}⟩, l = 0 … `lags`, in one pass over the columns.
 
     Parameters
     ----------
-    vectors : (n, P) array or memmap
+    rows : Rows
         Parameter snapshots (``differences=True``) or updates.
+    lags : int
+        At most T − 1.
     differences : bool
-        Form δ_t = θ_t − θ_{t−1} inside each block; no second copy of the data is made.
+        Form δ_t = θ_t − θ_{t−1} inside each block.
+    precision : {"auto", "float32", "float64"}
+        Of the products; they are added up in float64 across runs of `RUN` columns in any case.
+    threads : int, optional
+        Default: all cores.
+    progress : callable, optional
+        Called with the number of columns just done.
 
     Returns
     -------
-    K : (T, T) float64, in the square of the unit of `vectors`.
+    band : (T, lags + 1) float64, 0 where l > t; in the square of the unit of the vectors.
 
     Raises
     ------
     ValueError
-        If a vector holds NaN or infinity.
+        If a vector holds NaN or infinity, or numbers whose squares float64 cannot hold.
     """
-    name = "thetas" if differences else "updates"
-    n, P = vectors.shape
-    T = n - 1 if differences else n
-    K = np.zeros((T, T))
-    for start in range(0, P, BLOCK):
-        block = np.asarray(vectors[:, start : start + BLOCK], dtype=np.float64)
-        _require_finite(block, name, 0)
-        rows = np.diff(block, axis=0) if differences else block
-        K += rows @ rows.T
-    return (K + K.T) / 2
+    T = rows.n - differences
+    padded = -(-T // 4) * 4
+    dtype = product_dtype(rows, precision)
+    share = BUDGET // (rows.n * max(rows.dtype.itemsize, 4))
+    chunk = min(CHUNK, max(RUN, 1 << max(share, 1).bit_length() - 1))
+
+    def work(start: int) -> tuple[int, int, Floats]:
+        stop = min(start + chunk, rows.P)
+        return start, stop, _chunk_band(rows, start, stop, padded, lags, differences, dtype)
+
+    band = np.zeros((padded, lags + 1))
+    for start, stop, part in in_order(work, range(0, rows.P, chunk), threads):
+        rows.done(start, stop)
+        band += part
+        if progress is not None:
+            progress(stop - start)
+    return band[:T]
+
+
+def in_order(work: Callable[[int], Any], items: Iterable[int], threads: int | None = None) -> Iterator[Any]:
+    """Results of `work` on threads, in the order of `items`, never many at a time."""
+    threads = threads or os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _chunk_band(
+    rows: Rows, start: int, stop: int, padded: int, lags: int, differences: bool, dtype: np.dtype[Any]
+) -> Floats:
+    from spectral_edge.validate.gram._kernels import add_band
+
+    array, first, last = rows.block(start, stop)
+    # narrow enough for the second-level cache, wide enough for long reads from memory
+    width = max(
+        256, min(1 << (600_000 // (padded * dtype.itemsize)).bit_length(), 4096 // (dtype.itemsize // 4) ** 2)
+    )
+    band = np.zeros((padded, lags + 1))
+    add_band(array, first, last, differences, RUN, np.zeros((padded, width), dtype), band)
+    norms = band[: rows.n - differences, 0]
+    if np.isfinite(norms).all() and (dtype == np.float64 or norms.min() >= TINY):
+        return band
+    if dtype == np.float32:
+        return _chunk_band(rows, start, stop, padded, lags, differences, np.dtype(np.float64))
+    require_finite(array[:, first:last], rows.name, 0)
+    raise ValueError(f"{rows.name} must be small enough to be squared, got entries beyond 1e154")
+
+
+def unfold(band: Floats) -> Floats:
+    """The full symmetric K from its band of all lags, (T, T) as (t, l)."""
+    T = len(band)
+    s, t = np.indices((T, T))
+    return np.asarray(band[np.maximum(s, t), np.abs(s - t)])
+
+
+def padded_band(band: Floats) -> Floats:
+    """The band with NaN where l > t, as the convention of `theory.gram` has it."""
+    T, width = band.shape
+    return np.where(np.arange(width) <= np.arange(T)[:, None], band, np.nan)
 
 
 def band_of_stream(
-    vectors: Iterable[Any], W_max: int, *, differences: bool
-) -> tuple[NDArray[np.float64], int, int]:
-    """The band |s − t| ≤ `W_max` of K from vectors that come one by one, each read once.
+    vectors: Iterable[Any], lags: int, name: str, *, differences: bool
+) -> tuple[Floats, int, int]:
+    """The band of K from vectors that come one by one, each read once; products in float64.
+
+    The last `lags` + 1 updates are held, in the dtype of the vectors (half precision as float32).
 
     Returns
     -------
-    band : (T, W_max + 1) float64
-        ``band[t, l]`` = ⟨δ_t, δ_{t−l}⟩, NaN where l > t.
+    band : (T, lags + 1) float64, NaN where l > t.
     P : int
         Length of the vectors.
     read : int
         How many vectors came.
     """
-    ring: list[NDArray[np.float64]] = []  # the last W_max + 1 updates, newest first
-    rows: list[NDArray[np.float64]] = []
-    previous: NDArray[np.float64] | None = None
+    ring: NDArray[Any] = np.empty((0, 0))
+    previous: NDArray[Any] = np.empty(0)
+    found: list[Floats] = []
     P = read = 0
-    for vector in updates_of(vectors, "thetas" if differences else "updates"):
+    for vector in checked(vectors, name):
         P, read = vector.size, read + 1
-        if differences:
-            update, previous = (None if previous is None else vector - previous), vector
-        else:
-            update = vector
-        if update is None:
-            continue
-        ring.insert(0, update)
-        del ring[W_max + 1 :]
-        row = np.full(W_max + 1, np.nan)
-        row[: len(ring)] = [update @ other for other in ring]
-        rows.append(row)
-    return np.array(rows).reshape(len(rows), W_max + 1), P, read
+        if read == 1:
+            ring, previous = np.zeros((lags + 1, P), vector.dtype), np.zeros(P, vector.dtype)
+            if differences:
+                previous[:] = vector
+                continue
+        if vector.dtype != ring.dtype:
+            raise ValueError(
+                f"{name} must all have one dtype, got {ring.dtype} and then {vector.dtype} at {read - 1}"
+            )
+        t = len(found)
+        if not differences:
+            previous[:] = 0
+        products = advance_ring(vector, previous, ring, t % (lags + 1))
+        row = np.full(lags + 1, np.nan)
+        for lag in range(min(t, lags) + 1):
+            row[lag] = products[(t - lag) % (lags + 1)]
+        found.append(row)
+    return np.array(found).reshape(len(found), lags + 1), P, read
 
 
-def updates_of(vectors: Iterable[Any], name: str) -> Iterator[NDArray[np.float64]]:
-    """Checked float64 vectors from a stream of snapshots or of updates."""
+def advance_ring(
+    theta: NDArray[Any], previous: NDArray[Any], ring: NDArray[Any], slot: int, threads: int | None = None
+) -> Floats:
+    """Put the update θ − previous into ring[slot] and θ into `previous`; products of the update with every row."""
+    from spectral_edge.validate.gram import _kernels
+
+    advance = _kernels.advance_half if ring.dtype == np.uint16 else _kernels.advance
+
+    def work(start: int) -> Floats:
+        products = np.zeros(len(ring))
+        advance(theta, previous, ring, slot, start, min(start + step, theta.size), 2048, products)
+        return products
+
+    step = 1 << 21
+    if theta.size <= step:
+        return work(0)
+    return np.asarray(sum(in_order(work, range(0, theta.size, step), threads)))
+
+
+def checked(vectors: Iterable[Any], name: str) -> Iterator[NDArray[Any]]:
+    """Vectors of one length, float32 or float64 and finite, from a stream of whatever makes arrays."""
     length: int | None = None
     for index, vector in enumerate(vectors):
-        current = np.asarray(vector, dtype=np.float64)
+        current = np.asarray(vector)
         if current.ndim != 1:
             raise ValueError(f"{name}[{index}] must be one vector, got shape {current.shape}")
         if length is not None and current.size != length:
             raise ValueError(
                 f"{name} must all have one length, got {length} and then {current.size} at {index}"
             )
-        _require_finite(current[None], name, index)
+        require_floating(current, name)
         length = current.size
+        current = np.ascontiguousarray(native(current))
+        require_finite(current[None], name, index)
         yield current
+
+
+class Found(NamedTuple):
+    """What `gram` finds."""
+
+    K: Floats
+    P: int
+    read: int
+    rounding: float
+
+
+def gram(
+    vectors: Any,
+    W_max: int | None,
+    *,
+    differences: bool,
+    precision: str = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> Found:
+    """K, or its band of lags up to `W_max`, of snapshots (``differences=True``) or updates of any kind.
+
+    Returns
+    -------
+    Found
+        K in the convention of `theory.gram`, P, the number of vectors read (K is empty where they make
+        fewer than two updates), and the rounding of K.
+    """
+    name = "thetas" if differences else "updates"
+    W_max = None if W_max is None else whole("W_max", W_max, 2)
+    choice("precision", precision, ("auto", "float32", "float64"))
+    if hasattr(vectors, "__dask_graph__"):
+        from spectral_edge.validate.gram.larger import gram_of_dask
+
+        require_stack(vectors, name)
+        return gram_of_dask(vectors, W_max, name, differences=differences, precision=precision)
+    if isinstance(vectors, np.ndarray):
+        require_stack(vectors, name)
+        rows: Rows = ArrayRows(vectors, name)
+    elif W_max is not None and not isinstance(vectors, list | tuple):
+        band, P, read = band_of_stream(vectors, W_max, name, differences=differences)
+        T = len(band)
+        return Found(unfold(band[:, :T]) if W_max + 1 >= T else band, P, read, EPS)
+    else:
+        held = list(checked(vectors, name))
+        if not held:
+            return Found(np.empty((0, 0)), 0, 0, EPS)
+        rows = ListRows(held, name)
+    T = rows.n - differences
+    if T < 2:
+        return Found(np.empty((0, 0)), rows.P, rows.n, EPS)
+    lags = T - 1 if W_max is None else min(W_max, T - 1)
+    band = band_of_rows(rows, lags, differences=differences, precision=precision, progress=progress)
+    K = unfold(band) if lags == T - 1 else padded_band(band)
+    return Found(K, rows.P, rows.n, rounding_level(rows.P, product_dtype(rows, precision)))

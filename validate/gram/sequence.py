@@ -1,26 +1,27 @@
 """`GramSequence`: the inner products of a run's updates, the one thing kept of a run."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_edge.theory import detection
 from spectral_edge.theory._arguments import whole
 from spectral_edge.theory.gram import as_band, is_full, window_blocks
-from spectral_edge.validate.gram.inner_products import band_of_stream, gram_of_array, updates_of
-from spectral_edge.validate.gram.storage import replace_atomically
+from spectral_edge.validate.gram import inner_products as products
+from spectral_edge.validate.gram import storage
+from spectral_edge.validate.gram._checks import checked_extra, checked_K, increasing
 from spectral_edge.validate.gram.windows import WindowSpectra
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 FORMAT = "spectral-edge/gram-sequence"
 FORMAT_VERSION = 1
-
-#: Relative size of a negative eigenvalue of K, or of an asymmetry, that rounding can explain.
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,17 @@ class GramSequence:
     metrics : mapping of str to (T,) float64
         Whatever was measured at those steps (losses, accuracies); NaN where not measured.
     probes : mapping of str to array
-        Inner products of other vectors with the updates; first axis T.
+        Inner products of other vectors with the updates; first axis T (see `GramTracker`).
     config : mapping
         How the run was made (JSON values only).
+    rounding : float
+        Typical error of K_st relative to |δ_s||δ_t|: of float64, or more where products were float32.
 
     Notes
     -----
     Section 0 of docs/theory.md. Instances are made by `from_parameters`, `from_updates`,
-    `from_inner_products` or `load`, which check their input.
+    `from_inner_products`, `from_checkpoints` or `load`, which check their input. Sequences of disjoint
+    parameters (shards, layers) add: the inner products of the whole are the sum over its parts.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class GramSequence:
     metrics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     probes: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    rounding: float = products.EPS
 
     # -- making one --------------------------------------------------------------------------------------
 
@@ -77,27 +82,39 @@ class GramSequence:
         thetas: NDArray[Any] | Iterable[ArrayLike],
         steps: ArrayLike | None = None,
         W_max: int | None = None,
+        *,
+        precision: str = "auto",
+        progress: Callable[[int], None] | None = None,
         **extra: Any,
     ) -> "GramSequence":
         """From parameter snapshots θ_0 … θ_T.
 
         Parameters
         ----------
-        thetas : (T+1, P) array, memmap, or iterable of (P,) arrays
-            At least three snapshots. An iterable is read once; with `W_max` it need not fit in memory.
+        thetas : (T+1, P) array, memmap or dask array, or iterable of (P,) arrays
+            At least three snapshots in float64, float32, float16 or bfloat16 (ml_dtypes). Arrays are read
+            once, in blocks of columns; beside them a thread needs 32 MiB and its scratch. An iterable is
+            read once too: with `W_max` only the last W_max + 1 updates are held.
         steps : (T+1,) int, optional
             Optimiser step of each snapshot, strictly increasing; 0 … T by default.
         W_max : int, optional
             Keep only the band |s − t| ≤ W_max, enough for every window up to that width. Default: all of K.
+        precision : {"auto", "float32", "float64"}
+            Dtype of the products of float32 (or narrower) arrays; sums over blocks are float64 always.
+            "auto" is float64 below a million parameters, where it costs nothing that matters.
+        progress : callable, optional
+            Called with the number of columns just read.
         **extra
             `metrics`, `probes`, `config` of the sequence; metrics have one value per update.
 
         Raises
         ------
         ValueError
-            Fewer than three snapshots, different lengths, NaN or infinity, steps that do not increase.
+            Fewer than three snapshots, different lengths, a dtype that is not floating, NaN or infinity,
+            steps that do not increase.
         """
-        return cls._from_vectors(thetas, steps, W_max, differences=True, **extra)
+        found = products.gram(thetas, W_max, differences=True, precision=precision, progress=progress)
+        return cls._from_products("thetas", found, steps, **extra)
 
     @classmethod
     def from_updates(
@@ -105,48 +122,34 @@ class GramSequence:
         updates: NDArray[Any] | Iterable[ArrayLike],
         steps: ArrayLike | None = None,
         W_max: int | None = None,
+        *,
+        precision: str = "auto",
+        progress: Callable[[int], None] | None = None,
         **extra: Any,
     ) -> "GramSequence":
-        """From updates δ_1 … δ_T, at least two; `steps` (T,) defaults to 1 … T. Otherwise as `from_parameters`."""
-        return cls._from_vectors(updates, steps, W_max, differences=False, **extra)
+        """From updates δ_1 … δ_T, at least two; `steps` (T,) defaults to 1 … T. Else as `from_parameters`."""
+        found = products.gram(updates, W_max, differences=False, precision=precision, progress=progress)
+        return cls._from_products("updates", found, steps, **extra)
 
     @classmethod
-    def _from_vectors(
-        cls, vectors: Any, steps: ArrayLike | None, W_max: int | None, *, differences: bool, **extra: Any
+    def _from_products(
+        cls, name: str, found: products.Found, steps: ArrayLike | None, **extra: Any
     ) -> "GramSequence":
-        name = "thetas" if differences else "updates"
-        needed = 3 if differences else 2
-        if W_max is not None:
-            W_max = whole("W_max", W_max, 2)
-        if isinstance(vectors, np.ndarray) and vectors.ndim != 2:
-            raise ValueError(f"{name} must be a stack of vectors (n, P), got shape {vectors.shape}")
-        if isinstance(vectors, np.ndarray) and not np.issubdtype(vectors.dtype, np.floating):
-            raise ValueError(f"{name} must be floating-point numbers, got dtype {vectors.dtype}")
-        if isinstance(vectors, np.ndarray) and len(vectors) >= needed and vectors.shape[1] == 0:
-            raise ValueError(f"{name} must have at least one entry each, got shape {vectors.shape}")
-        if hasattr(vectors, "__len__") and len(vectors) < needed:
-            raise ValueError(f"{name} must hold at least {needed} vectors, got {len(vectors)}")
-        if W_max is None:
-            if not isinstance(vectors, np.ndarray):
-                vectors = np.array(list(updates_of(vectors, name)))
-            if vectors.ndim != 2 or len(vectors) < needed:
-                raise ValueError(f"{name} must hold at least {needed} vectors, got {len(vectors)}")
-            K, P = gram_of_array(vectors, differences=differences), vectors.shape[1]
-            read = len(vectors)
-        else:
-            K, P, read = band_of_stream(vectors, W_max, differences=differences)
-        T = len(K)
+        T, needed = len(found.K), 3 if name == "thetas" else 2
         if T < 2:
-            raise ValueError(f"{name} must hold at least {needed} vectors, got {read}")
-        if steps is None:
-            ends = np.arange(1, T + 1)
-        else:
-            ends = _increasing("steps", steps, T + 1 if differences else T)[1 if differences else 0 :]
-        return cls(K=K, steps=ends, P=P, **_checked_extra(T, **extra))
+            raise ValueError(f"{name} must hold at least {needed} vectors, got {found.read}")
+        skipped = found.read - T  # the step of θ_0 ends no update
+        ends = np.arange(1, T + 1) if steps is None else increasing("steps", steps, found.read)[skipped:]
+        return cls(K=found.K, steps=ends, P=found.P, rounding=found.rounding, **checked_extra(T, **extra))
 
     @classmethod
     def from_inner_products(
-        cls, K: ArrayLike, steps: ArrayLike | None = None, P: int | None = None, **extra: Any
+        cls,
+        K: ArrayLike,
+        steps: ArrayLike | None = None,
+        P: int | None = None,
+        rounding: float = products.EPS,
+        **extra: Any,
     ) -> "GramSequence":
         """From K itself: the full (T, T) matrix or its band (T, W_max + 1).
 
@@ -156,40 +159,11 @@ class GramSequence:
             If K is not finite, not symmetric or not positive semi-definite (beyond rounding), or steps do
             not increase.
         """
-        array = np.array(K, dtype=np.float64)
-        if array.ndim != 2 or len(array) < 2 or not 2 <= array.shape[1] <= len(array):
-            raise ValueError(f"K must be (T, T) or a band (T, W_max + 1) with T ≥ 2, got shape {array.shape}")
-        T = len(array)
-        if array.shape[1] == T:
-            if not np.isfinite(array).all():
-                raise ValueError("K must be finite, got NaN or infinity")
-            scale = np.abs(array).max()
-            asymmetry = np.abs(array - array.T).max()
-            if asymmetry > ROUNDING * scale:
-                raise ValueError(
-                    f"K must be symmetric, got an asymmetry of {asymmetry:.3g} in entries up to {scale:.3g}"
-                )
-            array = (array + array.T) / 2
-        else:
-            inside = np.arange(array.shape[1]) <= np.arange(T)[:, None]
-            if not np.isfinite(array[inside]).all():
-                raise ValueError("K must be finite inside the band, got NaN or infinity")
-            array[~inside] = np.nan
-        ends = np.arange(1, T + 1) if steps is None else _increasing("steps", steps, T)
+        array = checked_K(K)
+        ends = np.arange(1, len(array) + 1) if steps is None else increasing("steps", steps, len(array))
         if P is not None:
             P = whole("P", P, 1)
-        sequence = cls(K=array, steps=ends, P=P, **_checked_extra(T, **extra))
-        sequence._require_positive_semidefinite()
-        return sequence
-
-    def _require_positive_semidefinite(self) -> None:
-        # The widest windows the band holds cover every entry of it; a full K is one window.
-        eigenvalues = np.linalg.eigvalsh(self.blocks(self.K.shape[1]))
-        lowest, highest = eigenvalues[..., 0].min(), np.abs(eigenvalues).max()
-        if lowest < -ROUNDING * highest:
-            raise ValueError(
-                f"K must be positive semi-definite, got an eigenvalue of {lowest:.3g} beside {highest:.3g}"
-            )
+        return cls(K=array, steps=ends, P=P, rounding=float(rounding), **checked_extra(len(array), **extra))
 
     # -- looking at it -----------------------------------------------------------------------------------
 
@@ -216,19 +190,82 @@ class GramSequence:
         """The Gram matrices G_t of all full windows: (T − W + 1, W, W), in time order."""
         return window_blocks(self.K, W)
 
-    def window(self, W: int) -> WindowSpectra:
+    def window(self, W: int, *, refine: bool = False, vectors: Any = None) -> WindowSpectra:
         """Spectra of all full windows of width `W`, 2 ≤ W ≤ T (and ≤ `W_max` for a band).
+
+        Parameters
+        ----------
+        W : int
+            Window.
+        refine : bool
+            Recover the singular values that squaring loses (`WindowSpectra.sigma_reliable`) by a second
+            pass over the vectors: QR of each window that has any.
+        vectors : (T+1, P) or (T, P) array, optional
+            The snapshots, or the updates, that the sequence was made from; `refine` needs them.
 
         Raises
         ------
         ValueError
-            If W is out of range.
+            If W is out of range, or `refine` lacks the vectors.
         """
         if not 2 <= whole("W", W, 2) <= self.T:
             raise ValueError(f"W must be at most the number of updates T = {self.T}, got {W}")
         if self.W_max < W:
             raise ValueError(f"W must be at most W_max = {self.W_max}, the band that was kept, got {W}")
-        return WindowSpectra.from_sequence(self, W)
+        spectra = WindowSpectra.from_sequence(self, whole("W", W, 2))
+        if not refine:
+            return spectra
+        from spectral_edge.validate.gram.refine import refined
+
+        return refined(spectra, vectors, self.T)
+
+    def effective_dimension(self, W: int) -> float:
+        """P̂_eff from the pairs more than `W` apart (section 2.5); signal lowers it. Needs lags beyond `W`."""
+        return detection.effective_dimension(self.K, W)
+
+    def autocorrelation(self, lags: int) -> NDArray[np.float64]:
+        """τ̂_l = mean K_{t,t−l}/mean K_tt, l = 0 … `lags` (section 2.7)."""
+        return detection.autocorrelation(self.K, lags)
+
+    def __add__(self, other: "GramSequence") -> "GramSequence":
+        """The sequence of both parts' parameters together; steps must agree.
+
+        Metrics and configuration are those of the first where both have them.
+        """
+        if not isinstance(other, GramSequence):
+            return NotImplemented
+        if self.K.shape != other.K.shape or not np.array_equal(self.steps, other.steps):
+            raise ValueError(
+                f"sequences must have the same steps and band to be added, got K {self.K.shape} at steps "
+                f"{self.steps[0]} … {self.steps[-1]} and {other.K.shape} at {other.steps[0]} … {other.steps[-1]}"
+            )
+        if self.probes.keys() != other.probes.keys():
+            raise ValueError(
+                f"sequences must have the same probes, got {sorted(self.probes)} and {sorted(other.probes)}"
+            )
+        return GramSequence(
+            K=self.K + other.K,
+            steps=self.steps,
+            P=None if self.P is None or other.P is None else self.P + other.P,
+            metrics={**other.metrics, **self.metrics},
+            probes={name: value + other.probes[name] for name, value in self.probes.items()},
+            config={**other.config, **self.config},
+            rounding=max(self.rounding, other.rounding),
+        )
+
+    def to_xarray(self) -> "xr.Dataset":
+        """K, metrics and probes over the coordinate ``step`` (needs the extra ``data``)."""
+        import xarray as xr
+
+        axes = ("step", "lag") if self.banded else ("step", "other_step")
+        data: dict[str, Any] = {"K": (axes, self.K)}
+        data |= {name: ("step", values) for name, values in self.metrics.items()}
+        for name, values in self.probes.items():
+            data[f"probe_{name}"] = (("step", *(f"{name}_lag_{i}" for i in range(values.ndim - 1))), values)
+        coordinates = {"step": self.steps} | ({} if self.banded else {"other_step": self.steps})
+        return xr.Dataset(
+            data, coordinates, {"P": -1 if self.P is None else self.P, "rounding": self.rounding}
+        )
 
     # -- keeping it --------------------------------------------------------------------------------------
 
@@ -239,16 +276,15 @@ class GramSequence:
         ------
         OSError
             If the target cannot be written; nothing is left half-written.
+        ValueError
+            If `config` holds something that is no JSON value.
         """
         header = {"format": FORMAT, "version": FORMAT_VERSION, "P": self.P, "config": dict(self.config)}
+        header |= {"rounding": self.rounding}
         arrays = {"K": self.K, "steps": self.steps}
         arrays |= {f"metrics/{name}": values for name, values in self.metrics.items()}
         arrays |= {f"probes/{name}": values for name, values in self.probes.items()}
-        try:
-            text = np.array(json.dumps(header, sort_keys=True))
-        except TypeError as error:
-            raise ValueError(f"config must hold JSON values only, got {error}") from None
-        return replace_atomically(path, lambda file: np.savez_compressed(file, header=text, **arrays))
+        return storage.write_sequence(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "GramSequence":
@@ -261,61 +297,16 @@ class GramSequence:
         OSError
             If it cannot be opened.
         """
-        path = Path(path)
-        try:
-            # opened here, because numpy leaves a damaged file open
-            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            header = json.loads(str(arrays.pop("header")))
-            if header["format"] != FORMAT:
-                raise ValueError
-        except OSError:
-            raise
-        except Exception:  # what zip, numpy and JSON raise on foreign bytes is no fixed list
-            raise ValueError(
-                f"path must be a sequence saved by spectral-edge, got a foreign or damaged file: {path}"
-            ) from None
-        if header["version"] > FORMAT_VERSION:
-            raise ValueError(
-                f"path must be of format version {FORMAT_VERSION} or older, got version {header['version']}: {path}"
-            )
+        header, arrays = storage.read_sequence(path, FORMAT, FORMAT_VERSION)
         groups: dict[str, dict[str, NDArray[np.float64]]] = {"metrics": {}, "probes": {}}
         for key in [key for key in arrays if "/" in key]:
             group, name = key.split("/", 1)
             groups[group][name] = arrays.pop(key)
         return cls.from_inner_products(
-            arrays["K"], arrays["steps"], header["P"], config=header["config"], **groups
+            arrays["K"],
+            arrays["steps"],
+            header["P"],
+            header.get("rounding", products.EPS),
+            config=header["config"],
+            **groups,
         )
-
-
-def _increasing(name: str, steps: ArrayLike, length: int) -> NDArray[np.int64]:
-    array = np.asarray(steps)
-    if array.shape != (length,):
-        raise ValueError(f"{name} must have one entry per record, ({length},), got shape {array.shape}")
-    if array.dtype.kind not in "iuf" or not (np.isfinite(array) & (array == np.floor(array))).all():
-        raise ValueError(f"{name} must be whole numbers, got {array[:3]} … of type {array.dtype}")
-    whole_steps = array.astype(np.int64)
-    if not (np.diff(whole_steps) > 0).all():
-        first = int(np.argmax(np.diff(whole_steps) <= 0))
-        raise ValueError(
-            f"{name} must increase, got {whole_steps[first]} followed by {whole_steps[first + 1]}"
-        )
-    return whole_steps
-
-
-def _checked_extra(
-    T: int,
-    metrics: Mapping[str, ArrayLike] | None = None,
-    probes: Mapping[str, ArrayLike] | None = None,
-    config: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    checked: dict[str, Any] = {"metrics": {}, "probes": {}, "config": dict(config or {})}
-    for group, values in (("metrics", metrics or {}), ("probes", probes or {})):
-        for name, value in values.items():
-            array = np.asarray(value, dtype=np.float64)
-            if array.ndim == 0 or len(array) != T:
-                raise ValueError(
-                    f"{group}[{name!r}] must have one entry per update, ({T},), got shape {array.shape}"
-                )
-            checked[group][name] = array
-    return checked

@@ -1,5 +1,6 @@
 """`WindowSpectra`: what every full window of a sequence looks like."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from spectral_edge.theory.gram import window_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
     from matplotlib.axes import Axes
 
     from spectral_edge.validate.gram.sequence import GramSequence
@@ -37,11 +39,17 @@ class WindowSpectra:
         Eigenvectors: ``u[i, :, j]`` belongs to ``lam[i, j]``; rows are the window's updates, oldest first.
     K : array
         The inner products the windows were cut from.
+    rounding : float
+        Typical error of an entry of K relative to |δ_s||δ_t|.
+    refined : (n,) bool
+        Windows whose spectrum comes from a QR of the vectors and not from K.
+    probes : mapping
+        Inner products of other vectors with the updates, as in `GramSequence`.
 
     Notes
     -----
-    Sections 1 and 5 of docs/theory.md. Singular values below √(W·eps)·σ_1 are rounding (they come from a
-    Gram matrix) and do not count for the gap.
+    Sections 1 and 5 of docs/theory.md. Singular values below √(W·rounding)·σ_1 of a window that was not
+    refined are rounding (they come from a Gram matrix) and do not count for the gap.
     """
 
     W: int
@@ -50,12 +58,22 @@ class WindowSpectra:
     lam: Floats
     u: Floats
     K: Floats
+    rounding: float
+    refined: NDArray[np.bool_]
+    probes: Mapping[str, Floats]
 
     @classmethod
     def from_sequence(cls, sequence: "GramSequence", W: int) -> "WindowSpectra":
         """Spectra of the windows of `sequence`; see `GramSequence.window`."""
         lam, u = spectrum.gram_spectrum(window_blocks(sequence.K, W))
-        return cls(W, sequence.P, sequence.steps[W - 1 :], lam, u, sequence.K)
+        refined = np.zeros(len(lam), dtype=bool)
+        steps = sequence.steps[W - 1 :]
+        return cls(W, sequence.P, steps, lam, u, sequence.K, sequence.rounding, refined, sequence.probes)
+
+    @property
+    def blocks(self) -> Floats:
+        """The Gram matrices G_t, (n, W, W), parameter units²."""
+        return window_blocks(self.K, self.W)
 
     @cached_property
     def sigma(self) -> Floats:
@@ -63,38 +81,52 @@ class WindowSpectra:
         return np.sqrt(self.lam)
 
     @cached_property
-    def _rtol(self) -> float:
-        return spectrum.gram_rtol(self.W)
+    def sigma_reliable(self) -> NDArray[np.bool_]:
+        """Which σ_j are known to within 1e-6·σ_1 and at least that large, (n, W).
+
+        An error ε of K moves σ_j by about ε·λ_1/σ_j: squaring loses the small ones. ``window(W,
+        refine=True)`` recovers them.
+        """
+        top = self.sigma[:, :1]
+        known = (self.sigma > 1e-6 * top) & (self.W * self.rounding * top <= 1e-6 * self.sigma)
+        return known | (self.refined[:, None] & (self.sigma > self.W * spectrum.EPS * top))
+
+    @cached_property
+    def _counted(self) -> Floats:
+        """Singular values with those below the rank tolerance set to 0, so that they do not count."""
+        gram = max(spectrum.gram_rtol(self.W), float(np.sqrt(self.W * self.rounding)))
+        rtol = np.where(self.refined, self.W * spectrum.EPS, gram)[:, None]
+        return np.where(self.sigma > rtol * self.sigma[:, :1], self.sigma, 0.0)
 
     @cached_property
     def ratios(self) -> Floats:
         """Consecutive ratios σ_j/σ_{j+1}, (n, W − 1); NaN where σ_{j+1} is below the rank tolerance."""
-        return spectrum.ratio_profile(self.sigma, rtol=self._rtol)
+        return spectrum.ratio_profile(self._counted)
 
     @cached_property
     def k_star(self) -> Floats:
         """Gap position, (n,); NaN where a window has numerical rank below 2."""
-        return spectrum.gap_position(self.sigma, rtol=self._rtol)
+        return spectrum.gap_position(self._counted)
 
     @cached_property
     def k_star_weighted(self) -> Floats:
         """Gap position in the weighted reading, (n,)."""
-        return spectrum.gap_position(self.sigma, weighted=True, rtol=self._rtol)
+        return spectrum.gap_position(self._counted, weighted=True)
 
     @cached_property
     def ratio(self) -> Floats:
         """R = σ_{k*}/σ_{k*+1}, (n,)."""
-        return spectrum.gap_ratio(self.sigma, rtol=self._rtol)
+        return spectrum.gap_ratio(self._counted)
 
     @cached_property
     def gap(self) -> Floats:
         """Amplitude gap g = σ_{k*} − σ_{k*+1}, (n,), parameter units."""
-        return spectrum.amplitude_gap(self.sigma, rtol=self._rtol)
+        return spectrum.amplitude_gap(self._counted)
 
     @cached_property
     def eigenvalue_gap(self) -> Floats:
         """λ_{k*} − λ_{k*+1}, (n,), parameter units²."""
-        return spectrum.eigenvalue_gap(self.sigma, rtol=self._rtol)
+        return spectrum.eigenvalue_gap(self._counted)
 
     @cached_property
     def g_23(self) -> Floats:
@@ -146,6 +178,51 @@ class WindowSpectra:
         if self.W >= 3:
             table["g_23"] = self.g_23
         return table | {f"sigma_{j + 1}": self.sigma[:, j] for j in range(self.W)}
+
+    def project(self, probe: str) -> Floats:
+        """⟨q, v_j⟩ = Σ_s u_{js}⟨q, δ_s⟩/σ_j of a recorded vector q at each window's end, (n, W) (section 6.1).
+
+        Parameters
+        ----------
+        probe : str
+            Name of a vector probe: "gradient" gives G_j, "parameters" the ⟨θ, v_j⟩ of the decay term.
+
+        Raises
+        ------
+        ValueError
+            If there is no such probe, or it does not reach over the window.
+        """
+        lags = self._probe(probe, 2)[self.W - 1 :, self.W - 1 :: -1]  # oldest update first, as in u
+        return np.einsum("ns,nsj->nj", lags, self.u) / self._resolved
+
+    def curvature(self, probe: str = "hessian") -> Floats:
+        """h_j = v_jᵀHv_j from the window Hessian δ_sᵀHδ_r, (n, W); NaN where it was not recorded."""
+        M = self._probe(probe, 3)[self.W - 1 :, self.W - 1 :: -1, self.W - 1 :: -1]
+        return np.einsum("nsj,nsr,nrj->nj", self.u, M, self.u) / self._resolved**2
+
+    @cached_property
+    def _resolved(self) -> Floats:
+        return np.where(self._counted > 0, self.sigma, np.nan)
+
+    def _probe(self, name: str, ndim: int) -> Floats:
+        values = self.probes.get(name)
+        if values is None:
+            raise ValueError(
+                f"probe must be one of {', '.join(self.probes) or 'none recorded'}, got {name!r}"
+            )
+        if values.ndim != ndim or values.shape[1] < self.W:
+            raise ValueError(f"probe {name!r} must reach over W = {self.W} updates, got shape {values.shape}")
+        return values
+
+    def to_xarray(self) -> "xr.Dataset":
+        """Spectra over ``step`` and ``mode`` (from 1), with the quantities at the gap (needs ``data``)."""
+        import xarray as xr
+
+        per_mode = {"sigma": self.sigma, "sigma_reliable": self.sigma_reliable}
+        at_gap = {name: getattr(self, name) for name in ("k_star", "ratio", "gap", "eigenvalue_gap")}
+        data: dict[str, Any] = {name: (("step", "mode"), value) for name, value in per_mode.items()}
+        data |= {name: ("step", value) for name, value in at_gap.items()}
+        return xr.Dataset(data, {"step": self.steps, "mode": np.arange(1, self.W + 1)}, {"W": self.W})
 
     def to_dataframe(self) -> "pd.DataFrame":
         """The columns of `to_dict` as a table (needs the extra ``data``)."""

@@ -134,7 +134,7 @@ def test_metrics_of_the_wrong_length(thetas):
 
 
 def test_an_asymmetric_K():
-    with pytest.raises(ValueError, match="K must be symmetric, got an asymmetry of 0.1"):
+    with pytest.raises(ValueError, match=r"K must be symmetric, got an asymmetry of 0\.1"):
         GramSequence.from_inner_products([[1.0, 0.1, 0], [0.0, 1.0, 0], [0, 0, 1]])
 
 
@@ -230,7 +230,7 @@ def test_a_file_from_the_future(sequence, tmp_path):
         arrays = dict(file)
     header = json.loads(str(arrays.pop("header")))
     np.savez(path, header=json.dumps(header | {"version": 99}), **arrays)
-    with pytest.raises(ValueError, match="path must be of format version .* or older, got version 99"):
+    with pytest.raises(ValueError, match=r"path must be of format version .* or older, got version 99"):
         GramSequence.load(path)
 
 
@@ -242,7 +242,7 @@ def test_a_target_that_is_a_folder(sequence, tmp_path):
 
 def test_a_target_below_a_file(sequence, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OSError, match="path must be writable, got .*file/run.npz"):
+    with pytest.raises(OSError, match=r"path must be writable, got .*file/run\.npz"):
         sequence.save(tmp_path / "file" / "run.npz")
     assert (tmp_path / "file").read_text() == "mine"
 

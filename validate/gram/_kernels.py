@@ -1,0 +1,149 @@
+"""Compiled inner products: arrays and scalars in, sums out. The public side is `inner_products`.
+
+Sums are re-associated so that they fill the vector units (``reassoc``, ``contract``, ``nsz``); NaN and
+infinity keep their meaning, because that is how a bad entry is noticed.
+"""
+
+import numba
+import numpy as np
+
+FASTMATH = {"reassoc", "contract", "nsz"}
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def _tile(a, b, c, d, e, f, g, h, sums):  # 4 × 4 products of rows: eight loads for sixteen multiplications
+    zero = a.dtype.type(0)
+    ae = af = ag = ah = be = bf = bg = bh = zero
+    ce = cf = cg = ch = de = df = dg = dh = zero
+    for i in range(a.size):
+        ai, bi, ci, di = a[i], b[i], c[i], d[i]
+        ei, fi, gi, hi = e[i], f[i], g[i], h[i]
+        ae += ai * ei
+        af += ai * fi
+        ag += ai * gi
+        ah += ai * hi
+        be += bi * ei
+        bf += bi * fi
+        bg += bi * gi
+        bh += bi * hi
+        ce += ci * ei
+        cf += ci * fi
+        cg += ci * gi
+        ch += ci * hi
+        de += di * ei
+        df += di * fi
+        dg += di * gi
+        dh += di * hi
+    sums[0, 0], sums[0, 1], sums[0, 2], sums[0, 3] = ae, af, ag, ah
+    sums[1, 0], sums[1, 1], sums[1, 2], sums[1, 3] = be, bf, bg, bh
+    sums[2, 0], sums[2, 1], sums[2, 2], sums[2, 3] = ce, cf, cg, ch
+    sums[3, 0], sums[3, 1], sums[3, 2], sums[3, 3] = de, df, dg, dh
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def _load(vectors, first, n, differences, rows):
+    for t in range(vectors.shape[0] - 1 if differences else vectors.shape[0]):
+        row = rows[t, :n]
+        if differences:
+            before, after = vectors[t, first : first + n], vectors[t + 1, first : first + n]
+            for i in range(n):
+                row[i] = rows.dtype.type(after[i]) - rows.dtype.type(before[i])
+        else:
+            here = vectors[t, first : first + n]
+            for i in range(n):
+                row[i] = here[i]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def add_band(vectors, start, stop, differences, run, rows, band):
+    """Add the products of columns `start` … `stop` to `band`.
+
+    vectors (n, P) float32 or float64, C order; rows (4⌈T/4⌉, width) scratch whose dtype is that of the
+    products, zero below row T; run: columns summed in that dtype before the sum goes to float64;
+    band (4⌈T/4⌉, L + 1) float64, band[t, l] = ⟨row t, row t − l⟩.
+    """
+    padded, width = rows.shape
+    lags = band.shape[1] - 1
+    sums = np.empty((4, 4), rows.dtype)
+    for first in range(start, stop, width):
+        n = min(width, stop - first)
+        _load(vectors, first, n, differences, rows)
+        for low in range(0, n, run):
+            high = min(low + run, n)
+            for t in range(0, padded, 4):
+                for s in range(t, max(-4, t - 4 - lags), -4):  # tiles with a lag of at most `lags`
+                    _tile(
+                        rows[t, low:high],
+                        rows[t + 1, low:high],
+                        rows[t + 2, low:high],
+                        rows[t + 3, low:high],
+                        rows[s, low:high],
+                        rows[s + 1, low:high],
+                        rows[s + 2, low:high],
+                        rows[s + 3, low:high],
+                        sums,
+                    )
+                    for i in range(4):
+                        for j in range(4):
+                            lag = t + i - s - j
+                            if 0 <= lag <= lags:
+                                band[t + i, lag] += sums[i, j]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def _dot(a, b):
+    total = 0.0
+    for i in range(a.size):
+        total += np.float64(a[i]) * np.float64(b[i])
+    return total
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def _to_bfloat16(values, bits, stored):  # round to nearest, ties to even; bits is values seen as uint32
+    for i in range(stored.size):
+        word = bits[i]
+        if values[i] == values[i]:
+            word += np.uint32(0x7FFF) + ((word >> np.uint32(16)) & np.uint32(1))
+        stored[i] = np.uint16(word >> np.uint32(16))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def _from_bfloat16(stored, bits):
+    for i in range(stored.size):
+        bits[i] = np.uint32(stored[i]) << np.uint32(16)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def advance(theta, previous, ring, slot, start, stop, width, products):
+    """One record of a run, in one pass over columns `start` … `stop`: update, store, multiply.
+
+    ring[slot] becomes theta − previous, previous becomes theta, and products[r] += ⟨new update, ring[r]⟩
+    in float64 for every row r of the ring. All float32 or float64; ring (R, P), the vectors (P,).
+    """
+    for first in range(start, stop, width):
+        last = min(first + width, stop)
+        now, before, kept = theta[first:last], previous[first:last], ring[slot, first:last]
+        for i in range(now.size):
+            kept[i] = now[i] - before[i]
+            before[i] = now[i]
+        for r in range(ring.shape[0]):
+            products[r] += _dot(kept, ring[r, first:last])
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def advance_half(theta, previous, ring, slot, start, stop, width, products):
+    """As `advance` with a ring of bfloat16, held as uint16: the products are those of the rounded updates."""
+    fresh, old = np.empty(width, np.float32), np.empty(width, np.float32)
+    fresh_bits, old_bits = fresh.view(np.uint32), old.view(np.uint32)
+    for first in range(start, stop, width):
+        last = min(first + width, stop)
+        n = last - first
+        now, before, kept = theta[first:last], previous[first:last], ring[slot, first:last]
+        for i in range(n):
+            fresh[i] = now[i] - before[i]
+            before[i] = now[i]
+        _to_bfloat16(fresh[:n], fresh_bits[:n], kept)
+        _from_bfloat16(kept, fresh_bits[:n])
+        for r in range(ring.shape[0]):
+            _from_bfloat16(ring[r, first:last], old_bits[:n])
+            products[r] += _dot(fresh[:n], old[:n])

@@ -1,0 +1,131 @@
+"""Vectors that can be read by columns: arrays, memmaps, lists (`checkpoints` adds files)."""
+
+import mmap
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Rows(Protocol):
+    """Vectors of one length that can be read by columns."""
+
+    name: str
+    n: int
+    P: int
+    dtype: np.dtype[Any]
+
+    def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
+        """An array (n, ≥) in C order, float32 or float64, and the columns of it that were asked for."""
+
+    def done(self, start: int, stop: int) -> None:
+        """Columns that will not be asked for again."""
+
+
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Whether `dtype` is a real floating type, bfloat16 of ml_dtypes among them."""
+    return bool(np.issubdtype(dtype, np.floating)) or dtype.name == "bfloat16"
+
+
+def native(array: NDArray[Any]) -> NDArray[Any]:
+    """`array` as float32 or float64 without loss; those two in native byte order are not copied."""
+    if array.dtype.name == "bfloat16":
+        return (np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    if array.dtype.type in (np.float16, np.float32):
+        return array.astype(np.float32, copy=False)
+    return array.astype(np.float64, copy=False)
+
+
+class ArrayRows:
+    """Rows of a two-dimensional array or memmap."""
+
+    def __init__(self, array: NDArray[Any], name: str) -> None:
+        self.array, self.name, self.dtype = array, name, array.dtype
+        self.n, self.P = array.shape
+        ready = array.dtype.newbyteorder("=") == array.dtype and array.dtype.type in (np.float32, np.float64)
+        self._direct = np.asarray(array) if ready and array.flags.c_contiguous else None
+        self._pages = _Pages.of(array)
+
+    def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
+        """See `Rows`."""
+        if self._direct is not None:
+            return self._direct, start, stop
+        return np.ascontiguousarray(native(np.asarray(self.array[:, start:stop]))), 0, stop - start
+
+    def done(self, start: int, stop: int) -> None:
+        """See `Rows`."""
+        if self._pages is not None:
+            self._pages.release(self.array, start, stop)
+
+
+class _Pages:
+    """The mapping behind a memmap: pages read are given back, so that resident memory stays small."""
+
+    def __init__(self, mapping: mmap.mmap) -> None:
+        self._mapping = mapping
+        self._base = np.frombuffer(mapping, dtype=np.uint8).__array_interface__["data"][0]
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> "_Pages | None":
+        mapping = getattr(array, "_mmap", None)
+        # a copy-on-write mapping (mode "c") may hold changes that exist nowhere else
+        usable = mapping is not None and getattr(array, "mode", None) in ("r", "r+", "w+")
+        usable = (
+            usable
+            and array.ndim == 2
+            and array.strides[1] == array.itemsize
+            and hasattr(mmap, "MADV_DONTNEED")
+        )
+        return cls(mapping) if usable else None
+
+    def release(self, array: NDArray[Any], start: int, stop: int) -> None:
+        first = array.__array_interface__["data"][0] - self._base + start * array.itemsize
+        length = (stop - start) * array.itemsize
+        for row in range(len(array)):
+            begin = first + row * array.strides[0]
+            aligned = begin - begin % mmap.PAGESIZE
+            self._mapping.madvise(mmap.MADV_DONTNEED, aligned, begin + length - aligned)
+
+
+class ListRows:
+    """Separate vectors of one length, joined block by block."""
+
+    def __init__(self, vectors: Sequence[NDArray[Any]], name: str) -> None:
+        self.vectors, self.name = vectors, name
+        self.n, self.P = len(vectors), vectors[0].size
+        self.dtype = np.result_type(*{np.dtype(native(vector[:0]).dtype) for vector in vectors})
+
+    def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
+        """See `Rows`."""
+        block = np.empty((self.n, stop - start), self.dtype)
+        for row, vector in zip(block, self.vectors, strict=True):
+            row[:] = native(vector[start:stop])
+        return block, 0, stop - start
+
+    def done(self, start: int, stop: int) -> None:
+        """See `Rows`."""
+
+
+def require_finite(block: NDArray[Any], name: str, first: int) -> None:
+    """Every row of `block` finite, or a ``ValueError`` that names the first that is not."""
+    good = np.isfinite(block).all(axis=1)
+    if not good.all():
+        at = f"{name}[{first + int(np.argmin(good))}]"
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {at}")
+
+
+def require_floating(array: NDArray[Any], name: str) -> None:
+    """`array` of a floating dtype and not empty, or a ``ValueError``."""
+    if not is_floating(array.dtype):
+        raise ValueError(f"{name} must be floating-point numbers, got dtype {array.dtype}")
+    if array.shape[-1] == 0:
+        raise ValueError(f"{name} must have at least one entry each, got shape {array.shape}")
+
+
+def require_stack(array: Any, name: str) -> None:
+    """`array` of two axes and a floating dtype, or a ``ValueError``."""
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be a stack of vectors (n, P), got shape {array.shape}")
+    if len(array):
+        require_floating(array, name)
