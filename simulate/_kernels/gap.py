@@ -164,7 +164,7 @@ def _events(sign, minimum, atol, crossings, n, coefficients, problem, start, dt,
     return sign, minimum, n
 
 
-@njit
+@njit(forceinline=True)
 def _error_norm(stepped, g, rtol, atol):
     """Largest error over its tolerance, of gap and signals; infinite where a stage left the domain.
 
@@ -217,7 +217,8 @@ def integrate(
     problem = (varying, scale, r, omega, W)
     a, b, _ = slopes(g, d, r)
     sign = math.copysign(1.0, g) if g != 0.0 else (math.copysign(1.0, a) if a != 0.0 else 0.0)
-    t, minimum, n_crossings, steps, outputs, previous = 0.0, g, 0, 0, 0, 1e-4
+    # `previous` is the logarithm of the last error: the step follows it too (PI control)
+    t, minimum, n_crossings, steps, outputs, previous = 0.0, g, 0, 0, 0, -9.0
     while outputs < t_eval.size and t_eval[outputs] <= 0.0:
         gap[outputs], mean[outputs] = g, d
         outputs += 1
@@ -227,14 +228,19 @@ def integrate(
         if t_max - t < 1.01 * dt:  # the last step ends exactly at t_max
             dt = t_max - t
         start = (t, g, d, a, b)
-        stepped, bad = _advance(coefficients, problem, start, dt)
-        if not math.isnan(bad):
-            return NOT_FINITE, bad, steps, n_crossings, minimum, g, d
+        if varying:
+            stepped, bad = _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b)
+            if not math.isnan(bad):
+                return NOT_FINITE, bad, steps, n_crossings, minimum, g, d
+        else:
+            stepped = dormand_prince(g, d, a, b, dt, r, r, r, r, r, r)
         error = _error_norm(stepped, g, rtol, atol)
         if error <= 1.0:
-            sign, minimum, n_crossings = _events(
-                sign, minimum, atol, crossings, n_crossings, coefficients, problem, start, dt, stepped
-            )
+            if sign * stepped[0] <= 0.0 or a * stepped[2] < 0.0:  # a crossing or an extremum: rare
+                sign, minimum, n_crossings = _events(
+                    sign, minimum, atol, crossings, n_crossings, coefficients, problem, start, dt, stepped
+                )
+            minimum = min(minimum, stepped[0])
             t_next = t_max if dt == t_max - t else t + dt
             while outputs < t_eval.size and t_eval[outputs] <= t_next:
                 part, _ = _advance(coefficients, problem, start, t_eval[outputs] - t)
@@ -244,10 +250,10 @@ def integrate(
             steps += 1
             if t >= t_max:
                 return DONE, t, steps, n_crossings, minimum, g, d
-            error = max(error, 1e-10)
-            factor = 0.9 * error**-0.17 * previous**0.04
+            now = math.log(max(error, 1e-10))
+            factor = 0.9 * math.exp(0.04 * previous - 0.17 * now)
             factor = min(max(factor, 0.2), 1.0 if rejected else 8.0)
-            previous, rejected = max(error, 1e-4), False
+            previous, rejected = max(now, -9.0), False
         else:
             factor = max(0.1, 0.9 * error**-0.2) if math.isfinite(error) else 0.1
             rejected = True
