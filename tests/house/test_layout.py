@@ -32,7 +32,7 @@ def imported(path: Path) -> set[str]:
 
 
 def floor_of(name: str) -> str:
-    second = (name.split(".") + [""])[1]
+    second = ([*name.split("."), ""])[1]
     return second if second in FLOORS else "door"
 
 

@@ -26,7 +26,12 @@ def singular_values(windows: WindowSpectra, ax: Axes, threshold: float | None = 
         ax.plot(windows.steps, windows.sigma[:, j], color=shades[j], lw=1.8 if j < 3 else 0.9, label=name)
     if threshold is not None:
         ax.axhline(threshold, color=RED, ls="--", lw=1.4, label="BBP threshold")
-    ax.set(xlabel="step", ylabel="σ_j (parameter units)", yscale="log", title="Singular values of the window")
+    ax.set(
+        xlabel="step",
+        ylabel=r"$\sigma_j$ (parameter units)",
+        yscale="log",
+        title="Singular values of the window",
+    )
     ax.legend(fontsize=7, ncols=2, frameon=False)
     return ax
 
@@ -40,7 +45,7 @@ def ratio_profile(windows: WindowSpectra, ax: Axes) -> Axes:
     ax.bar(j, middle, color=colours, width=0.65)
     ax.errorbar(j, middle, yerr=[middle - low, high - middle], fmt="none", ecolor=BLACK, lw=1, capsize=2)
     ax.axhline(1, color=BLACK, lw=0.8)
-    ax.set(xlabel="j", ylabel="σ_j / σ_{j+1}", title="Ratio profile (median, quartiles)", xticks=j)
+    ax.set(xlabel="j", ylabel=r"$\sigma_j/\sigma_{j+1}$", title="Ratio profile (median, quartiles)", xticks=j)
     ax.set_ylim(bottom=0.9)
     return ax
 
@@ -58,7 +63,7 @@ def ratio_over_time(windows: WindowSpectra, ax: Axes, event: int | None = None) 
     if at.any():
         ax.scatter(windows.steps[at], windows.ratio[at], s=14, color=RED, marker="x", label="k* > 3")
     mark_event(ax, event)
-    ax.set(xlabel="step", ylabel="R = σ_k*/σ_{k*+1}", title="Gap ratio over training")
+    ax.set(xlabel="step", ylabel=r"$R = \sigma_{k*}/\sigma_{k*+1}$", title="Gap ratio over training")
     ax.legend(fontsize=7, frameon=False)
     return ax
 
@@ -128,8 +133,10 @@ def evolution_figure(run: GramSequence, W: int) -> Figure:
         top.plot(windows.steps, windows.ratios[:, j], color=colour, ls=style, label=f"σ{name}")
         gaps = windows.lam[:, j] - windows.lam[:, j + 1]
         middle.plot(windows.steps, gaps, color=colour, ls=style, label=f"λ{j + 1} − λ{j + 2}")
-    top.set(ylabel="σ_j / σ_{j+1}", title="Consecutive ratios", yscale="log")
-    middle.set(ylabel="λ_j − λ_{j+1} (parameter units²)", title="Eigenvalue gaps", yscale="log")
+    top.set(ylabel=r"$\sigma_j/\sigma_{j+1}$", title="Consecutive ratios")
+    if np.nanmax(windows.ratios[:, :shown]) > 10:
+        top.set_yscale("log")
+    middle.set(ylabel=r"$\lambda_j-\lambda_{j+1}$ (parameter units²)", title="Eigenvalue gaps", yscale="log")
     against_loss(run, windows, bottom)
     for ax in (top, middle):
         mark_event(ax, grok_step(run))

@@ -12,7 +12,7 @@ from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.statistics import holm, short
-from spectral_edge.validate.referee.verdict import Prediction, Verdict
+from spectral_edge.validate.referee.verdict import NOT_RUN, Prediction, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,9 +75,14 @@ class Scoreboard:
         from rich.table import Table
 
         table = Table(
-            title="Verdicts", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+            title="Verdicts",
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            show_edge=False,
         )
-        for name, right in (("#", True), ("prediction", False), ("verdict", False), ("statistic", True),
+        for name, right in (("#", True), ("prediction", False), ("verdict", False), ("found", True),
                             ("control", True), ("effect, 95 %", False)):  # fmt: skip
             table.add_column(name, justify="right" if right else "left", no_wrap=True)
         if wide:
@@ -87,7 +92,7 @@ class Scoreboard:
             statistic, control, p = map(short, (v.statistic, v.control, v.p_holm))
             row = [str(v.number), v.id, f"[{_STYLES[v.verdict]}]{v.verdict}[/]", statistic, control]
             row.append(escape(str(v.effect)) if v.n else "–")
-            table.add_row(*row, *([p, f"{v.worlds['planted']} / {v.worlds['noise']}"] if wide else []))
+            table.add_row(*row, *([p, " / ".join(v.worlds.values())] if wide else []))
         return table
 
 
@@ -148,19 +153,24 @@ def _judge(
     for prediction in predictions:
         report(prediction.id)
         verdict = prediction.judge(runs, noise)
-        planted = prediction.planted(seed)
-        # the first noise copy of every run takes its place, the others are its control
-        null = (
-            [copies[0] for copies in noise]
-            if prediction.null_runs is None
-            else prediction.null_runs(runs, seed)
-        )
-        others = {
-            "planted": prediction.judge(planted, [worlds.matched_noise(run, seed) for run in planted]),
-            "noise": prediction.judge(null, [copies[1:] for copies in noise]),
-        }
-        verdicts.append(replace(verdict, worlds={name: other.verdict for name, other in others.items()}))
+        if verdict.verdict != NOT_RUN:
+            verdict = replace(verdict, worlds=_other_worlds(prediction, runs, noise, seed))
+        verdicts.append(verdict)
     return verdicts
+
+
+def _other_worlds(
+    prediction: Prediction, runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]], seed: int
+) -> dict[str, str]:
+    planted = prediction.planted(seed)
+    # the first noise copy of every run takes its place, the others are its control
+    null = (
+        [copies[0] for copies in noise] if prediction.null_runs is None else prediction.null_runs(runs, seed)
+    )
+    return {
+        "planted": prediction.judge(planted, [worlds.matched_noise(run, seed) for run in planted]).verdict,
+        "noise": prediction.judge(null, [copies[1:] for copies in noise]).verdict,
+    }
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

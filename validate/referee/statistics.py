@@ -17,14 +17,14 @@ class Estimate(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{short(self.value)} [{short(self.low)}, {short(self.high)}]"
+        return f"{short(self.value, 2)} [{short(self.low, 2)}, {short(self.high, 2)}]"
 
 
-def short(x: float) -> str:
-    """Return three digits of `x`, as 1.13e5 where it is large; a dash where there is no number."""
+def short(x: float, digits: int = 3) -> str:
+    """Return `x` to some digits, as 1.13e5 where it is large; a dash where there is no number."""
     if not np.isfinite(x):
         return "∞" if x == np.inf else "–"
-    return f"{x:.3g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+    return f"{x:.{digits}g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
 def proportion(successes: float, n: float) -> Estimate:

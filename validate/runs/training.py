@@ -1,6 +1,5 @@
 """Train a task and record it with our own tracker (torch extra)."""
 
-import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from os import PathLike
@@ -11,17 +10,25 @@ from spectral_edge.validate.runs.modular import ModularConfig, attention_weights
 #: Widest window a recording serves.
 W_MAX = 32
 
+#: What the command line can change.
+OPTIONS = ("weight_decay", "seed", "max_steps", "record_every")
+
 #: Called after every record with the step and the metrics; returns nothing.
 Progress = Callable[[int, dict[str, float]], None]
 
 
 def command(config: ModularConfig) -> str:
-    """The command line that makes this run again."""
-    default, words = asdict(ModularConfig()), ["spectral-edge", "record", "modular-addition"]
-    for name, value in asdict(config).items():
-        if value != default[name] or name in ("weight_decay", "seed"):
-            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
-    return shlex.join(words)
+    """What makes this run again: a command line, or Python where the command has no such option."""
+    default = asdict(ModularConfig())
+    changed = {name: value for name, value in asdict(config).items() if value != default[name]}
+    if changed.keys() - set(OPTIONS):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+        return f"train_modular(ModularConfig({arguments}))"
+    words = ["spectral-edge", "record", "modular-addition"]
+    for name in OPTIONS:
+        if name in changed or name in ("weight_decay", "seed"):
+            words += [f"--{name.replace('_', '-')}", f"{getattr(config, name):g}"]
+    return " ".join(words)
 
 
 def train_modular(

@@ -7,7 +7,7 @@ import numpy as np
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p
+from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p, short
 from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Reading, Verdict, decide
 
 W = 10
@@ -67,8 +67,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         n=len(runs_noise),
         readings=tuple(readings),
         meaning=(
-            f"The weakest singular value of any window stands {weakest:.3g} times above the "
-            f"threshold. Noise of the same size stands {weakest_noise:.3g} times above it, so the claim "
+            f"The weakest singular value of any window stands {short(weakest)} times above the "
+            f"threshold. Noise of the same size stands {short(weakest_noise)} times above it, so the claim "
             + ("holds and says nothing about signal." if first.control_passes else "tells signal from noise.")
         ),
     )

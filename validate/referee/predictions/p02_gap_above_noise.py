@@ -14,7 +14,7 @@ from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict,
 W = 10
 QUANTILE = 0.99
 MAJORITY = 0.5
-DRAWS = 500  # noise sequences behind each window's quantile
+DRAWS = 200  # noise sequences behind each window's quantile
 SEED = 2
 
 Levels = Callable[[GramSequence], NDArray[np.float64]]

@@ -1,0 +1,157 @@
+"""The command line through its real entry point: what it prints, and one line with status 2 on bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(sys.executable).with_name("spectral-edge")
+
+
+def run(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(SCRIPT), *map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=240, check=False
+    )
+
+
+def walk(T: int = 30, P: int = 500, seed: int = 0) -> np.ndarray:
+    return np.cumsum(np.random.default_rng(seed).normal(size=(T + 1, P)), axis=0)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    path = tmp_path / "snapshots.npy"
+    np.save(path, walk())
+    return path
+
+
+@pytest.mark.parametrize("command", [[], ["validate"], ["analyze"], ["record"], ["bbp"]])
+def test_help_shows_an_example(command: list[str]) -> None:
+    done = run(*command, "--help")
+    assert done.returncode == 0
+    assert "spectral-edge" in done.stdout
+    if command:
+        assert "Example" in done.stdout
+
+
+def test_version() -> None:
+    import spectral_edge
+
+    assert run("--version").stdout.strip() == f"spectral-edge {spectral_edge.__version__}"
+
+
+def test_analyze_a_stack(stack: Path, tmp_path: Path) -> None:
+    done = run("analyze", stack, "--W", 5, "--eta", 1e-3, "--B", 32, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "30 updates of 500 parameters, 26 windows of 5" in done.stdout
+    assert "noise" in done.stdout
+    figures = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert figures == ["snapshots-evolution.svg", "snapshots-window.svg"]
+
+
+def test_analyze_as_json_agrees_with_the_library(stack: Path, tmp_path: Path) -> None:
+    from spectral_edge import validate
+
+    done = run("analyze", stack, "--W", 5, "--json", "--out", tmp_path)
+    data = json.loads(done.stdout)
+    windows = validate.GramSequence.from_parameters(np.load(stack)).window(5)
+    assert data["per_window"]["ratio"] == pytest.approx(windows.ratio.tolist())
+    assert data["per_window"]["k_star"] == windows.k_star.tolist()
+    assert sum(data["k_star_share"].values()) == pytest.approx(1)
+
+
+def test_analyze_a_saved_sequence_and_a_zipped_stack(tmp_path: Path) -> None:
+    from spectral_edge import validate
+
+    thetas, steps = walk(), 100 * np.arange(31)
+    validate.GramSequence.from_parameters(thetas, steps, W_max=12).save(tmp_path / "saved.npz")
+    np.savez(tmp_path / "stack.npz", thetas=thetas, steps=steps)
+    ratios = []
+    for name in ("saved", "stack"):
+        done = run("analyze", tmp_path / f"{name}.npz", "--json", "--out", tmp_path)
+        assert done.returncode == 0, done.stderr
+        table = json.loads(done.stdout)["per_window"]
+        assert table["step"][0] == 1000
+        ratios.append(table["ratio"])
+    assert ratios[0] == pytest.approx(ratios[1], rel=1e-9)
+
+
+def test_validate_writes_a_table_and_a_report(tmp_path: Path) -> None:
+    from spectral_edge import validate
+
+    for sequence in validate.bundled()[1::3]:
+        sequence.save(tmp_path / "runs" / f"{sequence.config['run']}.npz")
+    done = run("validate", "--runs", tmp_path / "runs", "--out", tmp_path / "report", "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert {row["seed"] for row in data["runs"]} == {2024}
+    assert {v["id"] for v in data["verdicts"]} >= {"bbp-vacuous", "weight-decay-needed"}
+    assert (tmp_path / "report/index.html").stat().st_size > 50_000
+
+
+def bad_inputs(tmp_path: Path) -> dict[str, tuple[list[object], str]]:
+    np.save(tmp_path / "nan.npy", np.where(np.arange(31)[:, None] == 4, np.nan, walk()))
+    np.save(tmp_path / "two.npy", walk(1))
+    np.save(tmp_path / "good.npy", walk())
+    np.save(tmp_path / "flat.npy", np.arange(10.0))
+    np.savez(tmp_path / "many.npz", a=walk(), b=walk())
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "good.npy").read_bytes()[:5000])
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "many.npz").read_bytes()[:5000])
+    (tmp_path / "text.npz").write_text("not an archive")
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}] * 4, dtype=object), allow_pickle=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "afile").write_text("")
+    good = tmp_path / "good.npy"
+    return {
+        "NaN": (["analyze", tmp_path / "nan.npy"], "thetas"),
+        "too few": (["analyze", tmp_path / "two.npy"], "thetas"),
+        "one vector": (["analyze", tmp_path / "flat.npy"], "thetas"),
+        "two stacks": (["analyze", tmp_path / "many.npz"], "path"),
+        "cut short": (["analyze", tmp_path / "cut.npy"], "path"),
+        "cut archive": (["analyze", tmp_path / "cut.npz"], "path"),
+        "foreign": (["analyze", tmp_path / "text.npz"], "path"),
+        "pickled": (["analyze", tmp_path / "objects.npy"], "path"),
+        "missing": (["analyze", tmp_path / "none.npy"], "none.npy"),
+        "W too small": (["analyze", good, "--W", 1], "W"),
+        "W too large": (["analyze", good, "--W", 31], "W"),
+        "eta alone": (["analyze", good, "--eta", 0.1], "eta"),
+        "eta negative": (["analyze", good, "--eta", -0.1, "--B", 8], "eta"),
+        "target is a file": (["analyze", good, "--out", tmp_path / "afile"], "afile"),
+        "no runs": (["validate", "--runs", tmp_path / "empty"], "runs"),
+        "unwritable report": (
+            ["validate", "--runs", tmp_path / "runs", "--out", tmp_path / "afile"],
+            "afile",
+        ),
+        "P zero": (["bbp", "--P", 0, "--W", 10, "--eta", 1e-3, "--B", 20], "P"),
+        "B negative": (["bbp", "--P", 1e8, "--W", 10, "--eta", 1e-3, "--B", -20], "B"),
+        "W negative": (["bbp", "--P", 1e8, "--W", -10, "--eta", 1e-3, "--B", 20], "W"),
+        "unknown task": (["record", "sorting"], "task"),
+        "unknown option": (["bbp", "--what"], "--what"),
+    }
+
+
+@pytest.mark.parametrize("case", [
+    "NaN", "too few", "one vector", "two stacks", "cut short", "cut archive", "foreign", "pickled", "missing",
+    "W too small", "W too large", "eta alone", "eta negative", "target is a file", "no runs", "unwritable report",
+    "P zero", "B negative", "W negative", "unknown task", "unknown option",
+])  # fmt: skip
+def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path) -> None:
+    from spectral_edge import validate
+
+    words, named = bad_inputs(tmp_path)[case]
+    if case == "unwritable report":
+        validate.bundled()[0].save(tmp_path / "runs" / "a.npz")
+    before = sorted(tmp_path.rglob("*"))
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    done = run(*words, cwd=folder)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(folder.iterdir()) == []  # nothing half-written
+    assert sorted(path for path in tmp_path.rglob("*") if path != folder) == before
