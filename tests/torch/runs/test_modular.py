@@ -128,7 +128,10 @@ def test_the_file_is_whole_after_every_record(tmp_path: Path) -> None:
 
 def test_command_names_what_differs() -> None:
     assert command(ModularConfig()) == "spectral-edge record modular-addition --weight-decay 1 --seed 42"
-    assert "--max-steps 60" in command(SMALL)
+    assert command(ModularConfig(weight_decay=0.5, seed=10**6 + 1, max_steps=20_000)).endswith(
+        "--weight-decay 0.5 --seed 1000001 --max-steps 20000"
+    )
+    assert command(ModularConfig(p=7)) == "train_modular(ModularConfig(p=7))"
 
 
 @pytest.mark.parametrize(
@@ -168,19 +171,7 @@ def test_interrupted_recording_leaves_a_valid_file(tmp_path: Path) -> None:
 
 def test_record_through_the_command_line(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("spectral-edge")
-    words = [
-        "record",
-        "modular-addition",
-        "--weight-decay",
-        "0",
-        "--seed",
-        "7",
-        "--max-steps",
-        "30",
-        "--record-every",
-        "10",
-        "--out",
-    ]
+    words = "record modular-addition --weight-decay 0 --seed 7 --max-steps 30 --record-every 10 --out".split()
     done = subprocess.run(
         [str(script), *words, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )
