@@ -131,7 +131,7 @@ d_i = _symbol("d_i", "d_i", "another singular value", PU, **_P)
 drift_pair = _symbol(
     "drift_pair", r"\mathrm{drift}_{ij}", "drift of d_j from the pair (i, j)", "PU/step", **_R
 )
-density = _symbol("density", r"\rho(g)/g", "density of a small gap over the gap", "–", **_P)
+density = _symbol("density", r"\rho(g)/g", "density of a small gap over the gap", "–", **_R)
 trace_dot = _symbol(
     "trace_dot", r"\frac{d}{dt}\mathbb{E}\sum_j d_j^2", "drift of the trace", "PU²/step", **_R
 )
@@ -205,6 +205,44 @@ same = _symbol("same", r"\delta_{st}", "1 where s = t, else 0", **_NN)
 m = _symbol("m", "m", "dimension of the span of the noise vectors kept", integer=True, nonnegative=True)
 k_sig = _symbol("k_sig", "k", "number of planted directions", integer=True, nonnegative=True)
 residual = _symbol("residual", r"\mathbb{E}\rho^2", "mean squared residual of a new noise vector", PU2, **_P)
+
+R_null = _symbol("R_null", r"R_{0.99}", "99 % quantile of R under the null", **_P)
+R_limit = _symbol("R_limit", r"\lim_{P\to\infty}R", "ratio of noise alone as P → ∞", **_P)
+others = _indexed("others", r"d", "the other singular values", PU, **_P)
+sum_sq = _symbol("sum_sq", r"\sum_jd_j^2", "trace of the Gram matrix", PU2, **_P)
+gram_change = _symbol("gram_change", r"\|G_{t+1}-G_t\|_F", "entrywise change of the Gram matrix", PU2, **_NN)
+lam_j = _symbol("lam_j", r"\lambda_j", "eigenvalue of the window", PU2, **_NN)
+lam_up = _symbol("lam_up", r"\lambda_{j-1}", "the one above it", PU2, **_NN)
+lam_down = _symbol("lam_down", r"\lambda_{j+1}", "the one below it", PU2, **_NN)
+lam_next = _symbol("lam_next", r"\lambda_j'", "the same eigenvalue of the next window", PU2, **_NN)
+rate_change = _symbol("rate_change", r"\Lambda-\Lambda'", "change of the captured descent", "loss/step", **_R)
+grad_train = _symbol(
+    "grad_train", r"\|\nabla L_{\mathrm{train}}\|", "size of the training gradient", "loss/PU", **_NN
+)
+grad_val = _symbol(
+    "grad_val", r"\|\nabla L_{\mathrm{val}}\|", "size of the validation gradient", "loss/PU", **_NN
+)
+leaning = _symbol(
+    "leaning", r"\#\{\text{results that lean on }[P,H]\approx0\}", "count in the registry",
+    integer=True, nonnegative=True,
+)  # fmt: skip
+sigma_K2 = _symbol("sigma_K2", r"\sigma_{K+2}", "singular value number K + 2", PU, **_NN)
+slope_1 = _symbol("slope_1", r"(\ln R)^{\cdot}_1", "slope of ln R in the first phase", "per step", **_R)
+slope_2 = _symbol("slope_2", r"(\ln R)^{\cdot}_2", "slope in the second", "per step", **_R)
+slope_3 = _symbol("slope_3", r"(\ln R)^{\cdot}_3", "slope in the third", "per step", **_R)
+t_gap = _symbol("t_gap", r"t_{\mathrm{gap}}", "time of the gap event", "steps", **_NN)
+t_grok = _symbol("t_grok", r"t_{\mathrm{grok}}", "time of grokking", "steps", **_P)
+k_muon = _symbol("k_muon", r"k^\star_{\mathrm{Muon}}", "modal gap position under Muon", **_N)
+k_adamw = _symbol("k_adamw", r"k^\star_{\mathrm{AdamW}}", "modal gap position under AdamW", **_N)
+gap_error = _symbol("gap_error", r"|\hat R/R-1|", "relative error of a projected gap ratio", **_NN)
+X = sp.MatrixSymbol("X", W, P)
+Q = sp.MatrixSymbol("Q", P, P)
+ENTRIES["X"] = Entry(X, "X", "trajectory matrix, the last W updates in its rows", PU)
+ENTRIES["Q"] = Entry(Q, "Q", "orthogonal change of parameter basis", "–")
+
+# coefficients that depend on time (3.7); functions, so not evaluated by number
+kappa_of = sp.Function("kappa", real=True)
+source_of = sp.Function("S", nonnegative=True)
 
 LATEX_NAMES: dict[Any, str] = {
     entry.symbol: entry.latex for entry in ENTRIES.values() if isinstance(entry.symbol, sp.Symbol)

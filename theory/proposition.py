@@ -124,7 +124,8 @@ class Proposition:
     source : str
         Where it comes from.
     proof : callable, optional
-        Returns a `Proof`; required of [D].
+        Takes what is stated (the right side of an equation, any other statement whole) and returns a
+        `Proof`, so that it is the statement itself that is proved; required of [D].
     unproved : str
         Why there is no proof; required where there is none.
     function : str
@@ -142,7 +143,7 @@ class Proposition:
     depends_on: tuple[str, ...] = ()
     commutativity: str = "none"
     source: str = "derived here"
-    proof: Callable[[], Proof] | None = field(default=None, repr=False, compare=False)
+    proof: Callable[[Any], Proof] | None = field(default=None, repr=False, compare=False)
     unproved: str = ""
     function: str = ""
     condition: str = ""
@@ -229,7 +230,7 @@ class Proposition:
         if self.proof is None:
             return Proof(False, "none", self.unproved)
         started = time.perf_counter()
-        proof = self.proof()
+        proof = self.proof(self._formula())
         return Proof(proof.ok, proof.method, proof.detail, time.perf_counter() - started)
 
     @property
