@@ -27,8 +27,12 @@ def command(config: ModularConfig) -> str:
     words = ["spectral-edge", "record", "modular-addition"]
     for name in OPTIONS:
         if name in changed or name in ("weight_decay", "seed"):
-            words += [f"--{name.replace('_', '-')}", f"{getattr(config, name):g}"]
+            words += [f"--{name.replace('_', '-')}", _plain(getattr(config, name))]
     return " ".join(words)
+
+
+def _plain(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def train_modular(

@@ -171,7 +171,19 @@ def test_interrupted_recording_leaves_a_valid_file(tmp_path: Path) -> None:
 
 def test_record_through_the_command_line(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("spectral-edge")
-    words = "record modular-addition --weight-decay 0 --seed 7 --max-steps 30 --record-every 10 --out".split()
+    words = [
+        "record",
+        "modular-addition",
+        "--weight-decay",
+        "0",
+        "--seed",
+        "7",
+        "--max-steps",
+        "30",
+        "--record-every",
+        "10",
+        "--out",
+    ]
     done = subprocess.run(
         [str(script), *words, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )
