@@ -99,6 +99,18 @@ def is_nonnegative(expression: Any) -> bool:
     return any(sp.sympify(form).is_nonnegative is True for form in forms)
 
 
+def says(statement: Any, holds: dict[str, Any], fails: dict[str, Any]) -> bool:
+    """Whether a statement that is no equation is true at one set of values and false at another.
+
+    It ties a proof that argues in other terms to what is written as the statement.
+    """
+
+    def truth(values: dict[str, Any]) -> Any:
+        return statement.subs({notation.ENTRIES[name].symbol: value for name, value in values.items()})
+
+    return truth(holds) == sp.true and truth(fails) == sp.false
+
+
 @dataclass(frozen=True)
 class Proposition:
     """One statement of the theory.

@@ -13,6 +13,7 @@ from spectral_edge.theory.proposition import (
     is_nonnegative,
     is_positive,
     is_zero,
+    says,
 )
 
 QUARTER = sp.Rational(1, 4)
@@ -104,11 +105,24 @@ def _parameter_overlap(stated: Any) -> Proof:
     return _overlap(False, stated)
 
 
-def _vanish(_: Any) -> Proof:
+def _vanish(stated: Any) -> Proof:
     at = {n.theta: n.aspect**QUARTER}
     above = {n.aspect: n.theta**4 / (1 + sp.Symbol("y", positive=True))}
     return conclude(
         "identity",
+        (
+            "the statement is about both",
+            says(
+                stated,
+                {"theta": 2, "aspect": 16, "overlap_u": 0, "overlap_v": 0},
+                {"theta": 2, "aspect": 16, "overlap_u": 0, "overlap_v": sp.Rational(1, 2)},
+            )
+            and says(
+                stated,
+                {"theta": 2, "aspect": 15, "overlap_u": 1, "overlap_v": 1},
+                {"theta": 2, "aspect": 16, "overlap_u": 1, "overlap_v": 0},
+            ),
+        ),
         ("window overlap is 0 at θ = c^¼", is_zero(OVERLAP_U.subs(at))),
         ("parameter overlap is 0 at θ = c^¼", is_zero(OVERLAP_V.subs(at))),
         ("window overlap is positive for c < θ⁴", is_positive(sp.together(OVERLAP_U.subs(above)))),

@@ -11,6 +11,7 @@ from spectral_edge.theory.proposition import (
     conclude,
     is_positive,
     is_zero,
+    says,
 )
 
 HALF = sp.Rational(1, 2)
@@ -164,7 +165,7 @@ def _equal_time(stated: Any) -> Proof:
     )  # fmt: skip
 
 
-def _two_zeros(_: Any) -> Proof:
+def _two_zeros(stated: Any) -> Proof:
     scaled = DIFFERENCE_RATE * sp.exp(2 * n.kappa_k * n.t)
     slope = sp.simplify(sp.diff(scaled, n.t))
     growth = sp.exp(2 * (n.kappa_k - n.kappa_k1) * n.t)
@@ -172,6 +173,10 @@ def _two_zeros(_: Any) -> Proof:
     u = n.u_0 + n.r_k * (1 - sp.exp(-2 * n.kappa_k * n.t)) / (2 * n.kappa_k)
     return conclude(
         "inequality",
+        (
+            "one zero of the derivative allows two of the difference",
+            says(stated, {"crossings": 2}, {"crossings": 3}),
+        ),
         ("u̇_j(t) = r_j e^{−2κ_j t}", is_zero(sp.diff(u, n.t) - n.r_k * sp.exp(-2 * n.kappa_k * n.t))),
         (
             "d/dt[e^{2κ_k t}(u̇_k − u̇_{k+1})] is a constant times an exponential",
@@ -199,13 +204,15 @@ def _extremum(stated: Any) -> Proof:
     )
 
 
-def _parity(_: Any) -> Proof:
+def _parity(stated: Any) -> Proof:
     k1, k2, a1, a2, b1, b2 = sp.symbols("kappa1 kappa2 a1 a2 b1 b2", positive=True)
     end = sp.limit(a1**2 + b1 * sp.exp(-2 * k1 * n.t), n.t, sp.oo) - sp.limit(
         a2**2 + b2 * sp.exp(-2 * k2 * n.t), n.t, sp.oo
     )
     return conclude(
         "limit",
+        ("the statement: swapped iff odd", says(stated, {"g_star": -1, "crossings": 1}, {"g_star": -1, "crossings": 2})
+         and says(stated, {"g_star": 1, "crossings": 2}, {"g_star": 1, "crossings": 1})),
         ("u_k − u_{k+1} tends to d_k*² − d_{k+1}*²", is_zero(end - (a1**2 - a2**2))),
         ("which has the sign of g*: it is g*(d_k* + d_{k+1}*)", is_zero(end - (a1 - a2) * (a1 + a2)) and is_positive(a1 + a2)),
     )  # fmt: skip

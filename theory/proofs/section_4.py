@@ -6,7 +6,14 @@ import sympy as sp
 
 from spectral_edge.theory import notation as n
 from spectral_edge.theory.proofs.moments import gaussian_variance
-from spectral_edge.theory.proposition import Proof, Proposition, conclude, is_positive, is_zero
+from spectral_edge.theory.proposition import (
+    Proof,
+    Proposition,
+    conclude,
+    is_positive,
+    is_zero,
+    says,
+)
 
 PAIR = n.nu**2 / 2 * (1 / (n.d_j - n.d_i) + 1 / (n.d_j + n.d_i))
 FLOW = -n.eta * (n.h_j + n.omega) * n.d_j + n.eta * n.W * n.p_j / n.d_j
@@ -58,7 +65,7 @@ def _pair(stated: Any) -> Proof:
     )
 
 
-def _linear_density(_: Any) -> Proof:
+def _linear_density(stated: Any) -> Proof:
     """Wishart density of two singular values (W = 2, nu = 1) as the gap closes."""
     g, mean, degrees = (
         sp.Symbol("g", positive=True),
@@ -78,6 +85,10 @@ def _linear_density(_: Any) -> Proof:
     )
     return conclude(
         "limit",
+        (
+            "positive is what is stated, and Γ(P − 1) > 0",
+            says(stated, {"density": sp.gamma(4)}, {"density": 0}),
+        ),
         (
             "density over g tends to 2m^{2P−3}e^{−m²}",
             is_zero(sp.simplify(at_zero / (2 * mean ** (2 * degrees - 3) * sp.exp(-(mean**2))) - 1)),

@@ -14,6 +14,7 @@ from spectral_edge.theory.proposition import (
     is_nonnegative,
     is_positive,
     is_zero,
+    says,
 )
 
 DETERMINANT = n.a * n.b - n.c**2
@@ -70,7 +71,7 @@ def _operator(stated: Any) -> Proof:
     )
 
 
-def _hoffman_wielandt(_: Any) -> Proof:
+def _hoffman_wielandt(stated: Any) -> Proof:
     angle = sp.Symbol("phi", real=True)
     l1, m1, gap, other = sp.symbols("l m g e", positive=True)
     turn = sp.Matrix([[sp.cos(angle), -sp.sin(angle)], [sp.sin(angle), sp.cos(angle)]])
@@ -79,6 +80,10 @@ def _hoffman_wielandt(_: Any) -> Proof:
     return conclude(
         "spectrum",
         (
+            "the statement bounds the change of eigenvalues",
+            says(stated, {"eigen_change": 4, "frobenius": 2}, {"eigen_change": 4, "frobenius": 1}),
+        ),
+        (
             "2×2: ‖ΔC‖_F² − Σ(Δλ)² = 2(λ_1−λ_2)(μ_1−μ_2)sin²φ",
             is_zero(sp.simplify(excess - 2 * gap * other * sp.sin(angle) ** 2)),
         ),
@@ -86,11 +91,15 @@ def _hoffman_wielandt(_: Any) -> Proof:
     )
 
 
-def _rows_differ(_: Any) -> Proof:
+def _rows_differ(stated: Any) -> Proof:
     updates = sp.Matrix([[1, 0], [0, 2], [1, 0]])
     before, after = updates[:2, :], updates[1:, :]
     return conclude(
         "counterexample",
+        (
+            "the statement is that they differ",
+            says(stated, {"gram_change": 1, "frobenius": 0}, {"gram_change": 1, "frobenius": 1}),
+        ),
         ("updates (1,0), (0,2), (1,0), W = 2: ΔC = 0", after.T * after == before.T * before),
         ("G_{t+1} − G_t is not", after * after.T != before * before.T),
     )
@@ -101,12 +110,13 @@ def _trace_change(stated: Any) -> Proof:
     return conclude("identity", ("trace of xx^T − yy^T", is_zero(delta.trace() - stated.subs(values))))
 
 
-def _interlacing(_: Any) -> Proof:
-    held = True
+def _interlacing(stated: Any) -> Proof:
+    held, stated_at = True, sp.lambdify((n.lam_down, n.lam_next, n.lam_up), stated)
     for updates in random_windows(400, seed=52):
         before, after = (np.linalg.svd(updates[i : i + 4], compute_uv=False) ** 2 for i in (0, 1))
         slack = 1e-9 * max(before[0], after[0])
-        held &= bool(np.all(after[1:] <= before[:-1] + slack) and np.all(after[:-1] >= before[1:] - slack))
+        up, down = np.append(np.inf, before[:-1]) + slack, np.append(before[1:], 0.0) - slack
+        held &= bool(np.all(stated_at(down, after, up)))
     return conclude(
         "numeric", ("400 windows, W = 4, P = 8, uneven norms, near ties, near repeats (seed 52)", held)
     )
@@ -120,10 +130,19 @@ def _davis_kahan(stated: Any) -> Proof:
     room = (1 + r) / 2 - (1 - x**2).subs(x**2, 1 - r**2)
     return conclude(
         "inequality",
-        ("s = μ_+ − μ_- ≤ 2‖ΔC‖_op, so the bound is at most 1 − s²/gap²", is_nonnegative(sp.expand(1 - x**2 - bound))),
-        ("s < gap: 5.4b leaves room (1 − r)(1 + 2r)/2, r = √(1 − s²/gap²)", is_zero(room - (1 - r) * (1 + 2 * r) / 2)),
+        (
+            "s = μ_+ − μ_- ≤ 2‖ΔC‖_op, so the bound is at most 1 − s²/gap²",
+            is_nonnegative(sp.expand(1 - x**2 - bound)),
+        ),
+        (
+            "s < gap: 5.4b leaves room (1 − r)(1 + 2r)/2, r = √(1 − s²/gap²)",
+            is_zero(room - (1 - r) * (1 + 2 * r) / 2),
+        ),
         ("which is not negative for r ≤ 1", is_nonnegative(q * (1 + 2 * r) / 2)),
-        ("s ≥ gap: the bound is not positive, and says nothing", is_nonnegative(-sp.expand(bound.subs(x, 1 + over)))),
+        (
+            "s ≥ gap: the bound is not positive, and says nothing",
+            is_nonnegative(-sp.expand(bound.subs(x, 1 + over))),
+        ),
     )
 
 
@@ -171,19 +190,26 @@ def _frobenius_one(stated: Any) -> Proof:
         ("which is not negative for r ≤ 1", is_nonnegative(r * q / 2)),
         (
             "α_j = ½ + y means ‖ΔC‖_F² = gap²(½ − y), so s² ≤ gap²(1 − 2y) ≤ gap²",
-            is_zero((1 - bound.subs(n.frobenius, n.gap_j * sp.sqrt(sp.Rational(1, 2) - y))) - (sp.Rational(1, 2) - y))
+            is_zero(
+                (1 - bound.subs(n.frobenius, n.gap_j * sp.sqrt(sp.Rational(1, 2) - y)))
+                - (sp.Rational(1, 2) - y)
+            )
             and is_nonnegative(1 - (1 - 2 * y)),
         ),
     )
 
 
-def _frobenius_fails(_: Any) -> Proof:
+def _frobenius_fails(stated: Any) -> Proof:
     m = sp.Rational(1001, 2000)
     before, delta = sp.diag(2, 1), sp.diag(-m, m)
     after = before + delta
     alpha = 1 - (2 * m**2) / 1
     return conclude(
         "counterexample",
+        (
+            "the statement holds there",
+            says(stated, {"overlap_j": 0, "alpha_j": alpha}, {"overlap_j": alpha, "alpha_j": alpha}),
+        ),
         (
             "C = diag(2, 1), ΔC = diag(−m, m), m = 0.5005: the two directions change places",
             bool(after[1, 1] > after[0, 0]),
