@@ -2,6 +2,7 @@
 
 =====================  ==================================================================
 `gap_ode`              the gap equation 3.3, integrated
+`gap_sweep`            the same for many parameters at once: regimes on all cores
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
 `noise`                a run in which nothing happens: K at any P, any autocorrelation
 `planted`              runs in which a claim holds by construction, with their truth; `scenarios`
@@ -14,13 +15,16 @@ from spectral_edge.simulate.gap import GapRun, gap_ode
 from spectral_edge.simulate.noise import Noise, noise
 from spectral_edge.simulate.null import NullRatio, goe_spacings, null_quantile, null_ratio
 from spectral_edge.simulate.planted import PlantedRun, planted, scenarios
+from spectral_edge.simulate.sweep import GapSweep, gap_sweep
 
 __all__ = [
     "GapRun",
+    "GapSweep",
     "Noise",
     "NullRatio",
     "PlantedRun",
     "gap_ode",
+    "gap_sweep",
     "goe_spacings",
     "noise",
     "null_quantile",

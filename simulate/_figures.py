@@ -72,3 +72,49 @@ def null_ratio(null: Any, ax: "Axes | None" = None) -> "Axes":
     ax.set_title(f"Null law of the gap ratio, P = {null.P:.4g}, W = {null.W}")
     ax.legend(frameon=False)
     return ax
+
+
+REGIMES = {"viable": BLUE, "collapsing": RED, "transient": ORANGE, "marginal": "0.6"}
+HATCHES = {"viable": "", "collapsing": "///", "transient": "...", "marginal": "xx"}
+
+
+def regime_map(sweep: Any, x: str, y: str, ax: "Axes | None" = None) -> "Axes":
+    """Draw the regimes of a `GapSweep` over two of its parameters, collapse times as contours."""
+    from matplotlib.patches import Patch
+
+    ax = ax or new_axes(6.4, 4.8)
+    along_x, along_y = sweep.axis_of(x), sweep.axis_of(y)
+    others = [n for axis, n in enumerate(sweep.gap.shape) if axis not in (along_x, along_y) and n > 1]
+    if along_x == along_y or others:
+        raise ValueError(
+            f"x and y must be the two parameters that vary, got {x!r} and {y!r} of {sweep.gap.shape}"
+        )
+    order = (along_y, along_x) if along_y < along_x else (along_x, along_y)
+    plane = sweep.gap.shape[order[0]], sweep.gap.shape[order[1]]
+    names, times = sweep.regime.reshape(plane), sweep.collapse_time.reshape(plane)
+    if along_x < along_y:
+        names, times = names.T, times.T
+    X, Y = sweep.parameters[x].ravel(), sweep.parameters[y].ravel()
+    present = [name for name in REGIMES if np.any(names == name)]
+    for name in present:
+        inside = (names == name).astype(float)
+        ax.contourf(
+            X, Y, inside, levels=[0.5, 1.5], colors=[REGIMES[name]], alpha=0.55, hatches=[HATCHES[name]]
+        )
+    if np.sum(np.isfinite(times)) > 3 and np.nanmax(times) > np.nanmin(times):
+        lines = ax.contour(X, Y, times, colors="black", linewidths=0.8)
+        ax.clabel(lines, fmt="%g", fontsize=8)
+    ax.set(xlabel=LABELS.get(x, x), ylabel=LABELS.get(y, y), title="Regimes; lines: collapse time (steps)")
+    handles = [
+        Patch(facecolor=REGIMES[n], alpha=0.55, hatch=HATCHES[n], edgecolor="0.3", label=n) for n in present
+    ]
+    ax.legend(handles=handles, loc="best", framealpha=0.9)
+    return ax
+
+
+LABELS = {
+    "g0": r"initial gap $g_0$ (parameter units)", "d0": r"initial mean signal $\bar d$ (parameter units)",
+    "h_k": r"curvature $h_k$ (1/η scale)", "h_next": r"curvature $h_{k+1}$ (1/η scale)",
+    "p_k": r"gradient power $p_k$", "p_next": r"gradient power $p_{k+1}$", "eta": r"learning rate $\eta$ (per step)",
+    "omega": r"weight decay $\omega$", "W": "window $W$", "t_max": "end (steps)",
+}  # fmt: skip

@@ -125,8 +125,9 @@ def _smallest(u1, u2, r1, r2, k1, k2, t_max, least):
     """
     if not r1 * r2 > 0.0:
         return least
-    k1 = k1 if k1 != 0.0 else 1e-12 / t_max  # a limit that division by k must not meet
-    k2 = k2 if k2 != 0.0 else 1e-12 / t_max
+    own1, own2 = k1, k2
+    k1 = k1 if abs(k1) * t_max > 1e-7 else 1e-7 / t_max  # only to find the time; division by k loses digits
+    k2 = k2 if abs(k2) * t_max > 1e-7 else 1e-7 / t_max
     slow = min(abs(k1), abs(k2))
     end = min(t_max, 40.0 / slow)
     a1, a2, growing = u1 + r1 / k1, u2 + r2 / k2, r1 > 0.0
@@ -144,7 +145,7 @@ def _smallest(u1, u2, r1, r2, k1, k2, t_max, least):
                     lo = middle
                 else:
                     hi = middle
-            least = min(least, _gap_at(u1, u2, r1, r2, k1, k2, 0.5 * (lo + hi)))
+            least = min(least, _gap_at(u1, u2, r1, r2, own1, own2, 0.5 * (lo + hi)))
         before, fell = t, falls
         t, e1, e2 = 2.0 * t, e1 * e1, e2 * e2
     return least

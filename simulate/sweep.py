@@ -1,0 +1,348 @@
+"""Many gap equations at once: regimes over parameters that broadcast, on all cores or through an executor."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spectral_edge.simulate import _coefficients
+from spectral_edge.simulate._compiling import compiling
+from spectral_edge.simulate.gap import _tolerances
+from spectral_edge.theory._arguments import FloatArray, choice, finite, nonnegative, positive, whole
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+PARAMETERS = ("g0", "d0", "h_k", "h_next", "p_k", "p_next", "eta", "omega", "W", "t_max")
+RESULTS = ("collapse_time", "reopen_time", "gap", "minimal_gap")
+MARGINAL = 1e-9  # relative size of an equilibrium gap that counts as zero, as in theory.gap_regime
+
+
+@dataclass(frozen=True)
+class GapSweep:
+    """Regimes of many gap equations; every array has the broadcast shape of the parameters.
+
+    Attributes
+    ----------
+    collapse_time, reopen_time : numpy.ndarray, float64
+        First and second crossing of g = 0 before t_max (steps); NaN where there is none.
+    gap : numpy.ndarray, float64
+        The gap at t_max, negative after a crossing (parameter units).
+    minimal_gap : numpy.ndarray, float64
+        The smallest ordered gap until t_max, 0 where it crosses (parameter units).
+    regime : numpy.ndarray of str
+        As `GapRun.regime`.
+    parameters : dict of str to numpy.ndarray
+        The parameters as they were given, not broadcast; functions of time are left out.
+    method : str
+        "integrate" or "exact".
+    """
+
+    collapse_time: FloatArray
+    reopen_time: FloatArray
+    gap: FloatArray
+    minimal_gap: FloatArray
+    regime: NDArray[np.str_]
+    parameters: dict[str, FloatArray]
+    method: str
+
+    def axis_of(self, name: str) -> int:
+        """The axis along which the parameter `name` varies.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter or it does not vary along exactly one axis.
+        """
+        values = self.parameters[choice("a swept parameter", name, tuple(self.parameters))]
+        varying = [axis for axis, size in enumerate(values.shape) if size > 1]
+        if len(varying) != 1:
+            raise ValueError(f"{name} must vary along one axis to be drawn, got shape {values.shape}")
+        return varying[0] - values.ndim + self.gap.ndim
+
+    def plot(self, ax: "Axes | None" = None, *, x: str, y: str) -> "Axes":
+        """Draw the regime map over the parameters `x` and `y`; return the axes."""
+        from spectral_edge.simulate import _figures
+
+        return _figures.regime_map(self, x, y, ax)
+
+    def to_xarray(self) -> "xr.Dataset":
+        """The results with a dimension for each swept parameter (needs xarray)."""
+        import xarray as xr
+
+        names = [f"axis_{axis}" for axis in range(self.gap.ndim)]
+        coordinates = {}
+        for name, values in self.parameters.items():
+            if values.size > 1 and max(values.shape) == values.size:
+                axis = self.axis_of(name)
+                if names[axis].startswith("axis_"):
+                    names[axis] = name
+                coordinates[name] = (names[axis], values.ravel())
+        data = {name: (names, getattr(self, name)) for name in (*RESULTS, "regime")}
+        scalars = {name: float(v.ravel()[0]) for name, v in self.parameters.items() if v.size == 1}
+        return xr.Dataset(data, coordinates, attrs=scalars | {"method": self.method})
+
+
+def gap_sweep(
+    g0: ArrayLike,
+    d0: ArrayLike,
+    *,
+    h: Any,
+    p: Any,
+    eta: Any,
+    omega: ArrayLike,
+    W: ArrayLike,
+    t_max: ArrayLike,
+    method: str = "auto",
+    rtol: float = 1e-8,
+    atol: float = 1e-10,
+    executor: Executor | None = None,
+    chunk: int = 20_000,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> GapSweep:
+    """Solve many gap equations (sections 3.3 and 3.6 of docs/theory.md) on all cores.
+
+    Parameters
+    ----------
+    g0, d0, omega, W, t_max : array_like
+        As `gap_ode`; arrays broadcast against one another and against those of h, p and eta.
+    h, p : array_like, shape (..., 2), or tuple of two
+        Curvatures and gradient powers of modes k and k+1. In a tuple each may be an array that broadcasts, or a
+        function of time common to all.
+    eta : array_like or callable
+        Learning rate, or a schedule common to all.
+    method : {"auto", "integrate", "exact"}
+        The kernel of `gap_ode`, or the closed form 3.2 with a bracketed root; "auto" is exact for constants.
+    rtol, atol : float
+        Tolerances of the integration.
+    executor : concurrent.futures.Executor, optional
+        Where to compute chunks, for instance dask's ``client.get_executor()``. By default all cores here.
+    chunk : int
+        Trajectories a chunk, with an executor or a checkpoint.
+    checkpoint : path, optional
+        File (.npz) in which finished chunks are kept; a later call with the same parameters resumes from it.
+    progress : bool
+        Show a progress bar over chunks.
+
+    Returns
+    -------
+    GapSweep
+        Its bits do not depend on the number of threads or chunks.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range or that do not broadcast, and where the integration fails (with its parameters).
+
+    Examples
+    --------
+    >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
+    >>> sweep = gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
+    >>> sweep.gap.shape, sweep.method, str(sweep.regime[0, -1])
+    ((4, 5), 'exact', 'collapsing')
+    """
+    rtol, atol = _tolerances(rtol, atol)
+    choice("method", method, ("auto", "integrate", "exact"))
+    parameters, functions = _parameters(g0, d0, h, p, eta, omega, W, t_max)
+    varying = bool(functions)
+    if varying and method == "exact":
+        raise ValueError(
+            f"method must be integrate where {', '.join(functions)} depends on time, got 'exact'"
+        )
+    method = "integrate" if varying or method == "integrate" else "exact"
+    try:
+        columns = np.broadcast_arrays(*parameters.values())
+    except ValueError:
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in parameters.items() if value.ndim)
+        raise ValueError(f"the parameters must broadcast against one another, got {shapes}") from None
+    rows = np.stack([np.ravel(column) for column in columns], axis=1).astype(np.float64)
+    _check_signals(rows)
+    job = _Job(method, functions if varying else None, rtol, atol)
+    out = _compute(job, rows, executor, whole("chunk", chunk, 1), checkpoint, progress)
+    _check_status(job, rows, out)
+    shape = columns[0].shape
+    results = {name: out[:, i].reshape(shape) for i, name in enumerate(RESULTS)}
+    given = {name: value for name, value in parameters.items() if name not in functions}
+    return GapSweep(**results, regime=_regimes(out[:, 4]).reshape(shape), parameters=given, method=method)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs besides its rows; `functions` by name, None where all is constant."""
+
+    method: str
+    functions: dict[str, Any] | None
+    rtol: float
+    atol: float
+
+
+def _parameters(
+    g0: Any, d0: Any, h: Any, p: Any, eta: Any, omega: Any, W: Any, t_max: Any
+) -> tuple[dict[str, FloatArray], dict[str, Any]]:
+    """Checked arrays in the order of `PARAMETERS`, and the functions of time among them (1 in their place)."""
+    functions: dict[str, Any] = {}
+    values: dict[str, Any] = {"g0": g0, "d0": d0}
+    for name, pair in (("h", h), ("p", p)):
+        if callable(pair):
+            functions |= {f"{name}_k": pair, f"{name}_next": pair}
+            pair = (1.0, 1.0)
+        elif not isinstance(pair, tuple):
+            array = finite(name, pair)
+            if array.ndim == 0 or array.shape[-1] != 2:
+                raise ValueError(f"{name} must be a pair (modes k and k+1), got shape {array.shape}")
+            pair = (array[..., 0], array[..., 1])
+        elif len(pair) != 2:
+            raise ValueError(f"{name} must be a pair (modes k and k+1), got {len(pair)} values")
+        values |= {f"{name}_k": pair[0], f"{name}_next": pair[1]}
+    values |= {"eta": eta, "omega": omega, "W": W, "t_max": t_max}
+    for name, value in values.items():
+        if callable(value):
+            functions[name] = value
+            values[name] = 1.0
+    checks = dict.fromkeys(("d0", "eta", "t_max"), positive) | dict.fromkeys(
+        ("g0", "p_k", "p_next", "omega"), nonnegative
+    )
+    arrays = {name: checks.get(name, finite)(name, value) for name, value in values.items()}
+    if np.any(arrays["W"] < 2) or np.any(arrays["W"] % 1):
+        raise ValueError(f"W must be whole numbers of at least 2, got {W!r}")
+    return arrays, functions
+
+
+def _check_signals(rows: FloatArray) -> None:
+    bad = np.flatnonzero(~(rows[:, 1] > rows[:, 0] / 2))
+    if bad.size:
+        g, d = rows[bad[0], :2]
+        raise ValueError(
+            f"d0 must exceed g0/2 (both signals are positive), got d0 = {d:g}, g0 = {g:g} in {bad.size} of {len(rows)}"
+        )
+
+
+def _check_status(job: _Job, rows: FloatArray, out: FloatArray) -> None:
+    bad = np.flatnonzero(out[:, 5])
+    if not bad.size:
+        return
+    values = ", ".join(f"{name} = {value:g}" for name, value in zip(PARAMETERS, rows[bad[0]], strict=True))
+    if job.functions and out[bad[0], 5] == 1:
+        _coefficients.complain(*_as_coefficients(job.functions), out[bad[0], 6])
+    raise ValueError(
+        f"t_max, rtol or atol cannot be reached in {bad.size} of {len(rows)} (t = {out[bad[0], 6]:.6g}): {values}"
+    )
+
+
+def _regimes(crossings: FloatArray) -> NDArray[np.str_]:
+    """Names from the number of crossings; -1 is marginal."""
+    names = np.array(["marginal", "viable", "collapsing", "transient"])
+    counts = crossings.astype(int)
+    return np.asarray(names[1 + np.where(counts > 2, 2 - counts % 2, counts)])
+
+
+def _as_coefficients(functions: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """h, p and eta for the compiled coefficients: functions where given, 1 elsewhere (the rows scale them)."""
+    pairs = []
+    for name in ("h", "p"):
+        first, second = functions.get(f"{name}_k", 1.0), functions.get(f"{name}_next", 1.0)
+        pairs.append(first if first is second and callable(first) else (first, second))
+    return pairs[0], pairs[1], functions.get("eta", 1.0)
+
+
+def compute_chunk(job: _Job, rows: FloatArray, alone: bool = True) -> FloatArray:
+    """Results (n, 7) of the rows (n, 10): on this thread alone, or on all cores."""
+    with compiling("the sweep kernels"):
+        from spectral_edge.simulate._kernels import gap as kernel
+        from spectral_edge.simulate._kernels import sweep as kernels
+    out = np.empty((len(rows), len(kernels.OUTPUT)))
+    if job.method == "exact":
+        (kernels.solve_rows_alone if alone else kernels.solve_rows)(rows, MARGINAL, out)
+        return out
+    function, max_step = kernel.no_coefficients, np.inf
+    if job.functions:
+        function, max_step = _coefficients.compiled(*_as_coefficients(job.functions)), rows[:, 9].min() / 100
+    integrate = kernels.integrate_rows_alone if alone else kernels.integrate_rows
+    integrate(function, bool(job.functions), rows, max_step, job.rtol, job.atol, out)
+    return out
+
+
+def _compute(
+    job: _Job, rows: FloatArray, executor: Executor | None, chunk: int, checkpoint: Any, progress: bool
+) -> FloatArray:
+    if executor is None and checkpoint is None and not progress:
+        return compute_chunk(job, rows, alone=False)
+    pieces = [slice(i, min(i + chunk, len(rows))) for i in range(0, len(rows), chunk)]
+    out, done = _resume(checkpoint, job, rows, len(pieces))
+    waiting = [i for i in range(len(pieces)) if not done[i]]
+    with _bar(progress, len(pieces), len(pieces) - len(waiting)) as advance:
+        for i, result in _results(job, rows, [(i, pieces[i]) for i in waiting], executor):
+            out[pieces[i]], done[i] = result, True
+            _save(checkpoint, job, rows, out, done)
+            advance()
+    return out
+
+
+def _results(
+    job: _Job, rows: FloatArray, pieces: list[tuple[int, slice]], executor: Executor | None
+) -> Iterator[Any]:
+    if executor is None:
+        for i, piece in pieces:
+            yield i, compute_chunk(job, rows[piece], alone=False)
+        return
+    futures = {executor.submit(compute_chunk, job, rows[piece]): i for i, piece in pieces}
+    for future in as_completed(futures):
+        yield futures[future], future.result()
+
+
+def _bar(wanted: bool, total: int, completed: int) -> Any:
+    """Return a context manager that gives a function to call after each chunk."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def shown() -> Iterator[Any]:
+        if not wanted:
+            yield lambda: None
+            return
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("sweep", total=total, completed=completed)
+            yield lambda: bar.advance(task)
+
+    return shown()
+
+
+def _fingerprint(job: _Job, rows: FloatArray, n_pieces: int) -> str:
+    names = sorted(job.functions) if job.functions else []
+    text = f"{job.method} {names} {job.rtol} {job.atol} {n_pieces}".encode()
+    return hashlib.sha256(text + rows.tobytes()).hexdigest()
+
+
+def _resume(path: Any, job: _Job, rows: FloatArray, n_pieces: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Results and finished chunks of an earlier call with the same parameters, or none."""
+    nothing = np.full((len(rows), 7), np.nan), np.zeros(n_pieces, dtype=bool)
+    if path is None or not Path(path).exists():
+        return nothing
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fingerprint, out, done = str(file["fingerprint"]), file["out"], file["done"]
+    except Exception:
+        raise ValueError(f"checkpoint must be a file that gap_sweep wrote, got {path}") from None
+    if fingerprint != _fingerprint(job, rows, n_pieces):
+        raise ValueError(f"checkpoint must belong to this sweep, got one of other parameters: {path}")
+    return out, done
+
+
+def _save(path: Any, job: _Job, rows: FloatArray, out: FloatArray, done: NDArray[np.bool_]) -> None:
+    if path is None:
+        return
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    with open(partial, "wb") as file:
+        np.savez(file, fingerprint=np.array(_fingerprint(job, rows, len(done))), out=out, done=done)
+    os.replace(partial, target)
