@@ -183,13 +183,13 @@ def analyze(
         raise ValueError("eta and B go together: give both or neither")
     sequence = read_sequence(path)
     windows = sequence.window(W)
-    nu = None
+    vacuity = None
     if eta is not None and B is not None and sequence.P is not None:
-        nu = float(theory.a_priori_nu(eta, B, sequence.P))
+        vacuity = theory.bbp_vacuity(sequence.P, W, eta, B, sigma=windows.sigma)
     files = [
         save_figure(draw, out / f"{path.stem}-{name}.svg")
         for name, draw in (
-            ("window", window_figure(sequence, W, nu)),
+            ("window", window_figure(sequence, W, None if vacuity is None else vacuity.nu)),
             ("evolution", evolution_figure(sequence, W)),
         )
     ]
@@ -219,9 +219,8 @@ def analyze(
     console.print(table)
     told = ", ".join(f"k* = {k} in {part:.0%}" for k, part in share.items()) or "no window has a gap"
     console.print(f"{told} of the windows", highlight=False)
-    if nu is not None:
-        answer = theory.bbp_vacuity(sequence.P, W, eta, B, sigma=windows.sigma)
-        console.print(str(answer), highlight=False)
+    if vacuity is not None:
+        console.print(str(vacuity), highlight=False)
     for file in files:
         console.print(f"figure: {file}", highlight=False, markup=False, soft_wrap=True)
 

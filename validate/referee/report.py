@@ -20,7 +20,7 @@ W = 10
 
 # Drawn in this colour, then given to the page's own text colour, so that pictures follow light and dark.
 _INK = "#010203"
-_DRAWING = {
+_DRAWING: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "spectral-edge",
     "font.family": "sans-serif",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from os import PathLike
+from typing import Any
 
 from spectral_edge.validate.gram import GramSequence, GramTracker
 from spectral_edge.validate.runs.modular import ModularConfig, attention_weights, build_model, split
@@ -93,7 +94,7 @@ def train_modular(
             optimiser.step()
             if step % config.record_every:
                 continue
-            metrics: dict[str, float] = {}
+            metrics: dict[str, Any] = {}
             with torch.no_grad():
                 for name, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
                     logits = model(x)

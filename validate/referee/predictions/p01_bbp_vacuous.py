@@ -17,14 +17,15 @@ ACCEPTANCE = 5.0  # the published rule: σ_W/d_crit > 5 in every window
 def _a_priori(run: GramSequence) -> float:
     """Min over windows of σ_W/d_crit with ν = η/√(BP), the thesis's own scale: η and B of one step."""
     eta, B = run.config["learning_rate"], run.config["batch_size"]
-    return theory.bbp_vacuity(run.P, W, eta, B, sigma=run.window(W).sigma).ratio
+    return theory.bbp_vacuity(run.P or 0, W, eta, B, sigma=run.window(W).sigma).ratio
 
 
 def _estimated(run: GramSequence) -> float:
     """The same with ν̂ from the lower half of each window's spectrum."""
     sigma = run.window(W).sigma
-    nu = theory.estimate_nu(sigma, run.P, debias=False)
-    return float(np.nanmin(sigma[:, -1] / theory.bbp_threshold(nu, run.P, W)))
+    P = run.P or 0
+    nu = theory.estimate_nu(sigma, P, debias=False)
+    return float(np.nanmin(sigma[:, -1] / theory.bbp_threshold(nu, P, W)))
 
 
 READINGS = {"ν = η/√(BP), a priori": _a_priori, "ν̂ from the lower half": _estimated}
