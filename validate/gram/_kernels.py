@@ -147,3 +147,26 @@ def advance_half(theta, previous, ring, slot, start, stop, width, products):
         for r in range(ring.shape[0]):
             _from_bfloat16(ring[r, first:last], old_bits[:n])
             products[r] += _dot(fresh[:n], old[:n])
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def add_sketch(values, seed, offset, out):
+    """Add the projection of `values` to `out` (d,) float64; `sketch` says which projection.
+
+    splitmix64 of (seed, number of the coordinate): the lower and upper half of the word each give a sign
+    and a place.
+    """
+    half = np.uint64(out.size // 2)
+    scale = 1 / np.sqrt(2.0)
+    start = seed * np.uint64(0x94D049BB133111EB)
+    for i in range(values.size):
+        z = start + (offset + np.uint64(i) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+        value = scale * values[i]
+        low, high = z & np.uint64(0xFFFFFFFF), z >> np.uint64(32)
+        first = ((low >> np.uint64(1)) * half) >> np.uint64(31)
+        second = half + (((high >> np.uint64(1)) * half) >> np.uint64(31))
+        out[first] += value if low & np.uint64(1) else -value
+        out[second] += value if high & np.uint64(1) else -value

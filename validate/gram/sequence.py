@@ -279,8 +279,12 @@ class GramSequence:
         ValueError
             If `config` holds something that is no JSON value.
         """
-        header = {"format": FORMAT, "version": FORMAT_VERSION, "P": self.P, "config": dict(self.config)}
-        header |= {"rounding": self.rounding}
+        return self.write(path)
+
+    def write(self, path: str | PathLike[str], **more: str) -> Path:
+        """As `save`, with `more` entries in the header (a tracker names its run there)."""
+        header: dict[str, Any] = {"format": FORMAT, "version": FORMAT_VERSION, "P": self.P, **more}
+        header |= {"config": dict(self.config), "rounding": self.rounding}
         arrays = {"K": self.K, "steps": self.steps}
         arrays |= {f"metrics/{name}": values for name, values in self.metrics.items()}
         arrays |= {f"probes/{name}": values for name, values in self.probes.items()}
@@ -288,7 +292,7 @@ class GramSequence:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "GramSequence":
-        """Read what `save` wrote.
+        """Read what `save`, or a `GramTracker` that may still be running or was killed, wrote.
 
         Raises
         ------
@@ -297,12 +301,20 @@ class GramSequence:
         OSError
             If it cannot be opened.
         """
-        header, arrays = storage.read_sequence(path, FORMAT, FORMAT_VERSION)
+        from spectral_edge.validate.gram.recording import with_journal
+
+        try:
+            header, arrays = storage.read_sequence(path, FORMAT, FORMAT_VERSION)
+        except FileNotFoundError:
+            sequence = with_journal(path, None, None)
+            if sequence is None:
+                raise
+            return sequence
         groups: dict[str, dict[str, NDArray[np.float64]]] = {"metrics": {}, "probes": {}}
         for key in [key for key in arrays if "/" in key]:
             group, name = key.split("/", 1)
             groups[group][name] = arrays.pop(key)
-        return cls.from_inner_products(
+        found = cls.from_inner_products(
             arrays["K"],
             arrays["steps"],
             header["P"],
@@ -310,3 +322,4 @@ class GramSequence:
             config=header["config"],
             **groups,
         )
+        return with_journal(path, header, found) or found

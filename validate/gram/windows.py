@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory import spectrum, stability
-from spectral_edge.theory.gram import window_blocks
+from spectral_edge.theory.gram import as_band, window_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,6 +117,29 @@ class WindowSpectra:
     def ratio(self) -> Floats:
         """R = σ_{k*}/σ_{k*+1}, (n,)."""
         return spectrum.gap_ratio(self._counted)
+
+    @cached_property
+    def ratio_error(self) -> Floats:
+        """Standard error of ln R left by a tracker's ``sketch=``, (n,); 0 where nothing was projected.
+
+        The two halves of the projection estimate R at k* each by itself; half of what they disagree by is a
+        draw of the error of their mean, so the root mean square over windows is the figure to quote.
+        """
+        first = self.probes.get("first_half")
+        if first is None:
+            return np.zeros(len(self.steps))
+        T, width = len(first), first.shape[1]
+        lags = min(T - 2, width - 1)
+        mean = as_band(self.K, lags)
+        halves = (first[:, : lags + 1], 2 * mean - first[:, : lags + 1])
+        logs = []
+        for band in halves:
+            sigma = spectrum.gram_spectrum(window_blocks(band, self.W)).sigma
+            with np.errstate(divide="ignore", invalid="ignore"):
+                profile = np.log(sigma[:, :-1] / sigma[:, 1:])
+            at = np.where(np.isnan(self.k_star), 1, self.k_star).astype(int)[:, None] - 1
+            logs.append(np.take_along_axis(profile, at, axis=1)[:, 0])
+        return np.abs(logs[0] - logs[1]) / 2
 
     @cached_property
     def gap(self) -> Floats:

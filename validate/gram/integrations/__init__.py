@@ -1,0 +1,1 @@
+"""Training frameworks: thin, and each imports its framework only when it is used."""

@@ -1,0 +1,135 @@
+"""Parameters as a training loop has them, as named arrays: models, mappings, lists; shards of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+#: Floating types whose differences are formed.
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+#: What wrappers (torch.compile, DataParallel) put into names.
+WRAPPERS = ("_orig_mod", "module")
+
+Select = str | Iterable[str] | Callable[[str], bool] | None
+
+
+def normalised(name: str) -> str:
+    """`name` without the parts that wrappers add (``_orig_mod.``, ``module.``).
+
+    Examples
+    --------
+    >>> normalised("module._orig_mod.layers.0.weight")
+    'layers.0.weight'
+    """
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def selector(select: Select, exclude: Select = None) -> Callable[[str], bool]:
+    """A test for names: glob patterns of which one must match (a callable decides for itself), and exceptions."""
+
+    def matcher(patterns: Select) -> Callable[[str], bool]:
+        if callable(patterns):
+            return patterns
+        globs = [patterns] if isinstance(patterns, str) else list(patterns or [])
+        return lambda name: any(fnmatchcase(name, glob) for glob in globs)
+
+    wanted = (lambda name: True) if select is None else matcher(select)
+    unwanted = matcher(exclude)
+    return lambda name: bool(wanted(name)) and not unwanted(name)
+
+
+def dtype_name(array: Any) -> str:
+    """``float32`` for the dtype of that name in any framework."""
+    return str(array.dtype).split(".")[-1]
+
+
+def device_name(array: Any) -> str:
+    """Where `array` lives, ``cpu`` for numpy."""
+    return str(getattr(array, "device", "cpu"))
+
+
+def named(params: Any, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Any]:
+    """Named floating arrays of `params`, tied ones once, each this process's own shard.
+
+    Parameters
+    ----------
+    params : array, model, mapping (nested too), or iterable of arrays or of (name, array)
+        An array is called "params", those of an iterable "0", "1", …
+    wanted : callable
+        Test for the normalised names.
+
+    Raises
+    ------
+    ValueError
+        If nothing floating is left.
+    """
+    arrays = {normalised(name): array for name, array in _items(params)}
+    if not arrays:
+        raise ValueError("params must hold at least one array, got none")
+    floating = {name: array for name, array in arrays.items() if dtype_name(array) in FLOATING}
+    if not floating:
+        kinds = ", ".join(sorted({dtype_name(array) for array in arrays.values()}))
+        raise ValueError(f"params must be floating-point arrays, got {kinds}")
+    chosen = {name: array for name, array in floating.items() if wanted(name)}
+    if not chosen:
+        raise ValueError(f"select must match a parameter, got none of {', '.join(list(floating)[:5])} …")
+    seen: dict[Any, str] = {}
+    for name, array in chosen.items():
+        seen.setdefault(_identity(array), name)
+    return {name: local(chosen[name]) for name in seen.values()}
+
+
+def _items(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if hasattr(params, "named_parameters"):
+        yield from params.named_parameters()
+    elif isinstance(params, Mapping):
+        for key, value in params.items():
+            if isinstance(value, Mapping):
+                yield from _items(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+    elif hasattr(params, "shape"):
+        yield "params", params
+    else:
+        for index, value in enumerate(params):
+            pair = isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
+            yield value if pair else (str(index), value)
+
+
+def _identity(array: Any) -> Any:
+    """The same for two names of one tied tensor, different for all else."""
+    if hasattr(array, "to_local"):
+        array = array.to_local()
+    if hasattr(array, "data_ptr") and array.numel():
+        return array.data_ptr(), tuple(array.shape), array.stride()
+    if hasattr(array, "__array_interface__") and array.size:
+        return array.__array_interface__["data"][0], array.shape, array.strides
+    return id(array)
+
+
+def local(array: Any) -> Any:
+    """Own part of `array`: of a DTensor its local shard, empty where another rank counts it.
+
+    A DTensor replicated over a mesh dimension is counted by the first rank of that dimension.
+    """
+    if not hasattr(array, "to_local"):
+        return array
+    shard = array.to_local()
+    coordinates = array.device_mesh.get_coordinate() or ()
+    for placement, coordinate in zip(array.placements, coordinates, strict=False):
+        if placement.is_replicate() and coordinate != 0:
+            return shard.reshape(-1)[:0]
+    return shard
+
+
+def traits(array: Any) -> dict[str, str]:
+    """What must stay the same of a tensor while a run is recorded."""
+    found = {"shape": str(tuple(array.shape)), "dtype": dtype_name(array), "device": device_name(array)}
+    if hasattr(array, "requires_grad"):
+        found["requires_grad"] = str(bool(array.requires_grad))
+    return found
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In words, which names came and went."""
+    added, missing = sorted(set(now) - set(before)), sorted(set(before) - set(now))
+    return f"got {', '.join(added) or 'nothing'} more and {', '.join(missing) or 'nothing'} less"
