@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import toeplitz
 from scipy.special import gammaincinv, ndtri
-from scipy.stats import qmc
 
 from spectral_edge.theory import gram
 from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive, whole
@@ -467,6 +466,8 @@ def lower_half_bias(W: int) -> float:
     >>> round(lower_half_bias(10), 2)
     0.87
     """
+    from scipy.stats import qmc  # a slow import, and this is its only use
+
     W = whole("W", W, 2)
     n = 2**12 if W <= 16 else 2**10
     points = qmc.Sobol(2 * W - 1, scramble=False).random(n) + 0.5 / n

@@ -328,7 +328,8 @@ PROPOSITIONS = (
         "⟨v, v̂⟩² = ½ is θ⁴ − θ² − 2c = 0.", depends_on=("2.3c",), proof=_half, function="direction_scale",
     ),
     Proposition(
-        "2.4", "D", "Signal strength behind an observed value", sp.Eq(n.d, sp.sqrt((BULK + sp.sqrt(BULK**2 - 4 * n.nu**4 * n.P * n.W)) / 2)),
+        "2.4", "D", "Signal strength behind an observed value",
+        sp.Eq(n.d, sp.sqrt((BULK + sp.sqrt(BULK**2 - 4 * n.nu**4 * n.P * n.W)) / 2)),
         "Quadratic in d²: σ² − ν²(P+W) = d² + ν⁴PW/d², the larger root.",
         assumptions=(sp.Gt(n.sigma_obs, n.nu * (sp.sqrt(n.P) + sp.sqrt(n.W))),), depends_on=("2.3",),
         proof=_inverse, function="spike_inverse",

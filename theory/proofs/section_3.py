@@ -35,8 +35,11 @@ def _sgd(stated: Any) -> Proof:
     mean = sum(value**2 for value in x) / 3
     return conclude(
         "identity",
-        ("d_j² = Σ_s⟨δ_s, v_j⟩² = η² Σ_s⟨∇L_s, v_j⟩² (W = 3; more alike)", is_zero(stated.subs({n.W: 3, n.p_j: mean}) - strength)),
-    )  # fmt: skip
+        (
+            "d_j² = Σ_s⟨δ_s, v_j⟩² = η² Σ_s⟨∇L_s, v_j⟩² (W = 3; more alike)",
+            is_zero(stated.subs({n.W: 3, n.p_j: mean}) - strength),
+        ),
+    )
 
 
 def _solution(stated: Any) -> Proof:
@@ -104,10 +107,13 @@ def _frozen_time(stated: Any) -> Proof:
     g = -fall / n.kappa + (n.g_0 + fall / n.kappa) * sp.exp(-n.kappa * n.t)
     return conclude(
         "identity",
-        ("g(t) solves ġ = c − κg from g_0", is_zero(sp.diff(g, n.t) + fall + n.kappa * g) and is_zero(g.subs(n.t, 0) - n.g_0)),
+        (
+            "g(t) solves ġ = c − κg from g_0",
+            is_zero(sp.diff(g, n.t) + fall + n.kappa * g) and is_zero(g.subs(n.t, 0) - n.g_0),
+        ),
         ("g(t_c) = 0", is_zero(sp.simplify(g.subs(n.t, time)))),
         ("κ → 0 leaves g_0/|c|", is_zero(sp.limit(time, n.kappa, 0, "+") - n.g_0 / fall)),
-    )  # fmt: skip
+    )
 
 
 def _kappa_eff(stated: Any) -> Proof:
@@ -158,11 +164,13 @@ def _equal_time(stated: Any) -> Proof:
     flow = sp.diff(difference, n.t) + 2 * n.kappa * difference + 2 * n.D
     return conclude(
         "identity",
-        ("u_k − u_{k+1} obeys ẋ = −2κx − 2D and starts at Δ",
-         is_zero(flow) and is_zero(difference.subs(n.t, 0) - n.Delta)),
+        (
+            "u_k − u_{k+1} obeys ẋ = −2κx − 2D and starts at Δ",
+            is_zero(flow) and is_zero(difference.subs(n.t, 0) - n.Delta),
+        ),
         ("it vanishes at t_c", is_zero(sp.simplify(difference.subs(n.t, stated)))),
         ("κ → 0 leaves Δ/(2D)", is_zero(sp.limit(stated, n.kappa, 0, "+") - n.Delta / (2 * n.D))),
-    )  # fmt: skip
+    )
 
 
 def _two_zeros(stated: Any) -> Proof:
@@ -211,20 +219,28 @@ def _parity(stated: Any) -> Proof:
     )
     return conclude(
         "limit",
-        ("the statement: swapped iff odd", says(stated, {"g_star": -1, "crossings": 1}, {"g_star": -1, "crossings": 2})
-         and says(stated, {"g_star": 1, "crossings": 2}, {"g_star": 1, "crossings": 1})),
+        (
+            "the statement: swapped iff odd",
+            says(stated, {"g_star": -1, "crossings": 1}, {"g_star": -1, "crossings": 2})
+            and says(stated, {"g_star": 1, "crossings": 2}, {"g_star": 1, "crossings": 1}),
+        ),
         ("u_k − u_{k+1} tends to d_k*² − d_{k+1}*²", is_zero(end - (a1**2 - a2**2))),
-        ("which has the sign of g*: it is g*(d_k* + d_{k+1}*)", is_zero(end - (a1 - a2) * (a1 + a2)) and is_positive(a1 + a2)),
-    )  # fmt: skip
+        (
+            "which has the sign of g*: it is g*(d_k* + d_{k+1}*)",
+            is_zero(end - (a1 - a2) * (a1 + a2)) and is_positive(a1 + a2),
+        ),
+    )
 
 
 def _time_dependent(stated: Any) -> Proof:
     return conclude(
         "identity",
-        ("the stated u(t) obeys u̇ = −2κ(t)u + S(t)",
-         is_zero(sp.expand(sp.diff(stated, n.t) + 2 * n.kappa_of(n.t) * stated - n.source_of(n.t)))),
+        (
+            "the stated u(t) obeys u̇ = −2κ(t)u + S(t)",
+            is_zero(sp.expand(sp.diff(stated, n.t) + 2 * n.kappa_of(n.t) * stated - n.source_of(n.t))),
+        ),
         ("and starts at u(0)", is_zero(stated.subs(n.t, 0).doit() - n.u_0)),
-    )  # fmt: skip
+    )
 
 
 _s, _r = sp.symbols("s r", nonnegative=True)
@@ -236,7 +252,8 @@ PROPOSITIONS = (
         "3.1", "T", "Signal flow", sp.Eq(n.d_dot, SIGNAL_FLOW),
         "The absolute scale of the source is not derived: p_j is an effective, fitted source strength when data "
         "are compared with.",
-        commutativity="weak", source="thesis", unproved="a model of the thesis, tested against data", function="signal_flow",
+        commutativity="weak", source="thesis", unproved="a model of the thesis, tested against data",
+        function="signal_flow",
     ),
     Proposition(
         "3.1b", "D", "For plain SGD the strength is not the stationary one", sp.Eq(n.u_j, n.W * n.eta**2 * n.p_j),
@@ -258,7 +275,8 @@ PROPOSITIONS = (
     Proposition(
         "3.2c", "D", "The stationary strength is stable", sp.Eq(n.rate, -2 * n.eta * (n.h_j + n.omega)),
         "Slope of 3.1 at d*: the source contributes as much damping as the damping.",
-        assumptions=(sp.Gt(n.h_j + n.omega, 0), sp.Gt(n.p_j, 0)), depends_on=("3.2b",), commutativity="weak", proof=_slope,
+        assumptions=(sp.Gt(n.h_j + n.omega, 0), sp.Gt(n.p_j, 0)), depends_on=("3.2b",), commutativity="weak",
+        proof=_slope,
     ),
     Proposition(
         "3.3", "T", "Gap flow: curvature asymmetry, damping, gradient driving", sp.Eq(n.g_dot, GAP_FLOW),
@@ -312,10 +330,12 @@ PROPOSITIONS = (
         "3.5d", "D", "Exact equilibrium gap",
         sp.Eq(n.g_star, sp.sqrt(n.W * n.p_k / (n.h_k + n.omega)) - sp.sqrt(n.W * n.p_k1 / (n.h_k1 + n.omega))),
         "Difference of two stationary strengths.", depends_on=("3.2b", "3.3"), commutativity="weak",
-        assumptions=(sp.Gt(n.h_k + n.omega, 0), sp.Gt(n.h_k1 + n.omega, 0)), proof=_equilibrium, function="equilibrium_gap",
+        assumptions=(sp.Gt(n.h_k + n.omega, 0), sp.Gt(n.h_k1 + n.omega, 0)), proof=_equilibrium,
+        function="equilibrium_gap",
     ),
     Proposition(
-        "3.6", "D", "Exact collapse time, equal damping", sp.Eq(n.t_c, sp.log(1 + n.kappa * n.Delta / n.D) / (2 * n.kappa)),
+        "3.6", "D", "Exact collapse time, equal damping",
+        sp.Eq(n.t_c, sp.log(1 + n.kappa * n.Delta / n.D) / (2 * n.kappa)),
         "u_k − u_{k+1} obeys one linear equation. A crossing exists iff D > 0 and κΔ > −D; at κ = 0, t_c = Δ/(2D).",
         assumptions=(sp.Gt(n.D, 0), sp.Gt(n.Delta, 0)), depends_on=("3.2",), commutativity="strong",
         condition="κ_k = κ_{k+1}.", proof=_equal_time, function="collapse_time",
@@ -331,7 +351,8 @@ PROPOSITIONS = (
         "3.6c", "D", "The extremum that separates them",
         sp.Eq(n.t_m, sp.log(n.r_k / n.r_k1) / (2 * (n.kappa_k - n.kappa_k1))),
         "r_k e^{−2κ_k t} = r_{k+1} e^{−2κ_{k+1} t}; brackets both roots.",
-        assumptions=(sp.Gt(n.r_k * n.r_k1, 0), sp.Ne(n.kappa_k, n.kappa_k1)), depends_on=("3.2",), commutativity="strong",
+        assumptions=(sp.Gt(n.r_k * n.r_k1, 0), sp.Ne(n.kappa_k, n.kappa_k1)), depends_on=("3.2",),
+        commutativity="strong",
         proof=_extremum, function="crossing_times",
     ),
     Proposition(

@@ -162,7 +162,8 @@ PROPOSITIONS = (
         "4.1", "D", "The density of a small gap vanishes linearly", sp.Gt(n.density, 0),
         "The Vandermonde factor of the Wishart density is linear in the gap (β = 1): what is left of ρ(g)/g at "
         "g → 0 is finite and positive. Crossings become avoided crossings.",
-        depends_on=("4.0",), commutativity="weak", condition="g → 0; shown for W = 2, the factor is the same for any W.",
+        depends_on=("4.0",), commutativity="weak",
+        condition="g → 0; shown for W = 2, the factor is the same for any W.",
         proof=_linear_density,
     ),
     Proposition(

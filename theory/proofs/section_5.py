@@ -249,7 +249,8 @@ PROPOSITIONS = (
     Proposition(
         "5.1", "D", "Frobenius norm of the change of a window",
         sp.Eq(n.frobenius, sp.sqrt(n.a**2 + n.b**2 - 2 * n.c**2)),
-        "ΔC = xx^T − yy^T, one update enters and one leaves.", assumptions=(sp.Le(n.c**2, n.a * n.b),), proof=_frobenius,
+        "ΔC = xx^T − yy^T, one update enters and one leaves.", assumptions=(sp.Le(n.c**2, n.a * n.b),),
+        proof=_frobenius,
         function="perturbation_norms",
     ),
     Proposition(
@@ -295,7 +296,8 @@ PROPOSITIONS = (
         sp.Ge(n.overlap_j, (1 + sp.sqrt(1 - n.s_width**2 / n.gap_j**2)) / 2),
         "s is the difference of the two eigenvalues of ΔC. For 2×2 matrices the room in sin 2θ ≤ s/gap is a square; in "
         "general it is the sin 2Θ theorem, centred on the middle of the spectrum of ΔC.",
-        assumptions=(sp.Lt(n.s_width, n.gap_j),), source="Davis & Kahan 1970", depends_on=("5.1b",), proof=_sine_two_theta,
+        assumptions=(sp.Lt(n.s_width, n.gap_j),), source="Davis & Kahan 1970", depends_on=("5.1b",),
+        proof=_sine_two_theta,
         function="guaranteed_overlap",
     ),
     Proposition(

@@ -170,14 +170,25 @@ def _bistable(stated: Any) -> Proof:
     ratio = sp.simplify((eps2 / G_SN**2).subs(REGION))
     return conclude(
         "inequality",
-        ("at g_sn the cubic is −b(ε_c² − ε²): negative iff ε < ε_c", is_zero(sp.simplify(at_sn + (FALL + GAIN) * below))),
-        ("at ε it is ε²(κε − c) > 0", is_zero(at_eps - n.eps**2 * (n.kappa * n.eps + FALL)) and is_positive(at_eps)),
-        ("ε_c < g_sn: ε_c²/g_sn² = (c+b)/(3b) < 1", is_zero(ratio - GAIN / (3 * (FALL + GAIN))) and is_positive(sp.simplify(1 - ratio))),
-        ("at infinity it is positive, and its slope changes sign only at 0 and g_sn: one root on either side",
-         sp.limit(CUBIC.subs(REGION), n.g, sp.oo) == sp.oo
-         and is_zero(sp.diff(CUBIC, n.g) - 3 * n.kappa * n.g * (n.g - G_SN))),
+        (
+            "at g_sn the cubic is −b(ε_c² − ε²): negative iff ε < ε_c",
+            is_zero(sp.simplify(at_sn + (FALL + GAIN) * below)),
+        ),
+        (
+            "at ε it is ε²(κε − c) > 0",
+            is_zero(at_eps - n.eps**2 * (n.kappa * n.eps + FALL)) and is_positive(at_eps),
+        ),
+        (
+            "ε_c < g_sn: ε_c²/g_sn² = (c+b)/(3b) < 1",
+            is_zero(ratio - GAIN / (3 * (FALL + GAIN))) and is_positive(sp.simplify(1 - ratio)),
+        ),
+        (
+            "at infinity it is positive, and its slope changes sign only at 0 and g_sn: one root on either side",
+            sp.limit(CUBIC.subs(REGION), n.g, sp.oo) == sp.oo
+            and is_zero(sp.diff(CUBIC, n.g) - 3 * n.kappa * n.g * (n.g - G_SN)),
+        ),
         ("below ε the flow is c − κg < 0: no rest point", is_positive(FALL + n.kappa * n.eps)),
-    )  # fmt: skip
+    )
 
 
 def _stability(stated: Any) -> Proof:
@@ -255,21 +266,24 @@ PROPOSITIONS = (
             2 * sp.sqrt(2) * sp.Min(sp.sqrt(n.k) * n.operator, n.frobenius) / (n.lam_k - n.lam_k1),
         ),
         "Whatever the other gaps do, as long as k* does not switch; at most 4‖ΔC‖_op/(λ_k − λ_{k+1}).",
-        assumptions=(sp.Gt(n.lam_k, n.lam_k1),), depends_on=("5.4", "7.2"), source="Yu, Wang & Samworth 2015, theorem 2",
+        assumptions=(sp.Gt(n.lam_k, n.lam_k1),), depends_on=("5.4", "7.2"),
+        source="Yu, Wang & Samworth 2015, theorem 2",
         proof=_subspace, function="subspace_bound",
     ),
     Proposition(
         "7.2c", "D", "The captured descent moves no more than the subspace",
         sp.Le(sp.Abs(n.rate_change), n.eta * n.subspace * n.grad_train * n.grad_val),
         "Λ = η⟨Π_k∇L_train, Π_k∇L_val⟩ is indifferent to a collapse at j ≠ k* and loses its bound at j = k*.",
-        depends_on=("6.1", "7.2b"), condition="Same gradients before and after.", proof=_captured, function="captured_rate",
+        depends_on=("6.1", "7.2b"), condition="Same gradients before and after.", proof=_captured,
+        function="captured_rate",
     ),
     Proposition(
         "7.3", "F", "α-feedback loop",
         sp.Eq(n.g_dot, -n.kappa * n.g + n.drive + n.b_fb * sp.Max(0, 1 - n.eps**2 / n.g**2)),
         "Gradient power persists in proportion to stability. Projected on g ≥ 0: ġ = max(c, 0) at g = 0, where c < 0 "
         "absorbs. Never reflect; with noise, Skorokhod reflection.",
-        depends_on=("3.4b", "5.3"), commutativity="weak", source="chosen here", unproved="a formalisation of a verbal claim",
+        depends_on=("3.4b", "5.3"), commutativity="weak", source="chosen here",
+        unproved="a formalisation of a verbal claim",
         function="feedback_flow",
     ),
     Proposition(
@@ -295,7 +309,8 @@ PROPOSITIONS = (
     Proposition(
         "7.3f", "D", "Passage time above it",
         sp.Eq(n.T_pass, sp.pi * n.g_sn**2 / sp.sqrt(n.b_fb * NET * (n.eps**2 - n.eps_c**2))),
-        "Normal form of the saddle-node, ∫dx/(A + Bx²).", assumptions=(*_OPEN, sp.Gt(n.eps, n.eps_c)), depends_on=("7.3c",),
+        "Normal form of the saddle-node, ∫dx/(A + Bx²).", assumptions=(*_OPEN, sp.Gt(n.eps, n.eps_c)),
+        depends_on=("7.3c",),
         commutativity="weak", condition="ε → ε_c from above.", proof=_passage, function="passage_time",
     ),
     Proposition(

@@ -58,11 +58,16 @@ def _beta(stated: Any) -> Proof:
         "inequality",
         ("Σ(f − f̄)² = ΣΣ(f_s − f_r)²/(2W), W = 4", is_zero(sum((a - mean) ** 2 for a in f) - pairs)),
         ("(1−x)^s − (1−x)^{s+1} = x(1−x)^s", is_zero(sp.simplify(step - x * (1 - x) ** n.j))),
-        ("which is at most x for 0 ≤ x ≤ 1: 1 − y^s ≥ 0, here to s = 6",
-         all(is_nonnegative(sp.cancel((1 - y**power) / (1 - y))) for power in range(1, 7))),
+        (
+            "which is at most x for 0 ≤ x ≤ 1: 1 − y^s ≥ 0, here to s = 6",
+            all(is_nonnegative(sp.cancel((1 - y**power) / (1 - y))) for power in range(1, 7)),
+        ),
         ("Σ(s − s̄)² = W(W²−1)/12", is_zero(spread - W * (W**2 - 1) / 12)),
-        ("so one slow mode is within the stated β of its mean", is_zero(one**2 - spread * sp.Symbol("X", positive=True) ** 2)),
-    )  # fmt: skip
+        (
+            "so one slow mode is within the stated β of its mean",
+            is_zero(one**2 - spread * sp.Symbol("X", positive=True) ** 2),
+        ),
+    )
 
 
 def _krylov(stated: Any) -> Proof:
@@ -102,9 +107,12 @@ def _projection(stated: Any) -> Proof:
     return conclude(
         "limit",
         ("Var ln R̂ = ψ′(d/2)/2", is_zero(variance - sp.polygamma(1, x) / 2)),
-        ("over the stated variance it tends to 1", sp.limit(x * sp.polygamma(1, x), x, sp.oo) == 1
-         and is_zero(stated.subs(n.dims, 2 * x) ** 2 * 2 * x - 1)),
-    )  # fmt: skip
+        (
+            "over the stated variance it tends to 1",
+            sp.limit(x * sp.polygamma(1, x), x, sp.oo) == 1
+            and is_zero(stated.subs(n.dims, 2 * x) ** 2 * 2 * x - 1),
+        ),
+    )
 
 
 def _classification(stated: Any) -> Proof:
@@ -131,7 +139,8 @@ PROPOSITIONS = (
     Proposition(
         "8.1", "T", "Krylov bound, as published", sp.Le(n.k_star, n.K_fast),
         "K = #{j : h_j ≥ 1/(ηW)}. Ratios among tiny trailing values grow without bound when there is no noise.",
-        commutativity="strong", source="thesis", unproved="false as stated, and with K + 1: 8.1b", function="krylov_count",
+        commutativity="strong", source="thesis", unproved="false as stated, and with K + 1: 8.1b",
+        function="krylov_count",
     ),
     Proposition(
         "8.1b", "D", "Counterexample to it, and to K + 1", sp.Gt(n.k_star, n.K_fast + 1),
@@ -143,9 +152,9 @@ PROPOSITIONS = (
     Proposition(
         "8.1c", "D", "Slow modes leave one direction and a small rest",
         sp.Eq(n.beta, sp.sqrt(n.W * (n.W**2 - 1) / 12) * sp.sqrt(SLOW)),
-        "Row s of a slow mode is x_j(1 − ηh_j)^s: its mean over the window is common to all (rank one), the rest at most "
-        "ηh_j per step. So the window is of rank K + 1 up to β, and σ_{K+2} ≤ β. It needs h_j ≥ 0: a slow mode of "
-        "negative curvature grows, and its term carries (1 − ηh_j)^{W−2}.",
+        "Row s of a slow mode is a_j(1 − ηh_j)^s, x_j = ηh_j a_j: the means over the window are one direction, the "
+        "rest is at most x_j per step. So the window is of rank K + 1 up to β, and σ_{K+2} ≤ β. It needs h_j ≥ 0: a "
+        "slow mode of negative curvature grows, and its term carries (1 − ηh_j)^{W−2}.",
         commutativity="strong", condition="Quadratic model, 0 ≤ ηh_j ≤ 1 for the slow modes.", proof=_beta,
         function="slow_mode_bound",
     ),
@@ -185,7 +194,8 @@ PROPOSITIONS = (
     ),
     Proposition(
         "8.6", "T", "Random projection keeps the gap ratio", sp.Le(n.gap_error, sp.Rational(57, 1000)),
-        "To d = 10W dimensions, within 5.7 %: an observation, not a bound (8.6b).", depends_on=("1.3",), source="thesis",
+        "To d = 10W dimensions, within 5.7 %: an observation, not a bound (8.6b).", depends_on=("1.3",),
+        source="thesis",
         unproved="an observation; 8.6b gives the error's size",
     ),
     Proposition(
