@@ -3,6 +3,7 @@
 =====================  ==================================================================
 `gap_ode`              the gap equation 3.3, integrated
 `gap_sweep`            the same for many parameters at once: regimes on all cores
+`feedback_sweep`       the alpha-feedback loop 7.3; `hysteresis`
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
 `noise`                a run in which nothing happens: K at any P, any autocorrelation
 `planted`              runs in which a claim holds by construction, with their truth; `scenarios`
@@ -11,6 +12,7 @@
 The numbered sections are those of docs/theory.md.
 """
 
+from spectral_edge.simulate.feedback import FeedbackSweep, Hysteresis, feedback_sweep, hysteresis
 from spectral_edge.simulate.gap import GapRun, gap_ode
 from spectral_edge.simulate.noise import Noise, noise
 from spectral_edge.simulate.null import NullRatio, goe_spacings, null_quantile, null_ratio
@@ -18,14 +20,18 @@ from spectral_edge.simulate.planted import PlantedRun, planted, scenarios
 from spectral_edge.simulate.sweep import GapSweep, gap_sweep
 
 __all__ = [
+    "FeedbackSweep",
     "GapRun",
     "GapSweep",
+    "Hysteresis",
     "Noise",
     "NullRatio",
     "PlantedRun",
+    "feedback_sweep",
     "gap_ode",
     "gap_sweep",
     "goe_spacings",
+    "hysteresis",
     "noise",
     "null_quantile",
     "null_ratio",

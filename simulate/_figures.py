@@ -118,3 +118,15 @@ LABELS = {
     "p_k": r"gradient power $p_k$", "p_next": r"gradient power $p_{k+1}$", "eta": r"learning rate $\eta$ (per step)",
     "omega": r"weight decay $\omega$", "W": "window $W$", "t_max": "end (steps)",
 }  # fmt: skip
+
+
+def hysteresis(loop: Any, ax: "Axes | None" = None) -> "Axes":
+    """Draw the branches of a `Hysteresis`."""
+    ax = ax or new_axes()
+    ax.plot(loop.eps, loop.rising, color=BLUE, lw=2, marker=">", markevery=0.06, label="perturbation rising")
+    ax.plot(loop.eps, loop.falling, color=RED, lw=2, ls="--", marker="<", markevery=0.06, label="falling")
+    ax.axvline(loop.eps_c, color="0.4", lw=1, ls=":", label=r"$\varepsilon_c$ of the theory")
+    ax.set(xlabel=r"perturbation scale $\varepsilon$ (parameter units)", ylabel="gap $g$ (parameter units)")
+    ax.set_title("The feedback loop remembers")
+    ax.legend(frameon=False)
+    return ax

@@ -47,6 +47,8 @@ class GapRun:
         in time it is what happened until t_max: no crossing, an odd number, or an even one.
     n_steps : int
         Accepted steps.
+    feedback : numpy.ndarray, shape (n,), float64, or None
+        With feedback, its term b(1 - eps²/g²)_+ (parameter units per step).
     """
 
     t: FloatArray
@@ -59,6 +61,7 @@ class GapRun:
     minimum: float
     regime: str
     n_steps: int
+    feedback: FloatArray | None = None
 
     @property
     def sigma(self) -> FloatArray:
@@ -101,6 +104,7 @@ def gap_ode(
     rtol: float = 1e-8,
     atol: float = 1e-10,
     max_step: float | None = None,
+    feedback: tuple[float, float] | None = None,
 ) -> GapRun:
     """Integrate the gap equation, sections 3.3 and 3.7 of docs/theory.md; without arguments, a collapse.
 
@@ -134,6 +138,10 @@ def gap_ode(
     max_step : float, optional
         Longest step; t_max/100 by default where a coefficient depends on time, so that no change is stepped
         over.
+    feedback : (b, eps), optional
+        Feedback strength (parameter units per step) and perturbation scale (parameter units) of section 7.3. The
+        mean signal is frozen at d0 then, as in 3.4, and g = 0 absorbs where the drive is negative; coefficients
+        must be constants. [F]
 
     Returns
     -------
@@ -158,6 +166,12 @@ def gap_ode(
     g0, d0, omega, W, t_max = _checked(g0, d0, omega, W, t_max)
     rtol, atol = _tolerances(rtol, atol)
     constant = _coefficients.constants(h, p, eta)
+    if feedback is not None:
+        if constant is None:
+            raise ValueError("h, p and eta must be constants with feedback, got a function of time")
+        return _with_feedback(
+            feedback, constant, g0, d0, omega, W, _output_times(t_eval, t_max), t_max, rtol, atol
+        )
     function: Any = None if constant else _coefficients.compiled(h, p, eta)
     if max_step is None:
         max_step = np.inf if constant else t_max / 100
@@ -249,6 +263,33 @@ def _regime(g0: float, d0: float, c: Any, omega: float, W: int, n_crossings: int
     if n_crossings == 0:
         return "viable"
     return "collapsing" if n_crossings % 2 else "transient"
+
+
+def _with_feedback(
+    feedback: Any, constant: Any, g0: float, d0: float, omega: float, W: int, times: FloatArray, t_max: float,
+    rtol: float, atol: float,
+) -> GapRun:  # fmt: skip
+    """The loop of 7.3: kappa and c of the frozen form 3.4, projected on g >= 0."""
+    b, eps = (float(positive("feedback", part)) for part in feedback)
+    h, p = constant[:2], constant[2:4]
+    frozen = flow.linear_gap_flow(d0, h=h, p=p, eta=constant[4], omega=omega, W=W, form="frozen")
+    kappa, c = float(positive("kappa = eta(h + omega)", frozen.rate)), float(frozen.c)
+    with compiling("the feedback kernel"):
+        from spectral_edge.simulate._kernels import feedback as kernel
+    gap = np.empty(times.size)
+    status, reached, closes, last = kernel.integrate_loop(
+        (kappa, b, c, eps), g0, t_max, rtol, atol, _MAX_STEPS, times, gap
+    )
+    if status != 0:
+        _fail(status, reached, h, p, constant[4], rtol, atol)
+    driving = np.full(times.size, constant[4] * W * (p[0] - p[1]) / d0)
+    terms = flow.GapTerms(np.full(times.size, c) - driving, -kappa * gap, driving)
+    ratio = np.divide(eps, gap, out=np.ones(times.size), where=gap > eps)
+    return GapRun(
+        t=times, gap=gap, d=np.full(times.size, d0), terms=terms, collapse_time=closes, reopen_time=np.nan,
+        crossings=np.array([closes])[np.isfinite([closes])], minimum=min(g0, last), n_steps=0,
+        regime="viable" if np.isnan(closes) else "collapsing", feedback=b * (1 - ratio**2),
+    )  # fmt: skip
 
 
 def _fail(status: int, t: float, h: Any, p: Any, eta: Any, rtol: float, atol: float) -> None:

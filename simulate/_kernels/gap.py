@@ -42,34 +42,44 @@ def slopes(g, d, r):
     return g_dot, d_dot, (upper > 0.0) & (lower > 0.0)
 
 
-@njit(fastmath=_FAST, forceinline=True)
-def dormand_prince(g, d, a1, b1, dt, r2, r3, r4, r5, r6, r7):
-    """One step of length dt: new state, its slope, the error estimate, whether every stage was valid."""
-    a2, b2, ok2 = slopes(g + dt * (1 / 5) * a1, d + dt * (1 / 5) * b1, r2)
-    a3, b3, ok3 = slopes(g + dt * (3 / 40 * a1 + 9 / 40 * a2), d + dt * (3 / 40 * b1 + 9 / 40 * b2), r3)
-    a4, b4, ok4 = slopes(
-        g + dt * (44 / 45 * a1 - 56 / 15 * a2 + 32 / 9 * a3),
-        d + dt * (44 / 45 * b1 - 56 / 15 * b2 + 32 / 9 * b3),
-        r4,
-    )
-    a5, b5, ok5 = slopes(
-        g + dt * (19372 / 6561 * a1 - 25360 / 2187 * a2 + 64448 / 6561 * a3 - 212 / 729 * a4),
-        d + dt * (19372 / 6561 * b1 - 25360 / 2187 * b2 + 64448 / 6561 * b3 - 212 / 729 * b4),
-        r5,
-    )
-    a6, b6, ok6 = slopes(
-        g + dt * (9017 / 3168 * a1 - 355 / 33 * a2 + 46732 / 5247 * a3 + 49 / 176 * a4 - 5103 / 18656 * a5),
-        d + dt * (9017 / 3168 * b1 - 355 / 33 * b2 + 46732 / 5247 * b3 + 49 / 176 * b4 - 5103 / 18656 * b5),
-        r6,
-    )
-    g1 = g + dt * (35 / 384 * a1 + 500 / 1113 * a3 + 125 / 192 * a4 - 2187 / 6784 * a5 + 11 / 84 * a6)
-    d1 = d + dt * (35 / 384 * b1 + 500 / 1113 * b3 + 125 / 192 * b4 - 2187 / 6784 * b5 + 11 / 84 * b6)
-    a7, b7, ok7 = slopes(g1, d1, r7)
-    # The embedded fourth-order solution minus the fifth-order one.
-    e1, e3, e4, e5, e6, e7 = -71 / 57600, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40
-    error_g = dt * (e1 * a1 + e3 * a3 + e4 * a4 + e5 * a5 + e6 * a6 + e7 * a7)
-    error_d = dt * (e1 * b1 + e3 * b3 + e4 * b4 + e5 * b5 + e6 * b6 + e7 * b7)
-    return g1, d1, a7, b7, error_g, error_d, ok2 & ok3 & ok4 & ok5 & ok6 & ok7
+def stepper(slopes):
+    """The Dormand-Prince step for a right-hand side `slopes(g, d, rates)`."""
+
+    @njit(fastmath=_FAST, forceinline=True)
+    def dormand_prince(g, d, a1, b1, dt, r2, r3, r4, r5, r6, r7):
+        """One step of length dt: new state, its slope, the error estimate, whether every stage was valid."""
+        a2, b2, ok2 = slopes(g + dt * (1 / 5) * a1, d + dt * (1 / 5) * b1, r2)
+        a3, b3, ok3 = slopes(g + dt * (3 / 40 * a1 + 9 / 40 * a2), d + dt * (3 / 40 * b1 + 9 / 40 * b2), r3)
+        a4, b4, ok4 = slopes(
+            g + dt * (44 / 45 * a1 - 56 / 15 * a2 + 32 / 9 * a3),
+            d + dt * (44 / 45 * b1 - 56 / 15 * b2 + 32 / 9 * b3),
+            r4,
+        )
+        a5, b5, ok5 = slopes(
+            g + dt * (19372 / 6561 * a1 - 25360 / 2187 * a2 + 64448 / 6561 * a3 - 212 / 729 * a4),
+            d + dt * (19372 / 6561 * b1 - 25360 / 2187 * b2 + 64448 / 6561 * b3 - 212 / 729 * b4),
+            r5,
+        )
+        a6, b6, ok6 = slopes(
+            g
+            + dt * (9017 / 3168 * a1 - 355 / 33 * a2 + 46732 / 5247 * a3 + 49 / 176 * a4 - 5103 / 18656 * a5),
+            d
+            + dt * (9017 / 3168 * b1 - 355 / 33 * b2 + 46732 / 5247 * b3 + 49 / 176 * b4 - 5103 / 18656 * b5),
+            r6,
+        )
+        g1 = g + dt * (35 / 384 * a1 + 500 / 1113 * a3 + 125 / 192 * a4 - 2187 / 6784 * a5 + 11 / 84 * a6)
+        d1 = d + dt * (35 / 384 * b1 + 500 / 1113 * b3 + 125 / 192 * b4 - 2187 / 6784 * b5 + 11 / 84 * b6)
+        a7, b7, ok7 = slopes(g1, d1, r7)
+        # The embedded fourth-order solution minus the fifth-order one.
+        e1, e3, e4, e5, e6, e7 = -71 / 57600, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40
+        error_g = dt * (e1 * a1 + e3 * a3 + e4 * a4 + e5 * a5 + e6 * a6 + e7 * a7)
+        error_d = dt * (e1 * b1 + e3 * b3 + e4 * b4 + e5 * b5 + e6 * b6 + e7 * b7)
+        return g1, d1, a7, b7, error_g, error_d, ok2 & ok3 & ok4 & ok5 & ok6 & ok7
+
+    return dormand_prince
+
+
+dormand_prince = stepper(slopes)
 
 
 @njit(forceinline=True)
