@@ -93,6 +93,35 @@ def _numbers(name: str, text: str) -> list[float]:
 
 
 @app.command()
+def propositions(
+    identifier: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="One proposition in full, or a section.")
+    ] = None,
+    prove: Annotated[bool, typer.Option("--prove", help="Run the proofs.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """List the propositions, show one in full, or prove them; exit status 1 if a proof fails.
+
+    Example: `spectral-edge propositions 3.5`
+    """
+    from spectral_edge import _propositions as view
+
+    statements = view.chosen(identifier)
+    single = identifier is not None and len(statements) == 1 and statements[0].id == identifier
+    proofs = view.prove(statements, stderr) if prove or single else {}
+    if as_json:
+        print_json([view.as_dictionary(p, proofs.get(p.id)) for p in statements])
+    elif single:
+        console.print(
+            view.full(statements[0], proofs[identifier]), highlight=False, markup=False, soft_wrap=True
+        )
+    else:
+        console.print(view.table(statements, proofs), highlight=False, markup=False)
+        console.print(view.summary(statements, proofs), highlight=False)
+    return int(any(view.status(p, proofs.get(p.id)) == "FAILED" for p in statements))
+
+
+@app.command()
 def validate(
     runs: Annotated[
         Path | None, typer.Option(help="Folder of recorded sequences (.npz); default: the bundled runs.")
@@ -114,6 +143,7 @@ def validate(
     from spectral_edge.validate.runs.bundle import recorded
 
     sequences = bundled() if runs is None else recorded(runs)
+    out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task("reading")
@@ -206,7 +236,9 @@ def analyze(
         columns = windows.to_dict()
         print_json({**summary, "per_window": {name: [_finite(x) for x in v] for name, v in columns.items()}})
         return
-    table = Table("step", "k*", "R", "gap g", "σ1", f"σ{W}", box=None)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("step", "k*", "R", "gap g", "σ1", f"σ{W}"):
+        table.add_column(name, justify="right")
     for i in np.unique(np.linspace(0, len(windows.steps) - 1, 12).astype(int)):
         table.add_row(
             f"{windows.steps[i]:,}", f"{windows.k_star[i]:.0f}", f"{windows.ratio[i]:.4g}", f"{windows.gap[i]:.4g}",
