@@ -6,6 +6,7 @@
 `feedback_sweep`       the alpha-feedback loop 7.3; `hysteresis`
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
 `noise`                a run in which nothing happens: K at any P, any autocorrelation
+`spiked`               signals in noise at any P: the exact band of K (9); `turning`
 `planted`              runs in which a claim holds by construction, with their truth; `scenarios`
 =====================  ==================================================================
 
@@ -17,6 +18,7 @@ from spectral_edge.simulate.gap import GapRun, gap_ode
 from spectral_edge.simulate.noise import Noise, noise
 from spectral_edge.simulate.null import NullRatio, goe_spacings, null_quantile, null_ratio
 from spectral_edge.simulate.planted import PlantedRun, planted, scenarios
+from spectral_edge.simulate.spiked import SpikedTrajectory, spiked, turning
 from spectral_edge.simulate.sweep import GapSweep, gap_sweep
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Noise",
     "NullRatio",
     "PlantedRun",
+    "SpikedTrajectory",
     "feedback_sweep",
     "gap_ode",
     "gap_sweep",
@@ -37,4 +40,6 @@ __all__ = [
     "null_ratio",
     "planted",
     "scenarios",
+    "spiked",
+    "turning",
 ]

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from spectral_edge.simulate import _autocorrelation
 from spectral_edge.simulate.null import bartlett
+from spectral_edge.simulate.spiked import noisy_band
 from spectral_edge.theory._arguments import FloatArray, positive, whole
 from spectral_edge.theory.gram import as_band
 
@@ -61,7 +62,7 @@ def noise(
     autocorrelation : array_like, shape (L,), or float, optional
         As `null_ratio`.
     W_max : int, optional
-        Keep only lags 0 … W_max; by default K is full.
+        Make only lags 0 … W_max, in O(W_max²) a step; by default K is full, O(T³) in all.
     fix_norms : bool
         Rescale each update to exactly its norm (K_tt = norms_t²): not Gaussian then, but directions are.
     seed : int or numpy.random.Generator
@@ -92,11 +93,33 @@ def noise(
     if W_max is not None:
         W_max = whole("W_max", W_max, 1, T - 2)
     tau = _autocorrelation.checked(autocorrelation)
-    X = _autocorrelation.factor(tau, T) @ _white(np.random.default_rng(seed), T, P)
-    length = np.linalg.norm(X, axis=1, keepdims=True) if fix_norms else 1.0
-    X *= np.broadcast_to(scale, (T,))[:, None] / length
-    K = X @ X.T
-    return Noise(K if W_max is None else as_band(K, W_max), np.arange(1, T + 1), P, tau)
+    scale = np.broadcast_to(scale, (T,))
+    if W_max is not None and W_max + 1 <= P and tau.size <= W_max + 1:
+        K = noisy_band(
+            np.zeros((T, 0)),
+            np.zeros((0, 1)),
+            np.array([P]),
+            np.array([P**-0.5]),
+            scale.copy(),
+            W_max,
+            tau,
+            seed,
+        )
+        K = _band_of_fixed_norms(K, scale) if fix_norms else K
+    else:
+        X = _autocorrelation.factor(tau, T) @ _white(np.random.default_rng(seed), T, P)
+        X *= (scale / (np.linalg.norm(X, axis=1) if fix_norms else 1.0))[:, None]
+        K = X @ X.T
+        K = K if W_max is None else as_band(K, W_max)
+    return Noise(K, np.arange(1, T + 1), P, tau)
+
+
+def _band_of_fixed_norms(K: FloatArray, norms: FloatArray) -> FloatArray:
+    """The band rescaled to K[t, 0] = norms[t]²."""
+    factor = norms / np.sqrt(K[:, 0])
+    for lag in range(K.shape[1]):
+        K[lag:, lag] *= factor[lag:] * factor[: len(K) - lag]
+    return K
 
 
 def _white(rng: np.random.Generator, T: int, P: float) -> FloatArray:

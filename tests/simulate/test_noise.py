@@ -111,10 +111,24 @@ class TestNoise:
         np.testing.assert_allclose(np.diag(K), norms**2)
         assert not np.allclose(np.diag(simulate.noise(30, P=10, norms=norms, seed=1).K), norms**2)
 
-    def test_band_is_the_band(self):
-        full = simulate.noise(30, P=100, seed=1, autocorrelation=0.5)
-        band = simulate.noise(30, P=100, seed=1, autocorrelation=0.5, W_max=4)
-        np.testing.assert_array_equal(band.K, theory.as_band(full.K, 4))
+    @pytest.mark.parametrize("fix_norms", [False, True])
+    def test_band_has_the_law_of_full(self, fix_norms):
+        norms = np.linspace(1, 3, 9)
+        more = {"P": 12.5, "norms": norms, "autocorrelation": 0.5, "fix_norms": fix_norms}
+        full = np.array([theory.as_band(simulate.noise(9, seed=i, **more).K, 4) for i in range(2000)])
+        band = np.array([simulate.noise(9, seed=i, W_max=4, **more).K for i in range(2000)])
+        for lag in range(int(fix_norms), 5):
+            assert ks_2samp(full[:, 8, lag], band[:, 8, lag]).pvalue > ALPHA
+        lam = [np.linalg.eigvalsh(theory.window_blocks(K, 4)[-1])[0] for K in full]
+        other = [np.linalg.eigvalsh(theory.window_blocks(K, 4)[-1])[0] for K in band]
+        assert ks_2samp(lam, other).pvalue > ALPHA
+        if fix_norms:
+            np.testing.assert_allclose(band[0, :, 0], norms**2)
+
+    def test_few_dimensions_in_a_band(self):
+        K = simulate.noise(40, P=2.5, seed=1, W_max=4).K
+        assert K.shape == (40, 5)
+        assert np.linalg.matrix_rank(theory.window_blocks(K, 4)[0], tol=1e-10) == 3
 
     def test_autocorrelation_is_recovered(self):
         tau = [1.0, 0.6, 0.1, -0.2]
