@@ -43,11 +43,11 @@ TINY = 1e-24
 EPS = float(np.finfo(np.float64).eps)
 
 
-def product_dtype(rows: Rows, precision: str) -> np.dtype[Any]:
+def product_dtype(P: int, dtype: np.dtype[Any], precision: str) -> np.dtype[Any]:
     """The dtype in which products are formed: float64 unless `precision` or size and input allow float32."""
     choice("precision", precision, ("auto", "float32", "float64"))
-    small_input = rows.dtype.itemsize <= 4
-    single = precision == "float32" or (precision == "auto" and rows.P >= LARGE)
+    small_input = dtype.itemsize <= 4
+    single = precision == "float32" or (precision == "auto" and P >= LARGE)
     return np.dtype(np.float32 if single and small_input else np.float64)
 
 
@@ -97,7 +97,7 @@ def band_of_rows(
     """
     T = rows.n - differences
     padded = -(-T // 4) * 4
-    dtype = product_dtype(rows, precision)
+    dtype = product_dtype(rows.P, rows.dtype, precision)
     share = BUDGET // (rows.n * max(rows.dtype.itemsize, 4))
     chunk = min(CHUNK, max(RUN, 1 << max(share, 1).bit_length() - 1))
 
@@ -148,7 +148,7 @@ def _chunk_band(
         return band
     if dtype == np.float32:
         return _chunk_band(rows, start, stop, padded, lags, differences, np.dtype(np.float64))
-    require_finite(array[:, first:last], rows.name, 0)
+    require_finite(array[:, first:last], rows.name, rows.label)
     raise ValueError(f"{rows.name} must be small enough to be squared, got entries beyond 1e154")
 
 
@@ -239,7 +239,7 @@ def checked(vectors: Iterable[Any], name: str) -> Iterator[NDArray[Any]]:
         require_floating(current, name)
         length = current.size
         current = np.ascontiguousarray(native(current))
-        require_finite(current[None], name, index)
+        require_finite(current[None], name, lambda _, at=index: f"{name}[{at}]")
         yield current
 
 
@@ -294,4 +294,4 @@ def gram(
     lags = T - 1 if W_max is None else min(W_max, T - 1)
     band = band_of_rows(rows, lags, differences=differences, precision=precision, progress=progress)
     K = unfold(band) if lags == T - 1 else padded_band(band)
-    return Found(K, rows.P, rows.n, rounding_level(rows.P, product_dtype(rows, precision)))
+    return Found(K, rows.P, rows.n, rounding_level(rows.P, product_dtype(rows.P, rows.dtype, precision)))

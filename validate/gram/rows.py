@@ -1,7 +1,7 @@
 """Vectors that can be read by columns: arrays, memmaps, lists (`checkpoints` adds files)."""
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,9 @@ class Rows(Protocol):
 
     def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
         """An array (n, ≥) in C order, float32 or float64, and the columns of it that were asked for."""
+
+    def label(self, row: int) -> str:
+        """What row `row` is called in an error."""
 
     def done(self, start: int, stop: int) -> None:
         """Columns that will not be asked for again."""
@@ -52,6 +55,10 @@ class ArrayRows:
         if self._direct is not None:
             return self._direct, start, stop
         return np.ascontiguousarray(native(np.asarray(self.array[:, start:stop]))), 0, stop - start
+
+    def label(self, row: int) -> str:
+        """See `Rows`."""
+        return f"{self.name}[{row}]"
 
     def done(self, start: int, stop: int) -> None:
         """See `Rows`."""
@@ -103,16 +110,19 @@ class ListRows:
             row[:] = native(vector[start:stop])
         return block, 0, stop - start
 
+    def label(self, row: int) -> str:
+        """See `Rows`."""
+        return f"{self.name}[{row}]"
+
     def done(self, start: int, stop: int) -> None:
         """See `Rows`."""
 
 
-def require_finite(block: NDArray[Any], name: str, first: int) -> None:
+def require_finite(block: NDArray[Any], name: str, label: Callable[[int], str]) -> None:
     """Every row of `block` finite, or a ``ValueError`` that names the first that is not."""
     good = np.isfinite(block).all(axis=1)
     if not good.all():
-        at = f"{name}[{first + int(np.argmin(good))}]"
-        raise ValueError(f"{name} must be finite, got NaN or infinity in {at}")
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {label(int(np.argmin(good)))}")
 
 
 def require_floating(array: NDArray[Any], name: str) -> None:

@@ -132,6 +132,13 @@ class GramSequence:
         return cls._from_products("updates", found, steps, **extra)
 
     @classmethod
+    def from_checkpoints(cls, path: str | PathLike[str], **options: Any) -> "GramSequence":
+        """From a folder or glob of checkpoints; `options` are those of `checkpoints.read_checkpoints`."""
+        from spectral_edge.validate.gram.checkpoints import read_checkpoints
+
+        return read_checkpoints(path, **options).whole
+
+    @classmethod
     def _from_products(
         cls, name: str, found: products.Found, steps: ArrayLike | None, **extra: Any
     ) -> "GramSequence":

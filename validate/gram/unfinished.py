@@ -1,0 +1,87 @@
+"""Long work: what is done of it, on screen and on disk."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_edge.validate.gram import storage
+
+PARTIAL = "spectral-edge/partial-gram"
+#: Seconds between two savings of unfinished work.
+SAVE_EVERY = 5.0
+
+
+class Work:
+    """What is done of a pass over checkpoints, kept on disk now and then if there is a path."""
+
+    def __init__(self, path: str | PathLike[str] | None, fingerprint: str) -> None:
+        self.path = None if path is None else storage.writable(path)
+        self._fingerprint, self._saved = fingerprint, time.monotonic()
+        self.done: dict[str, tuple[NDArray[np.float64], float]] = {}
+        if self.path is not None and self.path.exists():
+            header, arrays = storage.read_sequence(self.path, PARTIAL, 1)
+            if header["fingerprint"] != fingerprint:
+                raise ValueError(
+                    f"resume must be of the same files and arguments, got other work: {self.path}"
+                )
+            pairs = enumerate(header["tensors"])
+            self.done = {name: (arrays[f"band/{i}"], rounding) for i, (name, rounding) in pairs}
+
+    def add(self, name: str, band: NDArray[np.float64], rounding: float) -> None:
+        """One more tensor is done."""
+        self.done[name] = (band, rounding)
+        if self.path is not None and time.monotonic() >= self._saved + SAVE_EVERY:
+            header: dict[str, Any] = {"format": PARTIAL, "version": 1, "fingerprint": self._fingerprint}
+            header["tensors"] = [[name, rounding] for name, (_, rounding) in self.done.items()]
+            arrays = {f"band/{i}": band for i, (band, _) in enumerate(self.done.values())}
+            storage.write_sequence(self.path, header, arrays)
+            self._saved = time.monotonic()
+
+    def forget(self) -> None:
+        """All is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def fingerprint(paths: Sequence[Path], tensors: Sequence[str], lags: int, precision: str) -> str:
+    """The same for the same files and arguments, different otherwise."""
+    files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+    return hashlib.sha256(json.dumps([files, list(tensors), lags, precision]).encode()).hexdigest()
+
+
+@contextmanager
+def reporting(progress: bool | Callable[[int, int], None], total: int) -> Iterator[Callable[[int], None]]:
+    """A function to be told of bytes done: it draws a bar, calls `progress`, or does nothing."""
+    done = 0
+    if callable(progress):
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(done, total)
+
+        yield tell
+    elif not progress:
+        yield lambda count: None
+    else:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = ("checkpoints", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=total)
+            yield lambda count: bar.advance(task, count)
