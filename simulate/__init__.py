@@ -4,6 +4,7 @@
 `gap_ode`              the gap equation 3.3, integrated
 `gap_sweep`            the same for many parameters at once: regimes on all cores
 `feedback_sweep`       the alpha-feedback loop 7.3; `hysteresis`
+`dyson`                all W singular values with noise: level repulsion (4)
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
 `noise`                a run in which nothing happens: K at any P, any autocorrelation
 `spiked`               signals in noise at any P: the exact band of K (9); `turning`
@@ -13,6 +14,7 @@
 The numbered sections are those of docs/theory.md.
 """
 
+from spectral_edge.simulate.dyson import DysonPaths, dyson
 from spectral_edge.simulate.feedback import FeedbackSweep, Hysteresis, feedback_sweep, hysteresis
 from spectral_edge.simulate.gap import GapRun, gap_ode
 from spectral_edge.simulate.noise import Noise, noise
@@ -22,6 +24,7 @@ from spectral_edge.simulate.spiked import SpikedTrajectory, spiked, turning
 from spectral_edge.simulate.sweep import GapSweep, gap_sweep
 
 __all__ = [
+    "DysonPaths",
     "FeedbackSweep",
     "GapRun",
     "GapSweep",
@@ -30,6 +33,7 @@ __all__ = [
     "NullRatio",
     "PlantedRun",
     "SpikedTrajectory",
+    "dyson",
     "feedback_sweep",
     "gap_ode",
     "gap_sweep",

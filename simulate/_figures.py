@@ -130,3 +130,18 @@ def hysteresis(loop: Any, ax: "Axes | None" = None) -> "Axes":
     ax.set_title("The feedback loop remembers")
     ax.legend(frameon=False)
     return ax
+
+
+def dyson(run: Any, path: int, ax: "Axes | None" = None) -> "Axes":
+    """Draw one path of `DysonPaths` and the medians over all."""
+    ax = ax or new_axes()
+    W = run.sigma.shape[-1]
+    for j in range(W):
+        shade = 0.75 * j / max(1, W - 1)
+        colour = (shade, shade * 0.8 + 0.2 * (1 - shade), 0.7 - 0.3 * shade)
+        ax.plot(run.t, run.sigma[path, :, j], color=colour, lw=1.2)
+        ax.plot(run.t, np.median(run.sigma[:, :, j], axis=0), color=colour, lw=1, ls=":")
+    ax.set(xlabel="time (steps)", ylabel="singular values (parameter units)")
+    ax.set_title("Levels repel: one path (solid), medians (dotted)")
+    ax.set_xlim(run.t[0], run.t[-1])
+    return ax
