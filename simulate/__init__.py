@@ -5,6 +5,7 @@
 `gap_sweep`            the same for many parameters at once: regimes on all cores
 `feedback_sweep`       the alpha-feedback loop 7.3; `hysteresis`
 `dyson`                all W singular values with noise: level repulsion (4)
+`follow_modes`         modes through avoided crossings; `repulsion_exponent`
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
 `noise`                a run in which nothing happens: K at any P, any autocorrelation
 `spiked`               signals in noise at any P: the exact band of K (9); `turning`
@@ -17,6 +18,7 @@ The numbered sections are those of docs/theory.md.
 from spectral_edge.simulate.dyson import DysonPaths, dyson
 from spectral_edge.simulate.feedback import FeedbackSweep, Hysteresis, feedback_sweep, hysteresis
 from spectral_edge.simulate.gap import GapRun, gap_ode
+from spectral_edge.simulate.levels import FollowedModes, RepulsionExponent, follow_modes, repulsion_exponent
 from spectral_edge.simulate.noise import Noise, noise
 from spectral_edge.simulate.null import NullRatio, goe_spacings, null_quantile, null_ratio
 from spectral_edge.simulate.planted import PlantedRun, planted, scenarios
@@ -26,15 +28,18 @@ from spectral_edge.simulate.sweep import GapSweep, gap_sweep
 __all__ = [
     "DysonPaths",
     "FeedbackSweep",
+    "FollowedModes",
     "GapRun",
     "GapSweep",
     "Hysteresis",
     "Noise",
     "NullRatio",
     "PlantedRun",
+    "RepulsionExponent",
     "SpikedTrajectory",
     "dyson",
     "feedback_sweep",
+    "follow_modes",
     "gap_ode",
     "gap_sweep",
     "goe_spacings",
@@ -43,6 +48,7 @@ __all__ = [
     "null_quantile",
     "null_ratio",
     "planted",
+    "repulsion_exponent",
     "scenarios",
     "spiked",
     "turning",

@@ -145,3 +145,17 @@ def dyson(run: Any, path: int, ax: "Axes | None" = None) -> "Axes":
     ax.set_title("Levels repel: one path (solid), medians (dotted)")
     ax.set_xlim(run.t[0], run.t[-1])
     return ax
+
+
+def followed(modes: Any, n: int, ax: "Axes | None" = None) -> "Axes":
+    """Draw the strengths of the first n `FollowedModes`."""
+    ax = ax or new_axes()
+    styles = ("-", "--", "-.", ":")
+    for i in range(min(n, modes.sigma.shape[1])):
+        colour = (BLUE, RED, GREEN, PURPLE, ORANGE, BLACK)[i % 6]
+        ax.plot(modes.sigma[:, i], color=colour, ls=styles[i % 4], lw=2, label=f"mode {i + 1}")
+    ax.set(
+        xlabel="window", ylabel="singular value (parameter units)", title="Modes followed by their directions"
+    )
+    ax.legend(frameon=False)
+    return ax
