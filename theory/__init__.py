@@ -1,5 +1,8 @@
 """Ground floor, what is claimed: definitions, propositions, closed forms; reads and simulates nothing."""
 
+from typing import TYPE_CHECKING, Any
+
+from spectral_edge.theory.axioms import AxiomCheck, isotropic_noise, slow_coefficients, slow_directions
 from spectral_edge.theory.claims import (
     krylov_count,
     krylov_guaranteed,
@@ -89,7 +92,11 @@ from spectral_edge.theory.stability import (
     stability_coefficient,
 )
 
+if TYPE_CHECKING:
+    from spectral_edge.theory.proposition import Proof, Proposition
+
 __all__ = [
+    "AxiomCheck",
     "BBPVacuity",
     "Crossings",
     "FeedbackEquilibria",
@@ -100,6 +107,8 @@ __all__ = [
     "LossDecomposition",
     "Overlaps",
     "PerturbationNorms",
+    "Proof",
+    "Proposition",
     "a_priori_nu",
     "absorption_time",
     "adiabatic_parameter",
@@ -132,6 +141,7 @@ __all__ = [
     "gram_rtol",
     "gram_spectrum",
     "guaranteed_overlap",
+    "isotropic_noise",
     "krylov_count",
     "krylov_guaranteed",
     "linear_gap_flow",
@@ -147,11 +157,14 @@ __all__ = [
     "perturbation_norms",
     "plug_in_ratio",
     "projection_error",
+    "propositions",
     "quadratic_window",
     "rank_two_norms",
     "ratio_profile",
     "repulsion",
     "signal_flow",
+    "slow_coefficients",
+    "slow_directions",
     "slow_mode_bound",
     "spectral_separation",
     "spike_forward",
@@ -164,3 +177,31 @@ __all__ = [
     "two_row_null_survival",
     "window_blocks",
 ]
+
+
+def propositions() -> "tuple[Proposition, ...]":
+    """All propositions of sections 1 to 9, in order.
+
+    Returns
+    -------
+    tuple of Proposition
+        Each with ``.id``, ``.section``, ``.mark``, ``.title``, ``.statement`` (sympy), ``.assumptions``,
+        ``.depends_on``, ``.commutativity``, ``.evaluate()``, ``.latex()`` and ``.prove()``.
+
+    Examples
+    --------
+    >>> found = {p.id: p for p in propositions()}["3.5b"]
+    >>> float(found.evaluate(d_bar=1.0, d_bar_star=1.0))
+    2.0
+    """
+    from spectral_edge.theory.proofs import registry  # sympy loads when propositions are asked for
+
+    return registry()
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Proof", "Proposition"):
+        from spectral_edge.theory import proposition
+
+        return getattr(proposition, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
+from sympy.core.function import AppliedUndef
 
 from spectral_edge.theory import notation
 from spectral_edge.theory._arguments import choice
@@ -93,6 +95,15 @@ def is_positive(expression: Any) -> bool:
     return any(sp.sympify(form).is_positive is True for form in forms)
 
 
+def is_root(expression: Any, square: Any, **at: Any) -> bool:
+    """Whether `expression` is the positive root of `square`: by its square, and by its sign at one point.
+
+    The sign holds wherever the square does not vanish on the way; `at` gives the point by name, 2 elsewhere.
+    """
+    point = {symbol: at.get(str(symbol), sp.Integer(2)) for symbol in sp.sympify(expression).free_symbols}
+    return is_zero(expression**2 - square) and bool(expression.subs(point).evalf() > 0)
+
+
 def is_nonnegative(expression: Any) -> bool:
     """Whether sympy can see that `expression` >= 0 under its symbols' assumptions."""
     forms = (expression, sp.factor(expression), sp.expand(expression), sp.simplify(expression))
@@ -165,7 +176,8 @@ class Proposition:
         choice("mark", self.mark, tuple(MARKS))
         choice("commutativity", self.commutativity, COMMUTATIVITY)
         for name, formula in (("statement", self.statement), *(("assumptions", f) for f in self.assumptions)):
-            if not isinstance(formula, sp.logic.boolalg.Boolean) or formula in (sp.true, sp.false):
+            is_formula = isinstance(formula, sp.logic.boolalg.Boolean) and not isinstance(formula, sp.Symbol)
+            if not is_formula or formula in (sp.true, sp.false):
                 raise ValueError(
                     f"{name} of {self.id} must be a sympy Boolean that is not trivial, got {formula}"
                 )
@@ -216,8 +228,10 @@ class Proposition:
         Raises
         ------
         ValueError
-            If a number is missing or not wanted.
+            If a number is missing or not wanted, or the formula holds functions of time.
         """
+        if self._formula().atoms(AppliedUndef):
+            raise ValueError(f"numbers for {self.id} cannot be given: its coefficients are functions of time")
         wanted, given = set(self.arguments), set(numbers)
         if wanted != given:
             missing, extra = sorted(wanted - given), sorted(given - wanted)
@@ -231,7 +245,7 @@ class Proposition:
             if isinstance(symbol, sp.IndexedBase):  # indices start at 1
                 value = np.concatenate([np.full_like(value[:1], np.nan), value])
             values.append(value if value.ndim else value.item())
-        return sp.lambdify(symbols, self._formula(), modules=["numpy", "scipy"])(*values)
+        return _compiled(self._formula(), tuple(symbols))(*values)
 
     def latex(self) -> str:
         """Return the statement as LaTeX, without dollar signs."""
@@ -249,6 +263,11 @@ class Proposition:
     def status(self) -> str:
         """Standing before any proof is run: "to prove" or "claim"."""
         return "claim" if self.proof is None else "to prove"
+
+
+@cache
+def _compiled(formula: Any, symbols: tuple[Any, ...]) -> Callable[..., Any]:
+    return sp.lambdify(symbols, formula, modules=["numpy", "scipy"])  # type: ignore[no-any-return]
 
 
 def to_latex(formula: Any) -> str:

@@ -12,6 +12,7 @@ from spectral_edge.theory.proposition import (
     conclude,
     is_nonnegative,
     is_positive,
+    is_root,
     is_zero,
     says,
 )
@@ -75,7 +76,7 @@ def _outlier(stated: Any) -> Proof:
     at_threshold = (stated**2).subs(n.d, n.nu * (n.P * n.W) ** QUARTER)
     return conclude(
         "identity",
-        ("σ_obs² is z", is_zero(stated**2 - z)),
+        ("σ_obs is √z", is_root(stated, z)),
         (
             "Marchenko-Pastur for XX^T: m_W(z − ν²P z m_P) = 1",
             is_zero(m_W * (z - n.nu**2 * n.P * z * m_P) - 1),
@@ -143,7 +144,10 @@ def _small_aspect(stated: Any) -> Proof:
 def _half(stated: Any) -> Proof:
     theta = (stated / (n.nu * sp.sqrt(n.P))).subs(n.W, n.aspect * n.P)
     overlap = sp.simplify(OVERLAP_V.subs(n.theta, theta))
-    return conclude("identity", ("overlap at the stated d is ½", is_zero(overlap - sp.Rational(1, 2))))
+    return conclude(
+        "identity",
+        ("overlap at the stated d is ½", is_zero(overlap - sp.Rational(1, 2)) and is_positive(stated)),
+    )
 
 
 def _inverse(stated: Any) -> Proof:
@@ -156,7 +160,7 @@ def _inverse(stated: Any) -> Proof:
         ("σ² − ν²(P+W) = d² + ν⁴PW/d²", is_zero(SIGMA2 - n.nu**2 * (n.P + n.W) - n.d**2 - PW / n.d**2)),
         (
             "the statement is the larger root of that",
-            is_zero(stated**2 - (BULK + sp.sqrt(BULK**2 - 4 * PW)) / 2),
+            is_root(stated, (BULK + sp.sqrt(BULK**2 - 4 * PW)) / 2, sigma_obs=99),
         ),
         ("its discriminant is the square of d² − ν⁴PW/d²", is_zero(bulk**2 - 4 * PW - root**2)),
         ("which is positive above the threshold", is_positive(sp.simplify(root))),
@@ -204,7 +208,7 @@ def _spread(stated: Any) -> Proof:
         ),
         ("Var G_ss = 2 tr Σ²", is_zero(gaussian_variance(diagonal, z) - 2 * square)),
         ("E G_ss = tr Σ", is_zero(gaussian_mean(diagonal, z) - trace)),
-        ("the standard deviation over tr Σ is as stated", is_zero(relative**2 - square / trace**2)),
+        ("the standard deviation over tr Σ is as stated", is_root(relative, square / trace**2)),
     )
 
 
@@ -261,7 +265,7 @@ def _coloured_pair(stated: Any) -> Proof:
     return conclude(
         "spectrum",
         ("eigenvalues of T for W = 2 are 1 ± τ", values == {1 + n.tau, 1 - n.tau}),
-        ("R is the root of their ratio", is_zero(stated**2 - (1 + n.tau) / (1 - n.tau))),
+        ("R is the root of their ratio", is_root(stated, (1 + n.tau) / (1 - n.tau), tau=sp.Rational(1, 2))),
     )
 
 

@@ -57,13 +57,11 @@ def _solution(stated: Any) -> Proof:
 
 
 def _stationary(stated: Any) -> Proof:
-    stiffness = sp.Symbol("s", positive=True)  # h + omega
-    flow = SIGNAL_FLOW.subs(n.h_j, stiffness - n.omega)
-    at = stated.subs(n.h_j, stiffness - n.omega)
-    power = sp.Symbol("p", positive=True)
+    stiffness, power = sp.symbols("s p", positive=True)  # h + omega, and p
+    here = stated.subs({n.h_j: stiffness - n.omega, n.p_j: power})
+    flow = SIGNAL_FLOW.subs({n.h_j: stiffness - n.omega, n.p_j: power, n.d_j: here})
     return conclude(
-        "identity",
-        ("ḋ = 0 at the stated strength", is_zero(flow.subs({n.d_j: at, n.p_j: power}).subs(n.p_j, power))),
+        "identity", ("ḋ = 0 at the stated strength, which is positive", is_zero(flow) and is_positive(here))
     )
 
 

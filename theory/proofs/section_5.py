@@ -13,11 +13,11 @@ from spectral_edge.theory.proposition import (
     conclude,
     is_nonnegative,
     is_positive,
+    is_root,
     is_zero,
     says,
 )
-
-DETERMINANT = n.a * n.b - n.c**2
+from spectral_edge.theory.spectrum import gram_spectrum
 
 
 def rank_two() -> tuple[Any, dict[Any, Any]]:
@@ -36,6 +36,11 @@ def random_windows(count: int, seed: int) -> Any:
             updates = np.eye(5, 8) + 10.0 ** rng.uniform(-6, 0) * updates
         if index % 4 == 2:
             updates[4] = updates[0] + 10.0 ** rng.uniform(-6, 0) * updates[4]
+        if index % 4 == 3:  # two directions change places, or just not: the worst case of 5.4
+            m = 0.5 + 10.0 ** rng.uniform(-6, -1) * rng.choice([-1, 1])
+            swap = np.zeros((5, 8))
+            swap[[0, 1, 2, 3, 4], [0, 0, 1, 2, 1]] = np.sqrt([m, 2 - m, 1.0, 0.1, m])
+            updates = swap @ np.linalg.qr(rng.normal(size=(8, 8)))[0]
         yield updates
 
 
@@ -43,7 +48,8 @@ def _frobenius(stated: Any) -> Proof:
     delta, values = rank_two()
     square = sum(entry**2 for entry in delta)
     return conclude(
-        "identity", ("‖xx^T − yy^T‖_F² in the plane of x and y", is_zero(square - (stated**2).subs(values)))
+        "identity",
+        ("‖xx^T − yy^T‖_F² in the plane of x and y", is_root(stated.subs(values), square, A=3, C=5)),
     )
 
 
@@ -126,7 +132,7 @@ def _davis_kahan(stated: Any) -> Proof:
     x, excess, over = sp.symbols("x y z", nonnegative=True)  # x = s/gap
     r = sp.Symbol("r", nonnegative=True)  # √(1 − x²), between 0 and 1
     q = sp.Symbol("q", nonnegative=True)  # 1 − r
-    bound = stated.rhs.subs(n.operator, n.gap_j * (x + excess) / 2)
+    bound = stated.lts.subs(n.operator, n.gap_j * (x + excess) / 2)
     room = (1 + r) / 2 - (1 - x**2).subs(x**2, 1 - r**2)
     return conclude(
         "inequality",
@@ -155,11 +161,11 @@ def _sine_two_theta(stated: Any) -> Proof:
     room = s**2 * (off**2 + split**2) - gap**2 * off**2
     sine = sp.Symbol("q", positive=True)
     cosine2 = (1 + sp.sqrt(1 - sine**2)) / 2
-    here = stated.rhs.subs({n.s_width: sine * n.gap_j})
+    here = stated.lts.subs({n.s_width: sine * n.gap_j})
     worst = 0.0
     for updates in random_windows(400, seed=54):
         K = updates @ updates.T
-        lam = np.linalg.eigvalsh(K[:4, :4])[::-1]
+        lam = gram_spectrum(K[:4, :4]).lam
         overlaps = np.diagonal(stability.mode_overlaps(K, 4)[0]) ** 2
         least = stability.guaranteed_overlap(lam, K[4, 4], K[0, 0], K[4, 0])
         worst = max(worst, float(np.nanmax(least - overlaps)))
@@ -220,9 +226,9 @@ def _frobenius_fails(stated: Any) -> Proof:
 
 def _recovery(stated: Any) -> Proof:
     margin = sp.Symbol("y", positive=True)
-    strength = stated.rhs * sp.sqrt(1 + margin)
+    strength = stated.lts * sp.sqrt(1 + margin)
     alpha = 1 - 4 * (n.nu**2 * n.P) ** 2 / (strength**2) ** 2
-    at_bound = 1 - 4 * (n.nu**2 * n.P) ** 2 / stated.rhs**4
+    at_bound = 1 - 4 * (n.nu**2 * n.P) ** 2 / stated.lts**4
     return conclude(
         "inequality",
         ("with ‖ΔC‖_op = ν²P and gap_j = d², α_j = 0 at the stated d", is_zero(at_bound)),

@@ -15,8 +15,10 @@ from spectral_edge.theory.proposition import (
     conclude,
     is_nonnegative,
     is_positive,
+    is_root,
     is_zero,
 )
+from spectral_edge.theory.spectrum import gram_spectrum
 
 NET = n.drive + n.b_fb
 CUBIC = n.kappa * n.g**3 - NET * n.g**2 + n.b_fb * n.eps**2
@@ -67,7 +69,7 @@ def _distance(stated: Any) -> Proof:
         steps.append(
             (
                 f"k = {k} in R³: tr(Π − Π′)² is the stated square",
-                is_zero(sp.simplify((moved * moved).trace() - here**2)),
+                is_root(here, (moved * moved).trace()),
             )
         )
         steps.append((f"k = {k}: shared overlap", is_zero(shared - common)))
@@ -81,9 +83,11 @@ def _subspace(stated: Any) -> Proof:
     for updates in random_windows(400, seed=72):
         K = updates @ updates.T
         norms = stability.perturbation_norms(K, 4)
-        lam = np.append(np.linalg.eigvalsh(K[:4, :4])[::-1], 0.0)
+        lam = np.append(gram_spectrum(K[:4, :4]).lam, 0.0)
         overlaps = stability.mode_overlaps(K, 4)[0]
         for k in range(1, 5):
+            if lam[k - 1] - lam[k] < 1e-9 * lam[0]:
+                continue  # a tie: no subspace of its own
             bound = wanted(k, norms.operator[0], norms.frobenius[0], lam[k - 1], lam[k])
             worst = max(worst, float(maximality.subspace_distance(overlaps, k)) - bound)
     return conclude(
@@ -142,7 +146,8 @@ def _saddle_node(stated: Any) -> Proof:
         ("the cubic vanishes at (g_sn, ε_c)", is_zero(sp.simplify(CUBIC.subs(double).subs(REGION)))),
         (
             "and so does its derivative in g",
-            is_zero(sp.simplify(sp.diff(CUBIC, n.g).subs(double).subs(REGION))),
+            is_zero(sp.simplify(sp.diff(CUBIC, n.g).subs(double).subs(REGION)))
+            and is_positive(double[n.eps].subs(REGION)),
         ),
         (
             "ε_c² is 4(c+b)³/(27κ²b)",
@@ -224,7 +229,7 @@ def _passage(stated: Any) -> Proof:
             is_zero(sp.simplify(sp.diff(flow, n.g).subs(n.g, G_SN).subs(above, 0).subs(REGION))),
         ),
         ("∫dx/(A + Bx²) = π/√(AB)", is_zero(time - sp.pi / sp.sqrt(A * Bq))),
-        ("which is the stated time", is_zero(sp.simplify(leading**2 / here**2 - 1))),
+        ("which is the stated time", is_zero(sp.simplify(leading**2 / here**2 - 1)) and is_positive(here)),
     )
 
 

@@ -11,6 +11,7 @@ from spectral_edge.theory.proposition import (
     conclude,
     is_nonnegative,
     is_positive,
+    is_root,
     is_zero,
     says,
 )
@@ -65,7 +66,7 @@ def _beta(stated: Any) -> Proof:
         ("Σ(s − s̄)² = W(W²−1)/12", is_zero(spread - W * (W**2 - 1) / 12)),
         (
             "so one slow mode is within the stated β of its mean",
-            is_zero(one**2 - spread * sp.Symbol("X", positive=True) ** 2),
+            is_root(one, spread * sp.Symbol("X", positive=True) ** 2),
         ),
     )
 
@@ -95,7 +96,7 @@ def _inverted(stated: Any) -> Proof:
     return conclude(
         "inequality",
         ("d*² falls in h + ω", is_positive(sp.simplify(flat**2 - steep**2))),
-        ("d* is |G|√(W/(h+ω))", is_zero(here - (stated**2).subs({n.h_j: s - n.omega, n.p_j: power}))),
+        ("d* is |G|√(W/(h+ω))", is_root(stated.subs({n.h_j: s - n.omega, n.p_j: power}), here)),
     )
 
 
@@ -110,7 +111,7 @@ def _projection(stated: Any) -> Proof:
         (
             "over the stated variance it tends to 1",
             sp.limit(x * sp.polygamma(1, x), x, sp.oo) == 1
-            and is_zero(stated.subs(n.dims, 2 * x) ** 2 * 2 * x - 1),
+            and is_root(stated.subs(n.dims, 2 * x), 1 / (2 * x)),
         ),
     )
 
