@@ -29,8 +29,10 @@ def _indexed(name: str, latex: str, meaning: str, unit: str = "–", **assumptio
     return symbol
 
 
-_P, _NN, _R = {"positive": True}, {"nonnegative": True}, {"real": True}
-_N = {"integer": True, "positive": True}
+_P: dict[str, Any] = {"positive": True}
+_NN: dict[str, Any] = {"nonnegative": True}
+_R: dict[str, Any] = {"real": True}
+_N: dict[str, Any] = {"integer": True, "positive": True}
 PU, PU2 = "parameter units", "parameter units²"
 
 # the run and its window

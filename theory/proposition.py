@@ -267,7 +267,8 @@ class Proposition:
 
 @cache
 def _compiled(formula: Any, symbols: tuple[Any, ...]) -> Callable[..., Any]:
-    return sp.lambdify(symbols, formula, modules=["numpy", "scipy"])  # type: ignore[no-any-return]
+    function: Callable[..., Any] = sp.lambdify(symbols, formula, modules=["numpy", "scipy"])
+    return function
 
 
 def to_latex(formula: Any) -> str:
@@ -295,7 +296,8 @@ def check_registry(propositions: Iterable[Proposition]) -> tuple[Proposition, ..
         missing = [name for name in proposition.depends_on if name not in known]
         if missing:
             raise ValueError(f"depends_on of {proposition.id} must name propositions, got {missing}")
-    open_, done = [], set()
+    open_: list[str] = []
+    done: set[str] = set()
 
     def visit(name: str) -> None:
         if name in open_:
