@@ -70,7 +70,7 @@ def _flat(sources: Sequence[Source]) -> Iterator[list[Flat]]:
             if isinstance(source, Spilled):
                 if file is None:
                     file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="spectral-edge-"))
-                source, offset = source.spill(file, offset), offset + 8 * source.size  # type: ignore[arg-type]
+                source, offset = source.spill(file, offset), offset + 8 * source.size
             flat.append(source)
         yield flat
 

@@ -41,18 +41,21 @@ class Flat:
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Entries `start` … `stop`, as float32 or float64."""
         width = SIZES[self.dtype]
-        raw = np.empty((stop - start) * width, np.uint8)
+        raw = bytearray((stop - start) * width)
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.offset + start * width)
             done = 0
-            while done < raw.size:
-                count = file.readinto(memoryview(raw)[done:])  # type: ignore[arg-type]
+            while done < len(raw):
+                count = file.readinto(memoryview(raw)[done:])
                 if not count:
                     raise ValueError(f"path must be a whole file, got one cut short: {self.path}")
                 done += count
+        values = np.frombuffer(
+            raw, np.dtype("u2" if self.dtype == "bfloat16" else self.dtype).newbyteorder("<")
+        )
         if self.dtype == "bfloat16":
-            return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
-        return native(raw.view(np.dtype(self.dtype).newbyteorder("<")))
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return native(values)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Spilled:
         flat = native(np.ascontiguousarray(array).reshape(-1))
         flat = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
         file.seek(offset)
-        file.write(memoryview(flat).cast("B"))
+        file.write(flat.data.cast("B"))
         file.flush()
         return Flat(Path(file.name), offset, str(np.dtype(flat.dtype.type)), self.shape)
 
@@ -172,7 +175,7 @@ def _npz(path: Path) -> dict[str, Source]:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             with archive.open(info) as member:
-                shape, fortran, dtype = _npy_header(member)  # type: ignore[arg-type]
+                shape, fortran, dtype = _npy_header(member)
                 header = member.tell()
             if dtype.name not in SIZES:
                 continue

@@ -239,7 +239,7 @@ def checked(vectors: Iterable[Any], name: str) -> Iterator[NDArray[Any]]:
         require_floating(current, name)
         length = current.size
         current = np.ascontiguousarray(native(current))
-        require_finite(current[None], name, lambda _, at=index: f"{name}[{at}]")
+        require_finite(current[None], name, index)
         yield current
 
 

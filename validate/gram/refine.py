@@ -69,5 +69,5 @@ def _triangles(vectors: Any, windows: NDArray[Any], W: int, differences: bool) -
         block = native(np.asarray(vectors[:, start : start + columns])).astype(np.float64)
         updates = np.diff(block, axis=0) if differences else block
         tall = np.concatenate([R, updates[rows].transpose(0, 2, 1)], axis=1)
-        R = np.linalg.qr(tall, mode="r")
+        R = np.asarray(np.linalg.qr(tall, mode="r"))
     return R

@@ -41,7 +41,12 @@ class HostRing:
         first = host_view(theta)
         assert first is not None  # make_ring has looked
         self._torch, self._shape, self._dtype = hasattr(theta, "detach"), tuple(theta.shape), theta.dtype
-        kinds = {None: first.dtype, "float32": np.float32, "float64": np.float64, "bfloat16": np.uint16}
+        kinds: dict[str | None, Any] = {
+            None: first.dtype,
+            "float32": np.float32,
+            "float64": np.float64,
+            "bfloat16": np.uint16,
+        }
         self.previous = first.copy()
         self.updates = np.zeros((length, first.size), kinds[store])
 

@@ -76,15 +76,12 @@ class _Pages:
     @classmethod
     def of(cls, array: NDArray[Any]) -> "_Pages | None":
         mapping = getattr(array, "_mmap", None)
+        if mapping is None or not hasattr(mmap, "MADV_DONTNEED"):
+            return None
         # a copy-on-write mapping (mode "c") may hold changes that exist nowhere else
-        usable = mapping is not None and getattr(array, "mode", None) in ("r", "r+", "w+")
-        usable = (
-            usable
-            and array.ndim == 2
-            and array.strides[1] == array.itemsize
-            and hasattr(mmap, "MADV_DONTNEED")
-        )
-        return cls(mapping) if usable else None
+        if getattr(array, "mode", None) not in ("r", "r+", "w+") or array.strides[-1] != array.itemsize:
+            return None
+        return cls(mapping)
 
     def release(self, array: NDArray[Any], start: int, stop: int) -> None:
         first = array.__array_interface__["data"][0] - self._base + start * array.itemsize
@@ -118,11 +115,13 @@ class ListRows:
         """See `Rows`."""
 
 
-def require_finite(block: NDArray[Any], name: str, label: Callable[[int], str]) -> None:
-    """Every row of `block` finite, or a ``ValueError`` that names the first that is not."""
+def require_finite(block: NDArray[Any], name: str, label: Callable[[int], str] | int) -> None:
+    """Every row of `block` finite, or a ``ValueError`` that names the first that is not (by its number, or `label`)."""
     good = np.isfinite(block).all(axis=1)
     if not good.all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity in {label(int(np.argmin(good)))}")
+        row = int(np.argmin(good))
+        where = label(row) if callable(label) else f"{name}[{label + row}]"
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {where}")
 
 
 def require_floating(array: NDArray[Any], name: str) -> None:

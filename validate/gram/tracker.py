@@ -332,7 +332,7 @@ class GramTracker:
         """All that a resumed training needs to continue the same sequence; for ``torch.save`` with the model."""
         return {
             "format": STATE_FORMAT,
-            "options": self._options(),
+            "options": self.options(),
             "run": self._recording.run,
             "P": self._recording.P,
             "step": self._step,
@@ -351,9 +351,9 @@ class GramTracker:
         """
         if state.get("format") != STATE_FORMAT:
             raise ValueError(f"state must be of format {STATE_FORMAT}, got {state.get('format')!r}")
-        if dict(state["options"]) != self._options():
+        if dict(state["options"]) != self.options():
             raise ValueError(
-                f"state must be of a tracker with {self._options()}, got {dict(state['options'])}"
+                f"state must be of a tracker with {self.options()}, got {dict(state['options'])}"
             )
         self._broken, self._store = "", None
         # a run may be resumed on another device
@@ -370,5 +370,6 @@ class GramTracker:
         self._store.load(state["store"])
         self._state = None
 
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """The arguments that decide what is kept: a state belongs to trackers that have the same."""
         return {name: getattr(self, name) for name in ("W_max", "every", "store", "sketch", "seed")}

@@ -76,7 +76,8 @@ def attach(
         step = start + taken
         if step % tracker.every:
             return
-        measured = {"learning_rate": float(optimizer.param_groups[0]["lr"]), **(metrics() if metrics else {})}
+        measured: dict[str, Any] = {"learning_rate": float(optimizer.param_groups[0]["lr"])}
+        measured |= metrics() if metrics else {}
         probes = {"gradient": _gradients(tracker, model)} if gradients else {}
         tracker.update(model, step=step, probes=probes, **measured)
 
