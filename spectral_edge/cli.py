@@ -107,13 +107,13 @@ def propositions(
     from spectral_edge import _propositions as view
 
     statements = view.chosen(identifier)
-    single = identifier is not None and len(statements) == 1 and statements[0].id == identifier
+    single = len(statements) == 1 and statements[0].id == identifier
     proofs = view.prove(statements, stderr) if prove or single else {}
     if as_json:
         print_json([view.as_dictionary(p, proofs.get(p.id)) for p in statements])
     elif single:
         console.print(
-            view.full(statements[0], proofs[identifier]), highlight=False, markup=False, soft_wrap=True
+            view.full(statements[0], proofs[statements[0].id]), highlight=False, markup=False, soft_wrap=True
         )
     else:
         console.print(view.table(statements, proofs), highlight=False, markup=False)
@@ -307,6 +307,89 @@ def record(
         stderr.print(f"spectral-edge: interrupted; {kept}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
     console.print(f"{sequence.T} updates in {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def ode(
+    g0: Annotated[float, typer.Option(help="Gap at t = 0.")] = 6.0,
+    d0: Annotated[float, typer.Option(help="Mean signal at t = 0, above g0/2.")] = 7.0,
+    h: Annotated[str, typer.Option(help="Curvatures of modes k and k+1, comma separated.")] = "0.9,0.4",
+    p: Annotated[str, typer.Option(help="Gradient powers of modes k and k+1.")] = "2.0,2.2",
+    eta: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    omega: Annotated[float, typer.Option(help="Decoupled weight decay.")] = 0.1,
+    W: Annotated[int, typer.Option("--W", help="Window.")] = 10,
+    t_max: Annotated[float, typer.Option(help="End, in steps.")] = 3000.0,
+    rtol: Annotated[float, typer.Option(help="Relative tolerance.")] = 1e-8,
+    out: Annotated[Path | None, typer.Option(help="Figure (.png, .pdf, .svg) or data (.csv, .json).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Integrate the gap equation and compare its collapse with the closed forms.
+
+    Example: `spectral-edge ode --h 0.9,0.4 --p 2,2.2 --out collapse.png`
+    """
+    from spectral_edge import _simulations as view
+    from spectral_edge.simulate import gap_ode
+
+    target = view.checked_target(out, (".csv", ".json"))
+    pairs: dict[str, Any] = {"h": _numbers("h", h), "p": _numbers("p", p)}
+    parameters = pairs | {"eta": eta, "omega": omega, "W": W}
+    run = gap_ode(g0, d0, **parameters, t_max=t_max, rtol=rtol)
+    summary = view.ode_summary(run, (d0 + g0 / 2, d0 - g0 / 2), parameters)
+    if target:
+        view.write_ode(run, summary, target)
+    if as_json:
+        print_json(summary)
+        return
+    console.print(view.ode_table(summary))
+    if target:
+        console.print(f"written: {target}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def sweep(
+    x: Annotated[str, typer.Option(help="Horizontal axis, NAME:START:STOP:COUNT.")] = "p_next:0.5:6:200",
+    y: Annotated[str, typer.Option(help="Vertical axis, NAME:START:STOP:COUNT.")] = "omega:0.02:0.6:200",
+    g0: Annotated[float, typer.Option(help="Gap at t = 0.")] = 1.0,
+    d0: Annotated[float, typer.Option(help="Mean signal at t = 0.")] = 5.0,
+    h: Annotated[str, typer.Option(help="Curvatures of modes k and k+1.")] = "0.1,0.9",
+    p: Annotated[str, typer.Option(help="Gradient powers of modes k and k+1.")] = "0.7,2.0",
+    eta: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    omega: Annotated[float, typer.Option(help="Decoupled weight decay.")] = 0.1,
+    W: Annotated[int, typer.Option("--W", help="Window.")] = 10,
+    t_max: Annotated[float, typer.Option(help="End, in steps.")] = 8000.0,
+    method: Annotated[str, typer.Option(help="auto, integrate or exact.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Regime map (.png, .pdf, .svg) or data (.npz).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Map the regimes of the gap equation over two of g0, d0, h_k, h_next, p_k, p_next, eta, omega, W, t_max.
+
+    Example: `spectral-edge sweep --x p_next:0.5:6:200 --y omega:0.02:0.6:200 --out regimes.png`
+    """
+    from spectral_edge import _simulations as view
+
+    target = view.checked_target(out, (".npz",))
+    pairs = {"h": _numbers("h", h), "p": _numbers("p", p)}
+    values: dict[str, Any] = {"g0": g0, "d0": d0}
+    for name, pair in pairs.items():
+        if len(pair) != 2:
+            raise ValueError(f"{name} must be two numbers (modes k and k+1), got {len(pair)}")
+        values |= {f"{name}_k": pair[0], f"{name}_next": pair[1]}
+    values |= {"eta": eta, "omega": omega, "W": W, "t_max": t_max}
+    result, x_name, y_name = view.swept(x, y, values, method, progress=sys.stderr.isatty())
+    if target:
+        view.write_sweep(result, x_name, y_name, target)
+    summary = view.sweep_summary(result)
+    if as_json:
+        print_json(summary)
+        return
+    console.print(view.sweep_table(summary))
+    if summary["collapse_time_min"] is not None:
+        low, middle, high = (summary[f"collapse_time_{name}"] for name in ("min", "median", "max"))
+        console.print(
+            f"collapse times from {low:.4g} to {high:.4g}, median {middle:.4g} steps", highlight=False
+        )
+    if target:
+        console.print(f"written: {target}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _complain(message: str) -> None:

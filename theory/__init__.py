@@ -11,23 +11,16 @@ from spectral_edge.theory.claims import (
     slow_mode_bound,
 )
 from spectral_edge.theory.detection import (
-    BBPVacuity,
-    Overlaps,
     a_priori_nu,
     autocorrelated_null,
     autocorrelation,
     bbp_threshold,
-    bbp_vacuity,
-    direction_scale,
     effective_dimension,
     estimate_nu,
     lower_half_bias,
     noise_edges,
     noise_floor,
-    overlaps,
     plug_in_ratio,
-    spike_forward,
-    spike_inverse,
     two_row_null_survival,
 )
 from spectral_edge.theory.dyson import (
@@ -41,14 +34,10 @@ from spectral_edge.theory.flow import (
     LinearGapFlow,
     collapse_time,
     crossing_times,
-    damping,
-    equilibrium_gap,
     gap_regime,
     gap_terms,
     linear_gap_flow,
     opening_time,
-    signal_flow,
-    stationary_strength,
 )
 from spectral_edge.theory.gram import as_band, window_blocks
 from spectral_edge.theory.loss import (
@@ -69,6 +58,12 @@ from spectral_edge.theory.maximality import (
     subspace_bound,
     subspace_distance,
 )
+from spectral_edge.theory.signal import (
+    damping,
+    equilibrium_gap,
+    signal_flow,
+    stationary_strength,
+)
 from spectral_edge.theory.spectrum import (
     GramSpectrum,
     amplitude_gap,
@@ -80,6 +75,13 @@ from spectral_edge.theory.spectrum import (
     ratio_profile,
     subleading_gap,
 )
+from spectral_edge.theory.spikes import (
+    Overlaps,
+    direction_scale,
+    overlaps,
+    spike_forward,
+    spike_inverse,
+)
 from spectral_edge.theory.stability import (
     PerturbationNorms,
     adiabatic_parameter,
@@ -90,6 +92,10 @@ from spectral_edge.theory.stability import (
     rank_two_norms,
     spectral_separation,
     stability_coefficient,
+)
+from spectral_edge.theory.vacuity import (
+    BBPVacuity,
+    bbp_vacuity,
 )
 
 if TYPE_CHECKING:

@@ -1,13 +1,10 @@
 """Section 2: what noise alone looks like in a window, and how much of a signal shows above it.
 
-The model is X = sum_j d_j a_j b_j^T + N, W×P with P >> W, N i.i.d. N(0, nu²); c = W/P and
-theta = d/(nu·sqrt(P)). Three scales, not one: detection nu(PW)^{1/4}, the noise floor nu·sqrt(P), and the
-strength at which a direction in parameter space is recovered, again of order nu·sqrt(P).
+The noise of a W×P window, P >> W, is i.i.d. N(0, nu²) unless a function says otherwise. What a planted signal
+looks like is in `theory.spikes`, the test of BBP vacuity in `theory.vacuity`.
 """
 
-from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,10 +12,8 @@ from scipy.linalg import toeplitz
 from scipy.special import gammaincinv, ndtri
 
 from spectral_edge.theory import gram
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive, whole
+from spectral_edge.theory._arguments import FloatArray, finite, positive, whole
 from spectral_edge.theory.spectrum import descending
-
-ACCEPTANCE = 5.0  # the published rule: vacuous when sigma_W/d_crit > 5
 
 
 def a_priori_nu(eta: ArrayLike, B: ArrayLike, P: ArrayLike) -> FloatArray:
@@ -136,158 +131,6 @@ def noise_edges(nu: ArrayLike, P: ArrayLike, W: ArrayLike) -> tuple[FloatArray, 
     return np.asarray(nu * (np.sqrt(P) - np.sqrt(W))), np.asarray(nu * (np.sqrt(P) + np.sqrt(W)))
 
 
-def direction_scale(nu: ArrayLike, P: ArrayLike, W: ArrayLike) -> FloatArray:
-    """[D] Strength d at which half of a parameter-space direction is recovered, <v, v_hat>² = 1/2 (2.3).
-
-    Parameters
-    ----------
-    nu, P, W : array_like
-        Noise per entry (parameter units), parameters, window.
-
-    Returns
-    -------
-    ndarray, parameter units
-        nu·sqrt(P)·sqrt((1 + sqrt(1 + 8W/P))/2), from theta^4 - theta² - 2c = 0.
-
-    Raises
-    ------
-    ValueError
-        If an argument is not positive.
-
-    Examples
-    --------
-    >>> float(overlaps(direction_scale(1.0, 1e4, 10), 1.0, 1e4, 10).parameter.round(12))
-    0.5
-    """
-    c = positive("W", W) / positive("P", P)
-    return np.asarray(noise_floor(nu, P) * np.sqrt((1 + np.sqrt(1 + 8 * c)) / 2))
-
-
-@dataclass(frozen=True)
-class BBPVacuity:
-    """Whether the BBP threshold is vacuous here, and whether that means anything.
-
-    Attributes
-    ----------
-    P, W : int
-        Parameters and window.
-    nu : float, parameter units
-        A-priori noise per entry.
-    d_crit, noise_floor, direction_scale : float, parameter units
-        The three scales: detection (2.1), where pure noise lies (2.2), half-recovery of a direction (2.3).
-    ratio : float
-        min sigma_W/d_crit over the windows given; for pure noise at nu when none was given.
-    noise_ratio : float
-        The same ratio for pure noise, nu(sqrt(P) - sqrt(W))/d_crit, close to (P/(W - 1))^{1/4}.
-    floor_ratio : float
-        min sigma_W/noise_floor.
-    acceptance : float
-        The published rule asks for ratio > acceptance.
-    observed : bool
-        Whether singular values were given.
-    vacuous : bool
-        ratio > acceptance.
-    informative : bool
-        Whether the rule can tell signal from noise here: pure noise would *not* pass it.
-    """
-
-    P: int
-    W: int
-    nu: float
-    d_crit: float
-    noise_floor: float
-    direction_scale: float
-    ratio: float
-    noise_ratio: float
-    floor_ratio: float
-    acceptance: float
-    observed: bool
-    vacuous: bool
-    informative: bool
-
-    def __str__(self) -> str:
-        subject = "the weakest sigma_W seen" if self.observed else "pure noise"
-        verdict = "vacuous" if self.vacuous else "not vacuous"
-        meaning = (
-            f"pure noise would not pass this rule ({self.noise_ratio:.3g}), so passing it says something"
-            if self.informative
-            else f"pure noise passes too ({self.noise_ratio:.3g}), so it is no evidence of signal"
-        )
-        return (
-            f"The BBP threshold is {verdict} here: {subject} lies at {self.ratio:.3g} times d_crit = "
-            f"{self.d_crit:.3g} and at {self.floor_ratio:.3g} times the noise floor nu*sqrt(P) = "
-            f"{self.noise_floor:.3g} (noise alone gives 1); {meaning}, and a direction in parameter "
-            f"space is half recovered only at d = {self.direction_scale:.3g}."
-        )
-
-
-def bbp_vacuity(
-    P: int, W: int, eta: float, B: float, sigma: ArrayLike | None = None, acceptance: float = ACCEPTANCE
-) -> BBPVacuity:
-    """[T] Apply the published test of BBP vacuity, with [D] what pure noise does under it (2.1-2.3).
-
-    Parameters
-    ----------
-    P, W : int
-        Parameters and window, 2 <= W <= P.
-    eta, B : float
-        Learning rate and batch size: nu = eta/sqrt(BP).
-    sigma : array_like, (..., W), optional
-        Singular values, descending, parameter units; the smallest sigma_W decides, rows with NaN (no
-        window) are left out. Without it the question is asked of pure noise.
-    acceptance : float
-        The published rule is ratio > 5.
-
-    Returns
-    -------
-    BBPVacuity
-        ``str()`` of it is one sentence.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not positive, W < 2, W > P, or `sigma` is not a spectrum of W values.
-
-    Examples
-    --------
-    >>> answer = bbp_vacuity(P=10**8, W=10, eta=1e-3, B=32)
-    >>> answer.vacuous, answer.informative
-    (True, False)
-    """
-    P = whole("P", P, 2)
-    W = whole("W", W, 2, P)
-    acceptance = float(positive("acceptance", acceptance))
-    nu = float(a_priori_nu(eta, B, P))
-    d_crit, floor = float(bbp_threshold(nu, P, W)), float(noise_floor(nu, P))
-    noise = float(noise_edges(nu, P, W)[0])
-    weakest = noise if sigma is None else _weakest(sigma, W)
-    return BBPVacuity(
-        P=P,
-        W=W,
-        nu=nu,
-        d_crit=d_crit,
-        noise_floor=floor,
-        direction_scale=float(direction_scale(nu, P, W)),
-        ratio=weakest / d_crit,
-        noise_ratio=noise / d_crit,
-        floor_ratio=weakest / floor,
-        acceptance=acceptance,
-        observed=sigma is not None,
-        vacuous=weakest / d_crit > acceptance,
-        informative=noise / d_crit <= acceptance,
-    )
-
-
-def _weakest(sigma: ArrayLike, W: int) -> float:
-    array = descending("sigma", sigma)
-    if array.shape[-1] != W:
-        raise ValueError(f"sigma must have W = {W} values on its last axis, got {array.shape[-1]}")
-    last = array[..., -1]
-    if np.all(np.isnan(last)):
-        raise ValueError("sigma must hold at least one window without NaN")
-    return float(np.nanmin(last))
-
-
 def plug_in_ratio(sigma: ArrayLike) -> FloatArray:
     """[D] Scale-free part of sigma_W/d_crit when nu is the lower-half estimate (2.2).
 
@@ -313,126 +156,6 @@ def plug_in_ratio(sigma: ArrayLike) -> FloatArray:
     array = descending("sigma", sigma)
     lower = np.sqrt(np.mean(array[..., array.shape[-1] // 2 :] ** 2, axis=-1))
     return np.divide(array[..., -1], lower, out=np.full(lower.shape, np.nan), where=lower > 0)
-
-
-class Overlaps(NamedTuple):
-    """Squared overlaps of a planted direction with the observed one.
-
-    Attributes
-    ----------
-    window : ndarray, in [0, 1)
-        <u, u_hat>², in R^W.
-    parameter : ndarray, in [0, 1)
-        <v, v_hat>², in R^P.
-    """
-
-    window: FloatArray
-    parameter: FloatArray
-
-
-def _model(d: ArrayLike, name: str, nu: ArrayLike, P: ArrayLike, W: ArrayLike) -> tuple[FloatArray, ...]:
-    value, nu, P, W = nonnegative(name, d), positive("nu", nu), positive("P", P), positive("W", W)
-    if np.any(W > P):
-        raise ValueError("W must not exceed P")
-    return tuple(np.broadcast_arrays(value, nu, P, W))
-
-
-def spike_forward(d: ArrayLike, nu: ArrayLike, P: ArrayLike, W: ArrayLike) -> FloatArray:
-    """[D] Observed singular value of a planted one, in the limit (2.3).
-
-    Parameters
-    ----------
-    d : array_like
-        Signal strength, parameter units.
-    nu, P, W : array_like
-        Noise per entry (parameter units), parameters, window. At finite W, for d >= 2 nu(PW)^{1/4},
-        W - 1 in place of W is closer.
-
-    Returns
-    -------
-    ndarray, parameter units
-        sqrt((d² + nu²P)(d² + nu²W))/d above nu(PW)^{1/4}; the edge nu(sqrt(P) + sqrt(W)) below.
-
-    Raises
-    ------
-    ValueError
-        If `d` is negative, another argument not positive, or W > P.
-
-    Examples
-    --------
-    >>> float(spike_forward(0.0, 1.0, 100, 4)), float(spike_forward(20.0, 1.0, 100, 4)).__round__(4)
-    (12.0, 22.4722)
-    """
-    d, nu, P, W = _model(d, "d", nu, P, W)
-    safe = np.maximum(d, nu * (P * W) ** 0.25)  # at the threshold the formula gives the edge
-    return np.asarray(np.hypot(safe, nu * np.sqrt(P)) * np.hypot(1.0, nu * np.sqrt(W) / safe))
-
-
-def spike_inverse(sigma: ArrayLike, nu: ArrayLike, P: ArrayLike, W: ArrayLike) -> FloatArray:
-    """[D] Signal strength behind an observed singular value, inverse of `spike_forward` (2.4).
-
-    Parameters
-    ----------
-    sigma : array_like
-        Observed singular value, parameter units.
-    nu, P, W : array_like
-        Noise per entry (known, or `estimate_nu` with its bias removed), parameters, window.
-
-    Returns
-    -------
-    ndarray, parameter units
-        NaN at or below the edge nu(sqrt(P) + sqrt(W)), where no strength can be told.
-
-    Raises
-    ------
-    ValueError
-        As `spike_forward`.
-
-    Examples
-    --------
-    >>> float(spike_inverse(spike_forward(20.0, 1.0, 100, 4), 1.0, 100, 4).round(9))
-    20.0
-    """
-    sigma, nu, P, W = _model(sigma, "sigma", nu, P, W)
-    lower, upper = noise_edges(nu, P, W)
-    above = sigma > upper
-    safe = np.where(above, sigma, upper)
-    # s ± 2nu²sqrt(PW) factor over the two edges: no cancellation near the threshold
-    root = np.sqrt((safe - upper) * (safe + upper)) * np.sqrt((safe - lower) * (safe + lower))
-    s = (safe - upper) * (safe + upper) + 2 * nu**2 * np.sqrt(P * W)
-    return np.where(above, np.sqrt(0.5 * (s + root)), np.nan)
-
-
-def overlaps(d: ArrayLike, nu: ArrayLike, P: ArrayLike, W: ArrayLike) -> Overlaps:
-    """[D] Squared overlaps of the planted with the observed direction, in the limit (2.3).
-
-    Parameters
-    ----------
-    d, nu, P, W
-        As `spike_forward`.
-
-    Returns
-    -------
-    Overlaps
-        ``.window`` and ``.parameter``; 0 at or below nu(PW)^{1/4}.
-
-    Raises
-    ------
-    ValueError
-        As `spike_forward`.
-
-    Examples
-    --------
-    >>> found = overlaps(3.0, 1e-2, 1e6, 10)  # far above d_crit, far below the floor
-    >>> bool(found.window > 0.8), bool(found.parameter < 0.1)
-    (True, True)
-    """
-    d, nu, P, W = _model(d, "d", nu, P, W)
-    c, theta2 = W / P, (d / (nu * np.sqrt(P))) ** 2
-    seen = theta2**2 > c
-    safe = np.where(seen, theta2, 1.0)
-    share = np.where(seen, 1 - c / safe**2, 0.0)
-    return Overlaps(np.asarray(share * safe / (safe + c)), np.asarray(share * safe / (safe + 1)))
 
 
 @cache
