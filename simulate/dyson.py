@@ -134,7 +134,8 @@ def dyson(
     kernel.paths(
         states, start, decay, source, nu * np.sqrt(dt), float(P - W), n_steps, stride, sigma, closest
     )
-    return DysonPaths(dt * stride * np.arange(sigma.shape[1]), sigma, closest, P)
+    times = dt * stride * np.arange(float(sigma.shape[1]))
+    return DysonPaths(times, sigma, closest, P)
 
 
 def _per_rank(name: str, value: ArrayLike, W: int) -> FloatArray:
