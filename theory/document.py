@@ -211,6 +211,11 @@ def _cell(latex: str) -> str:
     return latex.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
 
 
+def _prose(text: str) -> str:
+    """Plain words as markdown: k* and g* are no emphasis."""
+    return text.replace("*", r"\*")
+
+
 def _notation() -> str:
     rows = "\n".join(
         f"| ${_cell(entry.latex)}$ | `{name}` | {entry.meaning.replace('|', chr(92) + '|')} | {entry.unit} |"
@@ -221,24 +226,24 @@ def _notation() -> str:
 
 def _proof(proposition: Proposition) -> str:
     if proposition.proof is None:
-        return f"*No proof*: {proposition.unproved}."
+        return f"*No proof*: {_prose(proposition.unproved)}."
     proof = proposition.prove()
     if not proof.ok:
         raise RuntimeError(f"the proof of {proposition.id} does not hold: {proof.detail}")
-    return f"*Proof* ({proof.method}): {proof.detail}."
+    return f"*Proof* ({proof.method}): {_prose(proof.detail)}."
 
 
 def _block(proposition: Proposition) -> str:
     """One proposition, as it stands in the page."""
     lines = [
-        f"### {proposition.id} {proposition.title} [{proposition.mark}]",
+        f"### {proposition.id} {_prose(proposition.title)} [{proposition.mark}]",
         f"$$\n{proposition.latex()}\n$$",
     ]
     given = [f"${to_latex(formula)}$" for formula in proposition.assumptions]
-    given += [proposition.condition.rstrip(".")] if proposition.condition else []
+    given += [_prose(proposition.condition.rstrip("."))] if proposition.condition else []
     if given:
         lines.append(f"Given {'; '.join(given)}.")
-    lines += [proposition.words, _proof(proposition)]
+    lines += [_prose(proposition.words), _proof(proposition)]
     facts = [f"Source: {proposition.source}", f"leans on [P,H] ≈ 0: {LEANING[proposition.commutativity]}"]
     if proposition.depends_on:
         facts.append(f"rests on {', '.join(proposition.depends_on)}")
@@ -252,7 +257,7 @@ def _block(proposition: Proposition) -> str:
 
 def _corrections() -> str:
     parts = [
-        f"**{item.ids}** Thesis: {item.says} Here: {item.holds}\n\n> {item.illustration()}"
+        f"**{item.ids}** Thesis: {_prose(item.says)} Here: {_prose(item.holds)}\n\n> {_prose(item.illustration())}"
         for item in CORRECTIONS
     ]
     return "\n\n".join(parts) + "\n"

@@ -49,6 +49,9 @@ class LossDecomposition:
     ----------
     modes : ndarray, (..., W), loss per step
         eta·G_j^train·G_j^val.
+    importance : ndarray, (..., W), loss per parameter unit, squared
+        [T] alpha_j·G_j^train·G_j^val (6.3), to be compared with the measured change of the loss when v_j is
+        projected out of the parameters.
     outside : ndarray, (...), loss per step
         eta<(1 - Pi) grad L_train, (1 - Pi) grad L_val>; exactly total - sum(modes).
     total : ndarray, (...), loss per step
@@ -60,17 +63,11 @@ class LossDecomposition:
     """
 
     modes: FloatArray
+    importance: FloatArray
     outside: FloatArray
     total: FloatArray
     stable: FloatArray
     bound: FloatArray
-
-    @property
-    def importance(self) -> FloatArray:
-        """[T] Share of each mode in the descent inside the window, |mode|/sum (6.3, with alpha = 1)."""
-        size = np.abs(self.modes)
-        whole = size.sum(axis=-1, keepdims=True)
-        return np.divide(size, whole, out=np.full(size.shape, np.nan), where=whole > 0)
 
 
 def loss_decomposition(
@@ -123,6 +120,7 @@ def loss_decomposition(
     left = _outside("norm_train", norm_train, train) * _outside("norm_val", norm_val, val)
     return LossDecomposition(
         modes=eta[..., None] * products,
+        importance=np.asarray(alpha * products),
         outside=np.asarray(eta * (inner - products.sum(axis=-1))),
         total=np.asarray(eta * inner),
         stable=np.asarray(eta * (alpha * products).sum(axis=-1)),

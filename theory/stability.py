@@ -94,9 +94,8 @@ def perturbation_norms(K: ArrayLike, W: int) -> PerturbationNorms:
     """
     blocks = _pairs(K, W)
     frobenius, operator = rank_two_norms(blocks[:, -1, -1], blocks[:, 0, 0], blocks[:, -1, 0])
-    before = np.linalg.eigvalsh(blocks[:, :-1, :-1])
-    after = np.linalg.eigvalsh(blocks[:, 1:, 1:])
-    return PerturbationNorms(frobenius, operator, np.linalg.norm(after - before, axis=-1))
+    lam = np.linalg.eigvalsh(window_blocks(K, W))
+    return PerturbationNorms(frobenius, operator, np.linalg.norm(np.diff(lam, axis=0), axis=-1))
 
 
 def _pairs(K: ArrayLike, W: int) -> FloatArray:
@@ -236,9 +235,10 @@ def mode_overlaps(K: ArrayLike, W: int) -> FloatArray:
            [0., 1.]])
     """
     blocks = _pairs(K, W)
-    before, after = gram_spectrum(blocks[:, :-1, :-1]), gram_spectrum(blocks[:, 1:, 1:])
-    inner = np.einsum("naj,nab,nbl->njl", before.u, blocks[:, :-1, 1:], after.u, optimize=True)
-    scale = _resolved(before.sigma)[:, :, None] * _resolved(after.sigma)[:, None, :]
+    spectrum = gram_spectrum(window_blocks(K, W))
+    inner = np.swapaxes(spectrum.u[:-1], 1, 2) @ blocks[:, :-1, 1:] @ spectrum.u[1:]
+    sigma = _resolved(spectrum.sigma)
+    scale = sigma[:-1, :, None] * sigma[1:, None, :]
     return np.clip(inner / scale, -1.0, 1.0)
 
 

@@ -110,6 +110,13 @@ def test_a_direction_is_recovered_only_at_the_noise_floor():
     assert at_floor.parameter == pytest.approx(0.5, abs=1e-3)  # d²/(d² + nu²P)
 
 
+@given(scales, st.integers(2, 64), st.integers(0, 10**6))
+def test_half_of_a_direction_is_recovered_at_its_scale(nu, W, more):
+    P = W + more
+    found = theory.overlaps(theory.direction_scale(nu, P, W), nu, P, W)
+    assert found.parameter == pytest.approx(0.5)
+
+
 def test_planted_spikes_are_seen_where_the_limit_says():
     P, W, nu, n = 2000, 10, 1.0, 400
     d = 2.5 * (P * W) ** 0.25

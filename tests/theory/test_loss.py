@@ -44,7 +44,8 @@ def test_modes_and_outside_add_up_and_the_bound_holds(X, seed, eta):
     assert split.modes.sum() + split.outside == pytest.approx(split.total)
     assert split.outside == pytest.approx(eta * (left @ train) @ (left @ val), abs=1e-4 * eta * len(train))
     assert abs(split.total - split.stable) <= split.bound * (1 + 1e-9) + 1e-12
-    assert split.importance.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(eta * split.importance, alpha * split.modes)
+    assert split.stable == pytest.approx(eta * split.importance.sum())
 
 
 def test_the_bound_is_reached():
