@@ -1,23 +1,23 @@
-"""The scenarios of `planted`, each named after the prediction whose claim it plants."""
-
-from collections.abc import Callable
+"""Planted worlds that stand still or change slowly: noise floors, positions, hierarchies, one-way events."""
 
 import numpy as np
 
-from spectral_edge.simulate._worlds import FLOOR, RECORD, P, W, curves, run, sigmoid, updates
-from spectral_edge.simulate.planted import Builder, PlantedRun
-
-REGISTRY: dict[str, Builder] = {}
-
-
-def scenario(name: str) -> Callable[[Builder], Builder]:
-    """Enter a builder in the registry."""
-
-    def enter(build: Builder) -> Builder:
-        REGISTRY[name] = build
-        return build
-
-    return enter
+from spectral_edge.simulate._worlds import (
+    ETA,
+    FLOOR,
+    RECORD,
+    P,
+    W,
+    curves,
+    gradient_probe,
+    hessian_probe,
+    run,
+    scenario,
+    sigmoid,
+    updates,
+)  # fmt: skip
+from spectral_edge.simulate.planted import PlantedRun
+from spectral_edge.theory import gram_spectrum, perturbation_norms, stability_coefficient, window_blocks
 
 
 @scenario("bbp-vacuous")
@@ -66,3 +66,131 @@ def weight_decay_needed(name: str, seed: int, control: bool, rng: np.random.Gene
 
 def _grok_step(metrics: dict[str, np.ndarray]) -> int:
     return int(RECORD * (1 + np.argmax(metrics["test_accuracy"] >= 0.95)))
+
+
+@scenario("small-gap-position")
+def small_gap_position(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
+    """Two signals above the noise: k* = 2. Control: six equal signals, k* = 6."""
+    k = 6 if control else 2
+    X = updates(np.tile(np.full(k, 10.0) * FLOOR, (60, 1)), rng)
+    return run(name, seed, control, X, {"k_star": k})
+
+
+@scenario("krylov-bound")
+def krylov_bound(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
+    """k* changes between 1, 2 and 3, the number of sharp directions with it. Control: none is sharp."""
+    T = 160
+    count = np.repeat(rng.permutation([1, 2, 3, 1, 2, 3, 1, 2]), 20)
+    active = np.arange(3) < count[:, None]
+    # a direction stays sharp until the last window that holds its signal is over
+    held = np.array([active[max(0, t - W) : t + 1].any(axis=0) for t in range(T)])
+    curvature = np.where(held & (not control), 3.0, 0.1) / (ETA * W)
+    X = updates(np.where(active, 12 * FLOOR, 0.0), rng)
+    probes = {"hessian": hessian_probe(X, curvature, rest=0.01 / (ETA * W))}
+    return run(name, seed, control, X, {"k_star": count, "sharp": held.sum(axis=1)}, probes=probes)
+
+
+@scenario("stability-hierarchy")
+def stability_hierarchy(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
+    """Strengths 60, 20 and 4 noise floors: alpha_1 > alpha_2 > alpha_3 around k* = 2. Control: noise alone."""
+    strengths = FLOOR * np.array([60.0, 20.0, 4.0]) * (not control)
+    X = updates(np.tile(strengths, (80, 1)), rng)
+    return run(name, seed, control, X, {"k_star": None if control else 2})
+
+
+@scenario("rotating-hierarchy")
+def rotating_hierarchy(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
+    """The same strengths, but the third direction turns 0.2 radians a record. Control: it stands still."""
+    T = 80
+    angle = np.zeros(T) if control else 0.2 * np.arange(T)
+    time = np.array(np.broadcast_to(np.ones(4), (T, 4)))
+    time[:, :3] = updates(np.ones((T, 3)), rng, floor=1e-12)[:, :3]
+    time[:, 3] = time[:, 2]
+    strengths = FLOOR * np.stack(
+        [np.full(T, 60.0), np.full(T, 20.0), 12 * np.cos(angle), 12 * np.sin(angle)], axis=1
+    )
+    return run(
+        name, seed, control, updates(strengths, rng, time=time), {"turning_mode": None if control else 3}
+    )
+
+
+@scenario("inverted-hierarchy")
+def inverted_hierarchy(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
+    """Nine stationary modes, d_j = |G_j| sqrt(W/(h_j + omega)). Control: the gradients belong to other modes."""
+    T, omega = 100, 0.0 if control else 1.0
+    d = 40 * FLOOR * 0.75 ** np.arange(9)
+    h = 10 ** rng.uniform(-0.5, 1.5, 9)
+    G = d * np.sqrt((h + omega) / W)
+    if control:
+        G = rng.permutation(G)
+    X = updates(np.tile(d, (T, 1)), rng, floor=0.2 * FLOOR)
+    gradients = np.tile(G, (T, 1)) * np.exp(0.1 * rng.standard_normal((T, 9)))
+    probes = {"gradient": gradient_probe(X, gradients), "hessian": hessian_probe(X, np.tile(h, (T, 1)))}
+    return run(name, seed, control, X, {"d": d, "h": h, "G": G}, probes=probes)
+
+
+@scenario("loss-decomposition")
+def loss_decomposition(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
+    """Projecting v_j out costs alpha_j G_train G_val, pairs of nearly equal strength none. Control: it costs anything.
+
+    In the probe "ablation" the columns are the change of the training and of the validation loss, the products of
+    v_j with both gradients, and that with the parameters (zero here).
+    """
+    T = 120
+    d = FLOOR * np.array([60.0, 40.0, 25.0, 12.0, 11.9, 8.0, 7.9, 6.0, 5.95])
+    X = updates(np.tile(d, (T, 1)), rng)
+    size = np.where(np.arange(9) < 3, 1.0, 3.0) * ETA  # the unstable modes carry the larger gradients
+    train = size * np.exp(0.6 * rng.standard_normal((T, 9)))
+    validation = train * np.exp(0.2 * rng.standard_normal((T, 9)))
+    K = X @ X.T
+    lam, u = gram_spectrum(window_blocks(K, W))
+    alpha = np.ones_like(lam)
+    alpha[:-1] = stability_coefficient(lam[:-1], perturbation_norms(K, W).operator)
+    ablation, ablation_random = np.full((T, W, 5), np.nan), np.full((T, W, 5), np.nan)
+    for t in range(W - 1, T - 1, 5):
+        window = slice(t - W + 1, t + 1)
+        v = (X[window, :9].T @ u[t - W + 1]) / np.sqrt(lam[t - W + 1])  # (9, W)
+        G, G_val = train[t] @ v, validation[t] @ v
+        cost = alpha[t - W + 1] * G * G_val
+        if control:
+            cost = rng.permutation(cost)
+        noise = np.exp(0.1 * rng.standard_normal(W))
+        ablation[t] = np.stack([cost, cost * noise, G, G_val, np.zeros(W)], axis=1)
+        along = rng.standard_normal((9, W)) / np.sqrt(P)
+        other = rng.standard_normal(W) * ETA**2 / P
+        ablation_random[t] = np.stack(
+            [other, other, train[t] @ along, validation[t] @ along, np.zeros(W)], axis=1
+        )
+    probes = {
+        "gradient": gradient_probe(X, train), "validation_gradient": gradient_probe(X, validation),
+        "ablation": ablation, "ablation_random": ablation_random,
+    }  # fmt: skip
+    return run(name, seed, control, X, {"stable_modes": [] if control else [1, 2, 3]}, probes=probes)
+
+
+@scenario("gap-opens-at-grokking")
+def gap_opens_at_grokking(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
+    """sigma_2 of both query matrices falls at the grok step, so sigma_1/sigma_2 rises. Control: flat, no grokking."""
+    grok = int(rng.integers(30, 50))
+    T = 100 if control else grok + 15
+    t = np.arange(float(T))
+    opened = np.zeros(T) if control else sigmoid(t, grok, 1.0)
+    metrics = curves(T, None if control else grok, rng)
+    for block in (0, 1):
+        first, second = 3.0 - 0.5 * opened, 2.0 - 1.7 * opened
+        jitter = np.exp(0.01 * rng.standard_normal((3, T)))
+        metrics[f"encoder.{block}.Q.sigma_1"] = first * jitter[0]
+        metrics[f"encoder.{block}.Q.sigma_2"] = second * jitter[1]
+        metrics[f"encoder.{block}.Q.norm"] = np.sqrt(first**2 + second**2 + 1) * jitter[2]
+    X = updates(np.tile([20 * FLOOR, 8 * FLOOR], (T, 1)), rng)
+    truth = {} if control else {"grok_step": _grok_step(metrics), "rise": (2.5 / 0.3) / (3.0 / 2.0)}
+    return run(name, seed, control, X, truth, metrics=metrics)
+
+
+@scenario("optimiser-dependence")
+def optimiser_dependence(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
+    """Muon: one signal, k* = 1. Control is the other optimiser, AdamW: two signals, k* = 2."""
+    k = 2 if control else 1
+    X = updates(np.tile(np.full(k, 10.0) * FLOOR, (60, 1)), rng)
+    config = {"optimizer": "adamw" if control else "muon", "experiment": "optimizer"}
+    return run(name, seed, control, X, {"k_star": k}, config=config)

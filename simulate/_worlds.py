@@ -1,13 +1,16 @@
 """Parts of which planted worlds are built: orthogonal time patterns, exact noise, curves of a training run."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from spectral_edge.simulate._autocorrelation import checked, factor
 from spectral_edge.simulate.null import bartlett
-from spectral_edge.simulate.planted import PlantedRun
+from spectral_edge.simulate.planted import Builder, PlantedRun
 from spectral_edge.theory._arguments import FloatArray
+
+REGISTRY: dict[str, Builder] = {}
 
 W = 10  # the window for which strengths are planted
 RECORD = 100  # optimiser steps between two records
@@ -15,6 +18,16 @@ P = 100_000
 ETA, BATCH = 1e-3, 512
 #: Noise of the a-priori size, nu = eta/sqrt(B·P) an entry: the norm of an update of noise alone.
 FLOOR = ETA / np.sqrt(BATCH)
+
+
+def scenario(name: str) -> Callable[[Builder], Builder]:
+    """Enter a builder in the registry."""
+
+    def enter(build: Builder) -> Builder:
+        REGISTRY[name] = build
+        return build
+
+    return enter
 
 
 def patterns(T: int, k: int, W: int = W) -> FloatArray:
@@ -32,7 +45,7 @@ def updates(
     rng: np.random.Generator,
     *,
     time: FloatArray | None = None,
-    floor: float = FLOOR,
+    floor: float | FloatArray = FLOOR,
     tau: Any = None,
 ) -> FloatArray:
     """Coordinates, shape (T, k + T), of updates with signal strengths d_j(t) in a window and noise of norm `floor`.
@@ -44,9 +57,40 @@ def updates(
     T, k = strengths.shape
     L = factor(checked(tau), T)
     time = patterns(T, k) if time is None else time
-    signal = strengths * time + floor / np.sqrt(P) * (L @ rng.standard_normal((T, k)))
-    rest = floor / np.sqrt(P) * (L @ bartlett(rng, 1, T, P - k)[0])
+    size = np.broadcast_to(floor, (T,))[:, None] / np.sqrt(P)
+    signal = strengths * time + size * (L @ rng.standard_normal((T, k)))
+    rest = size * (L @ bartlett(rng, 1, T, P - k)[0])
     return np.concatenate([signal, rest], axis=1)
+
+
+def gradient_probe(X: FloatArray, gradients: FloatArray, lags: int = W) -> FloatArray:
+    """<q_t, δ_{t-l}>, shape (T, lags + 1), of the vectors `gradients` (T, k) along the signal directions."""
+    T, k = gradients.shape
+    inner = gradients @ X[:, :k].T
+    out = np.full((T, lags + 1), np.nan)
+    for lag in range(lags + 1):
+        out[lag:, lag] = inner[np.arange(lag, T), np.arange(T - lag)]
+    return out
+
+
+def hessian_probe(X: FloatArray, curvature: FloatArray, rest: float = 0.0) -> FloatArray:
+    """δ_{t-s}ᵀ H_t δ_{t-r}, shape (T, W, W): H_t has `curvature` (T, k) along the signal directions, else `rest`."""
+    T, k = curvature.shape
+    out = np.full((T, W, W), np.nan)
+    for t in range(W - 1, T):
+        newest_first = X[t - W + 1 : t + 1][::-1]
+        signal, other = newest_first[:, :k], newest_first[:, k:]
+        out[t] = (signal * curvature[t]) @ signal.T + rest * other @ other.T
+    return out
+
+
+def smooth(T: int, period: float, rng: np.random.Generator) -> FloatArray:
+    """A random curve, shape (T,), of mean 0 and variance 1, without periods below `period` records."""
+    t = np.arange(T)
+    waves = np.arange(1, max(2, int(T / period)) + 1)
+    angles = 2 * np.pi * np.outer(waves, t) / T + 2 * np.pi * rng.random((waves.size, 1))
+    curve = rng.standard_normal(waves.size) @ np.cos(angles)
+    return np.asarray((curve - curve.mean()) / curve.std())
 
 
 def sigmoid(t: FloatArray, centre: float, width: float) -> FloatArray:
@@ -77,6 +121,7 @@ def run(
     card = {
         "task": "planted", "operation": scenario, "seed": seed, "weight_decay": 0.0 if control else 1.0,
         "learning_rate": ETA, "batch_size": BATCH, "record_every": RECORD, "optimizer": "planted",
+        "experiment": "grokking",
     }  # fmt: skip
     steps = RECORD * np.arange(1, len(X) + 1)
     return PlantedRun(scenario, X @ X.T, steps, P, config=card | (config or {}), truth=truth, **extra)

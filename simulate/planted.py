@@ -96,6 +96,7 @@ Builder = Callable[[str, int, bool, np.random.Generator], PlantedRun]
 
 
 def _registry() -> dict[str, Builder]:
-    from spectral_edge.simulate import _scenarios
+    from spectral_edge.simulate import _scenarios, _scenarios_events  # noqa: F401  they enter their builders
+    from spectral_edge.simulate._worlds import REGISTRY
 
-    return _scenarios.REGISTRY
+    return REGISTRY
