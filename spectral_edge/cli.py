@@ -153,7 +153,7 @@ def validate(
     if as_json:
         print_json(board.to_dict())
         return
-    console.print(_runs_table(board.to_dict()["runs"]))
+    console.print(runs_table(board.to_dict()["runs"]))
     console.print(board.table(wide=console.width >= 120))
     for verdict in board:
         console.print(
@@ -163,7 +163,8 @@ def validate(
     console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _runs_table(rows: list[dict[str, Any]]) -> "Table":
+def runs_table(rows: list[dict[str, Any]]) -> "Table":
+    """Runs line by line."""
     from rich import box
     from rich.table import Table
 
@@ -264,49 +265,54 @@ def _finite(value: Any) -> float | None:
 
 @app.command()
 def record(
-    task: Annotated[str, typer.Argument(help="What to train: modular-addition.")],
-    weight_decay: Annotated[float, typer.Option(help="Decoupled weight decay.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Decides the split, the initial weights and the batches.")] = 42,
-    max_steps: Annotated[int, typer.Option(help="Stop here at the latest.")] = 10_000,
-    record_every: Annotated[int, typer.Option(help="Optimiser steps between two records.")] = 100,
-    out: Annotated[Path, typer.Option(help="Folder for the recording.")] = Path("runs"),
+    task: Annotated[
+        str | None,
+        typer.Argument(help="What to make: modular-addition, a planned run by its name (--list), or all."),
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of modular-addition; 1 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of modular-addition; 42 by default.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Of modular-addition; 10,000 by default.")] = None,
+    record_every: Annotated[int | None, typer.Option(help="Of modular-addition; 100 by default.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each (with all).")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = Path("runs"),
+    show: Annotated[
+        bool, typer.Option("--list", help="Show every planned run and whether it is there.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a task (needs PyTorch) and record the inner products of its updates.
 
+    A run that was cut short goes on where it stopped; one that is there is not made again.
+
     Example: `spectral-edge record modular-addition --weight-decay 1 --seed 42`
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from spectral_edge.theory._arguments import choice
+    from spectral_edge import _record
     from spectral_edge.validate.runs.modular import ModularConfig
-    from spectral_edge.validate.runs.training import train_modular
+    from spectral_edge.validate.runs.plan import planned
 
-    choice("task", task, ("modular-addition",))
-    config = ModularConfig(
-        weight_decay=weight_decay, seed=seed, max_steps=max_steps, record_every=record_every
-    )
-    path = out / f"{config.name}.npz"
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} of at most {task.total:,} steps"),
-        TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    try:
-        with Progress(*columns, console=stderr) as progress:
-            bar = progress.add_task(config.name, total=max_steps, figures="")
-
-            def show(step: int, metrics: dict[str, float]) -> None:
-                figures = (
-                    f"loss {metrics['train_loss']:.3g}/{metrics['test_loss']:.3g}  "
-                    f"accuracy {metrics['train_accuracy']:.3f}/{metrics['test_accuracy']:.3f}"
-                )
-                progress.update(bar, completed=step, figures=figures)
-
-            sequence = train_modular(config, path, show)
-    except KeyboardInterrupt:
-        kept = f"what was recorded is in {path}" if path.exists() else "nothing was recorded yet"
-        stderr.print(f"spectral-edge: interrupted; {kept}", highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(130) from None
-    console.print(f"{sequence.T} updates in {path}", highlight=False, markup=False, soft_wrap=True)
+    options = {
+        "weight_decay": weight_decay,
+        "seed": seed,
+        "max_steps": max_steps,
+        "record_every": record_every,
+    }
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if show:
+        _record.show_plan(out, as_json)
+        return
+    if as_json:
+        raise ValueError("--json goes with --list")
+    if task is None or (task not in ("all", "modular-addition") and task not in planned()):
+        names = ", ".join(list(planned())[:2])
+        raise ValueError(
+            f"task must be all, modular-addition or a planned run (--list) like {names}, got {task}"
+        )
+    if given and task != "modular-addition":
+        raise ValueError(f"--{next(iter(given)).replace('_', '-')} goes with modular-addition, got {task}")
+    if task == "all":
+        _record.record_all(out, jobs)
+    else:
+        _record.record_one(ModularConfig(**given) if task == "modular-addition" else planned()[task], out)
 
 
 @app.command()

@@ -1,14 +1,29 @@
-"""The recordings that come with the package, and recordings of one's own."""
+"""The recordings that come with the package, recordings of one's own, and where a run keeps its files."""
 
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
+from typing import IO
 
+from spectral_edge.theory._arguments import choice
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.gram.journal import journal_path
+from spectral_edge.validate.gram.storage import replace_atomically
+
+#: Where the recording of each group lies in a folder of runs.
+_FOLDERS = {"attention": "", "all": "all"}
 
 
-def bundled() -> list[GramSequence]:
+def bundled(group: str = "attention") -> list[GramSequence]:
     """Return the recorded runs that come with the package, in the order of their names.
+
+    Parameters
+    ----------
+    group : {"attention", "all"}
+        The parameters whose updates they are of: the attention weights, or all weights.
 
     Examples
     --------
@@ -16,18 +31,75 @@ def bundled() -> list[GramSequence]:
     >>> sorted({run.config["weight_decay"] for run in validate.bundled()})
     [0.0, 1.0]
     """
-    return recorded(str(files(__name__.rpartition(".")[0]) / "data"))
+    return recorded(bundled_folder(), group)
 
 
-def recorded(folder: str | PathLike[str]) -> list[GramSequence]:
-    """Return every sequence saved in `folder`, in the order of their file names.
+def bundled_folder() -> Path:
+    """Where the recordings of the package are."""
+    return Path(str(files(__name__.rpartition(".")[0]) / "data"))
+
+
+def recorded(folder: str | PathLike[str], group: str = "attention") -> list[GramSequence]:
+    """Return every sequence saved in `folder`, in the order of their file names; `group` as in `bundled`.
 
     Raises
     ------
     ValueError
         If the folder does not exist or holds no sequence.
     """
-    paths = sorted(Path(folder).glob("*.npz"))
+    place = Path(folder) / _FOLDERS[choice("group", group, tuple(_FOLDERS))]
+    paths = sorted(place.glob("*.npz"))
     if not paths:
-        raise ValueError(f"runs must be a folder of recorded sequences (.npz), got {folder}")
+        raise ValueError(f"runs must be a folder of recorded sequences (.npz), got {place}")
     return [GramSequence.load(path) for path in paths]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one run in the folder `out`.
+
+    Attributes
+    ----------
+    out : Path
+        A folder of runs.
+    name : str
+        The run's.
+    """
+
+    out: Path
+    name: str
+
+    @property
+    def recordings(self) -> dict[str, Path]:
+        """The finished recording of each group."""
+        return {group: self.out / folder / f"{self.name}.npz" for group, folder in _FOLDERS.items()}
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is there."""
+        return all(path.exists() for path in self.recordings.values())
+
+    @property
+    def unfinished(self) -> Path:
+        """What was recorded so far: readable at every moment, without what only the end adds."""
+        return self.out / "unfinished" / f"{self.name}.npz"
+
+    @property
+    def checkpoint(self) -> Path:
+        """All that a training needs to go on."""
+        return self.unfinished.with_suffix(".pt")
+
+    def write_checkpoint(self, write: Callable[[IO[bytes]], object]) -> None:
+        """Replace the checkpoint in one step."""
+        replace_atomically(self.checkpoint, write)
+
+    def put(self, sequences: Mapping[str, GramSequence]) -> None:
+        """Put the recordings in their place, that of the attention weights last, and clear the rest away."""
+        for group in reversed(list(self.recordings)):
+            sequences[group].save(self.recordings[group])
+        folder = self.unfinished.parent
+        left = (self.checkpoint, self.unfinished, journal_path(self.unfinished))
+        for path in (*left, *folder.glob(f".{self.name}.*.part")):  # the last from processes that were killed
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # other runs are in it
+            folder.rmdir()

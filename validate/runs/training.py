@@ -1,126 +1,229 @@
 """Train a task and record it with our own tracker (torch extra)."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from os import PathLike
-from typing import Any
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
-from spectral_edge.validate.gram import GramSequence, GramTracker
-from spectral_edge.validate.runs.modular import ModularConfig, attention_weights, build_model, split
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.runs import bundle
+from spectral_edge.validate.runs.config import RunConfig
+from spectral_edge.validate.runs.modular import ModularConfig
 
-#: Widest window a recording serves.
-W_MAX = 32
+if TYPE_CHECKING:
+    import torch
 
-#: What the command line can change.
+#: A checkpoint is written when this many times its writing time has passed since the last one.
+PATIENCE = 20.0
+
+#: What the command line can change of a modular addition.
 OPTIONS = ("weight_decay", "seed", "max_steps", "record_every")
 
 #: Called after every record with the step and the metrics; returns nothing.
 Progress = Callable[[int, dict[str, float]], None]
 
 
-def command(config: ModularConfig) -> str:
+def command(config: RunConfig) -> str:
     """What makes this run again: a command line, or Python where the command has no such option."""
-    default = asdict(ModularConfig())
-    changed = {name: value for name, value in asdict(config).items() if value != default[name]}
-    if changed.keys() - set(OPTIONS):
-        arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
-        return f"train_modular(ModularConfig({arguments}))"
-    words = ["spectral-edge", "record", "modular-addition"]
-    for name in OPTIONS:
-        if name in changed or name in ("weight_decay", "seed"):
-            words += [f"--{name.replace('_', '-')}", _plain(getattr(config, name))]
-    return " ".join(words)
+    from spectral_edge.validate.runs.plan import planned
+
+    changed = {
+        f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default
+    }
+    if type(config) is ModularConfig and not changed.keys() - set(OPTIONS):
+        words = ["spectral-edge", "record", "modular-addition"]
+        for name in OPTIONS:
+            if name in changed or name in ("weight_decay", "seed"):
+                words += [f"--{name.replace('_', '-')}", _plain(getattr(config, name))]
+        return " ".join(words)
+    if planned().get(config.name) == config:
+        return f"spectral-edge record {config.name}"
+    arguments = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+    return f"train({type(config).__name__}({arguments}))"
 
 
 def _plain(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
-def train_modular(
-    config: ModularConfig, path: str | PathLike[str] | None = None, progress: Progress | None = None
-) -> GramSequence:
-    """Train one modular-arithmetic run and record K of its attention weights.
+def train(
+    config: RunConfig, out: str | PathLike[str] | None = None, progress: Progress | None = None
+) -> dict[str, GramSequence]:
+    """Train one run and record it; goes on where an earlier call with the same `out` was cut short.
 
     Parameters
     ----------
-    config : ModularConfig
-        The run; the same configuration gives the same run on one machine, whatever its number of cores.
-    path : path, optional
-        Where the sequence is kept while the run goes on: the file is whole after every record.
+    config : RunConfig
+        The run; the same configuration gives the same run on one machine, whatever its number of cores and
+        however often it was interrupted.
+    out : path, optional
+        Folder for the recording: ``NAME.npz`` (attention weights) and ``all/NAME.npz`` (all weights) when the
+        run is done, ``unfinished/NAME.npz`` and its checkpoint until then. A run that is there is not made
+        again.
     progress : callable, optional
         Called after every record.
 
     Returns
     -------
-    GramSequence
-        Band of K (W ≤ 32) of the attention weights, every `config.record_every` steps, with train and test
-        loss and accuracy.
+    dict of str to GramSequence
+        "attention" and "all": the band of K (W ≤ 32) of the attention weights and of all weights, every
+        `config.record_every` steps, with metrics and probes (validate/runs/data/README.md lists them).
 
     Raises
     ------
     ImportError
         If PyTorch is not installed.
+    ValueError
+        If `out` holds a run of this name with another configuration.
     """
     try:
         import torch
     except ImportError:
         raise ImportError("recording a run needs PyTorch: pip install 'spectral-edge[torch]'") from None
-    from torch.nn.functional import cross_entropy
+    from threadpoolctl import threadpool_limits
 
+    files = None if out is None else bundle.Files(Path(out), config.name)
+    if files is not None and files.done:
+        return {group: _same(config, GramSequence.load(path)) for group, path in files.recordings.items()}
     threads = torch.get_num_threads()
     # One thread: sums come in one order, so a run does not depend on how many cores there are; and matrices
     # this small gain nothing from a second one.
     torch.set_num_threads(1)
     try:
-        train_x, train_y, test_x, test_y = split(config)
-        model = build_model(config)
-        optimiser = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            weight_decay=config.weight_decay,
-        )
-        batches = torch.Generator().manual_seed(config.seed + 1)
-        tracker = GramTracker(W_MAX, path=path, config=_card(config, torch.__version__))
-        tracker.update(attention_weights(model), step=0)
-        stop = config.max_steps
-        step = 0
-        while step < stop:
-            step += 1
-            chosen = torch.randint(len(train_y), (config.batch_size,), generator=batches)
-            optimiser.zero_grad()
-            cross_entropy(model(train_x[chosen]), train_y[chosen]).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-            optimiser.step()
-            if step % config.record_every:
-                continue
-            metrics: dict[str, Any] = {}
-            with torch.no_grad():
-                for name, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
-                    logits = model(x)
-                    metrics[f"{name}_loss"] = float(cross_entropy(logits, y))
-                    metrics[f"{name}_accuracy"] = float((logits.argmax(-1) == y).double().mean())
-            tracker.update(attention_weights(model), step=step, **metrics)
-            if metrics["test_accuracy"] >= config.target_accuracy:
-                stop = min(stop, step + config.steps_after_target)
-            if progress is not None:
-                progress(step, metrics)
-        return tracker.sequence()
+        with threadpool_limits(limits=1, user_api="blas"):
+            return _Run(config, files).finish(progress)
     finally:
         torch.set_num_threads(threads)
 
 
-def _card(config: ModularConfig, torch_version: str) -> dict[str, object]:
-    """What travels in the file: how the run was made and what was recorded."""
+def _same(config: RunConfig, sequence: GramSequence) -> GramSequence:
+    _require_same(config, {name: sequence.config.get(name) for name in asdict(config)}, "finished")
+    return sequence
+
+
+def _require_same(config: RunConfig, found: dict[str, Any], what: str) -> None:
+    for name, value in asdict(config).items():
+        if found.get(name) != value:
+            raise ValueError(
+                f"out must hold no other run called {config.name}, got a {what} one with {name} = "
+                f"{found.get(name)}, not {value}: choose another folder"
+            )
+
+
+class _Run:
+    """A training run between two checkpoints."""
+
+    def __init__(self, config: RunConfig, files: "bundle.Files | None") -> None:
+        import torch
+
+        from spectral_edge.validate.runs.recorder import Recorder
+
+        self.config, self.files = config, files
+        self.phases = config.phases()
+        self.model = config.model()
+        self.optimizers = optimizers(config, self.model)
+        self.batches = torch.Generator().manual_seed(config.seed + 1)
+        self.step, self.stop = 0, config.max_steps
+        checkpoint = None
+        if files is not None and files.checkpoint.exists():
+            checkpoint = torch.load(files.checkpoint, weights_only=True)
+            _require_same(config, checkpoint["config"], "half-finished")
+        unfinished = None if files is None else files.unfinished
+        self.recorder = Recorder(config, self.model, unfinished, _card(config, torch.__version__))
+        self._due = 0.0
+        if checkpoint is None:
+            self.recorder.start()
+        else:
+            self._load(checkpoint)
+
+    def finish(self, progress: Progress | None) -> dict[str, GramSequence]:
+        """Train to the end and put the recordings in their place."""
+        config = self.config
+        while self.step < self.stop:
+            self.step += 1
+            data = [data for first, data in self.phases if first <= self.step][-1]
+            self._train(data.train)
+            if self.step % config.record_every:
+                continue
+            metrics = self.recorder.record(self.step, data)
+            target = config.target_accuracy
+            if target is not None and metrics["test_accuracy"] >= target:
+                self.stop = min(self.stop, self.step + config.steps_after_target)
+            self._checkpoint()
+            if progress is not None:
+                progress(self.step, metrics)
+        sequences = self.recorder.sequences()
+        if self.files is not None:
+            self.files.put(sequences)
+        return sequences
+
+    def _train(self, examples: Any) -> None:
+        import torch
+
+        from spectral_edge.validate.runs.examine import loss_of
+
+        chosen = torch.randint(examples.size, (self.config.batch_size,), generator=self.batches)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss_of(self.model, examples.take(chosen)).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def _checkpoint(self) -> None:
+        import torch
+
+        if self.files is None or monotonic() < self._due:
+            return
+        begun = monotonic()
+        state = {
+            "config": asdict(self.config),
+            "step": self.step,
+            "stop": self.stop,
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "batches": self.batches.get_state(),
+            "recorder": self.recorder.state(),
+        }
+        self.files.write_checkpoint(lambda file: torch.save(state, file))
+        done = monotonic()
+        self._due = done + PATIENCE * (done - begun)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.step, self.stop = state["step"], state["stop"]
+        self.model.load_state_dict(state["model"])
+        for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(found)
+        self.batches.set_state(state["batches"])
+        self.recorder.load(state["recorder"])
+
+
+def optimizers(config: RunConfig, model: "torch.nn.Module") -> list["torch.optim.Optimizer"]:
+    """AdamW alone; or Muon for the matrices of the layers, with AdamW for embeddings, head, biases and norms."""
+    import torch
+
+    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    betas = (config.beta1, config.beta2)
+    if config.optimizer == "AdamW":
+        return [torch.optim.AdamW(model.parameters(), betas=betas, **shared)]
+    inner = {name for name, p in model.named_parameters() if p.ndim == 2 and "layers." in name}
+    matrices = [p for name, p in model.named_parameters() if name in inner]
+    others = [p for name, p in model.named_parameters() if name not in inner]
+    return [
+        torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **shared),
+        torch.optim.AdamW(others, betas=betas, **shared),
+    ]
+
+
+def _card(config: RunConfig, torch_version: str) -> dict[str, Any]:
+    """What travels in the file: how the run was made."""
     from importlib.metadata import version
 
     return {
-        "run": config.name,
-        "task": "modular-addition" if config.operation == "a+b" else "modular",
-        "optimizer": "AdamW",
-        "group": "attention weights",
-        **asdict(config),
+        **config.card(),
         "command": command(config),
         "spectral_edge": version("spectral-edge"),
-        "torch": torch_version,
+        "torch": str(torch_version),
     }

@@ -1,0 +1,152 @@
+"""What every run has: its configuration, and its examples."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from spectral_edge.theory._arguments import choice, nonnegative, positive, whole
+
+if TYPE_CHECKING:
+    import torch
+
+#: Label of a position that does not count (PyTorch's own); inputs are padded with 0.
+IGNORED = -100
+
+OPTIMIZERS = ("AdamW", "Muon")
+
+
+class Examples(NamedTuple):
+    """Inputs of a model and the labels of its answers.
+
+    Attributes
+    ----------
+    inputs : tuple of tensors
+        First axis: the n examples.
+    labels : (n,) or (n, length) int64
+        `IGNORED` where nothing is asked.
+    padded : bool
+        Whether columns in which a batch holds only padding are to be cut off.
+    """
+
+    inputs: tuple["torch.Tensor", ...]
+    labels: "torch.Tensor"
+    padded: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    def take(self, rows: Any) -> "Examples":
+        """The examples in `rows` (an index tensor or a slice)."""
+        inputs, labels = tuple(tensor[rows] for tensor in self.inputs), self.labels[rows]
+        if self.padded:
+            inputs = tuple(_cut(tensor, 0) for tensor in inputs)
+            labels = _cut(labels, IGNORED)
+        return Examples(inputs, labels, self.padded)
+
+
+def _cut(tensor: "torch.Tensor", padding: int) -> "torch.Tensor":
+    used = (tensor != padding).any(0).nonzero()
+    return tensor[:, : int(used.max()) + 1]
+
+
+class Data(NamedTuple):
+    """What a run trains on, and the fixed examples on which it is measured."""
+
+    train: Examples
+    seen: Examples  #: of the training set: training loss and accuracy, gradient
+    unseen: Examples  #: of the test set: test loss and accuracy, validation gradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What decides a run of any task; each task adds its own.
+
+    Attributes
+    ----------
+    weight_decay : float
+        Decoupled weight decay ω (per unit of learning rate), on all parameters.
+    seed : int
+        Decides the data, the initial weights and the batches.
+    optimizer : str
+        "AdamW", or "Muon" for the matrices of the layers with AdamW for the rest, at the same learning rate
+        and decay (its updates scaled to the root mean square of AdamW's).
+    learning_rate, beta1, beta2, batch_size, gradient_clip
+        The optimiser; batches are drawn with replacement.
+    d_model, heads, d_feedforward, layers
+        The transformer.
+    record_every : int
+        Optimiser steps between two records.
+    max_steps, target_accuracy, steps_after_target
+        The run stops `steps_after_target` steps after the test accuracy first reaches `target_accuracy` (None:
+        never), or at `max_steps`.
+    hessian_examples : int
+        How many of the training examples the window Hessian is taken on.
+    """
+
+    weight_decay: float = 1.0
+    seed: int = 42
+    optimizer: str = "AdamW"
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.98
+    batch_size: int = 512
+    gradient_clip: float = 1.0
+    d_model: int = 128
+    heads: int = 4
+    d_feedforward: int = 256
+    layers: int = 2
+    record_every: int = 100
+    max_steps: int = 10_000
+    target_accuracy: float | None = 0.98
+    steps_after_target: int = 300
+    hessian_examples: int = 512
+
+    #: Which question the run belongs to: "grokking" (with and without weight decay), "optimizer", "shift".
+    experiment: ClassVar[str] = "grokking"
+    #: Whether an answer counts only where every position of it is right.
+    whole_sequence: ClassVar[bool] = False
+    #: Examples a model is evaluated on at a time.
+    chunk: ClassVar[int] = 8192
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises
+        ------
+        ValueError
+            That names the first that is out of range.
+        """
+        choice("optimizer", self.optimizer, OPTIMIZERS)
+        for name, value in asdict(self).items():
+            if name != "seed" and isinstance(getattr(type(self), name, None), int):
+                whole(name, value, 0 if name in self._may_be_zero() else 1)
+        whole("seed", self.seed, 0)
+        nonnegative("weight_decay", self.weight_decay)
+        positive("learning_rate", self.learning_rate)
+        positive("gradient_clip", self.gradient_clip)
+
+    def _may_be_zero(self) -> tuple[str, ...]:
+        return ("steps_after_target",)
+
+    @property
+    def name(self) -> str:
+        """The run's name: also that of its file."""
+        raise NotImplementedError
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        raise NotImplementedError
+
+    def phases(self) -> list[tuple[int, Data]]:
+        """The data, each with the first step it is used at."""
+        raise NotImplementedError
+
+    def model(self) -> "torch.nn.Module":
+        """The model with its initial weights, which the seed decides."""
+        raise NotImplementedError
+
+    def card(self) -> dict[str, Any]:
+        """What travels in the recording: every field, and what the class says."""
+        return {"run": self.name, "task": self.task, "experiment": self.experiment, **asdict(self)}

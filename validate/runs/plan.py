@@ -1,0 +1,96 @@
+"""The runs the twenty predictions ask for, and which of them are there."""
+
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.runs.bundle import Files, bundled_folder
+from spectral_edge.validate.runs.config import OPTIMIZERS, RunConfig
+from spectral_edge.validate.runs.dyck import DyckConfig
+from spectral_edge.validate.runs.language import LanguageConfig
+from spectral_edge.validate.runs.modular import OPERATIONS, ModularConfig, ShiftConfig
+from spectral_edge.validate.runs.scan import ScanConfig
+
+SEEDS = (42, 137, 2024)
+DECAYS = (1.0, 0.0)
+
+
+@cache
+def planned() -> dict[str, RunConfig]:
+    """Every planned run by its name, in the order in which they are made.
+
+    Forty-eight with and without weight decay (modular arithmetic, Dyck-1, SCAN), six whose data change or, as
+    their control, do not, and six language models, by AdamW and by Muon.
+
+    Examples
+    --------
+    >>> len(planned())
+    60
+    >>> list(planned())[0]
+    'modular-a+b-wd1-seed42'
+    """
+    # the longest first: two jobs then end at about the same time; but additions before all, to be looked at early
+    twice = [(decay, seed) for decay in DECAYS for seed in SEEDS]
+    additions = [ModularConfig(weight_decay=decay, seed=seed) for decay, seed in twice]
+    runs: list[RunConfig] = [*additions]
+    runs += [ScanConfig(weight_decay=decay, seed=seed) for decay, seed in twice]
+    runs += [LanguageConfig(optimizer=name, seed=seed) for name in OPTIMIZERS for seed in SEEDS]
+    runs += [DyckConfig(weight_decay=decay, seed=seed) for decay, seed in twice]
+    runs += [
+        ShiftConfig(shift_step=step, seed=seed) for step in (ShiftConfig.shift_step, 0) for seed in SEEDS
+    ]
+    runs += [
+        ModularConfig(operation=operation, weight_decay=decay, seed=seed)
+        for operation in list(OPERATIONS)[1:]
+        for decay, seed in twice
+    ]
+    return {run.name: run for run in runs}
+
+
+class Found(NamedTuple):
+    """Where a planned run stands.
+
+    Attributes
+    ----------
+    config : RunConfig
+        The run.
+    status : str
+        "recorded" (in the folder asked about), "bundled" (with the package), "unfinished" or "missing".
+    sequence : GramSequence or None
+        What there is of it.
+    """
+
+    config: RunConfig
+    status: str
+    sequence: GramSequence | None
+
+
+def survey(out: str | PathLike[str]) -> list[Found]:
+    """Look for every planned run in the folder `out`, then among the bundled ones.
+
+    Examples
+    --------
+    >>> survey("no/such/folder")[0].status
+    'bundled'
+    """
+    return [_look(config, Path(out)) for config in planned().values()]
+
+
+def _look(config: RunConfig, out: Path) -> Found:
+    files = Files(out, config.name)
+    if files.done:
+        return Found(config, "recorded", GramSequence.load(files.recordings["attention"]))
+    if files.checkpoint.exists() or files.unfinished.exists():
+        return Found(config, "unfinished", _load(files.unfinished))
+    bundled = _load(bundled_folder() / f"{config.name}.npz")
+    return Found(config, "missing" if bundled is None else "bundled", bundled)
+
+
+def _load(path: Path) -> GramSequence | None:
+    """The sequence at `path`; None where there is none yet, or none long enough."""
+    try:
+        return GramSequence.load(path)
+    except FileNotFoundError:
+        return None

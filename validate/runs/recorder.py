@@ -1,0 +1,159 @@
+"""Everything that is kept of a run: K of two groups of parameters, and what was measured beside it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from spectral_edge.validate.gram import GramSequence, GramTracker
+from spectral_edge.validate.runs import examine
+from spectral_edge.validate.runs.config import Data, RunConfig
+from spectral_edge.validate.runs.models import is_attention
+
+#: Widest window a recording serves.
+W_MAX = 32
+#: Window of the Hessian and of the ablation.
+WINDOW = 10
+#: The window Hessian is taken at every so many records.
+HESSIAN_EVERY = 5
+#: At how many records of a full-length run the directions are ablated.
+ABLATIONS = 10
+#: The groups and the names they go by in a recording.
+GROUPS = {"attention": "attention weights", "all": "all weights"}
+
+
+def ablated_records(config: RunConfig) -> set[int]:
+    """At which records the directions are ablated: evenly spaced in log time, so that a run that stops early has some.
+
+    Examples
+    --------
+    >>> from spectral_edge.validate.runs.modular import ModularConfig
+    >>> sorted(ablated_records(ModularConfig()))
+    [10, 13, 17, 22, 28, 36, 46, 60, 77, 100]
+    """
+    last = config.max_steps // config.record_every
+    return set() if last < WINDOW else set(np.geomspace(WINDOW, last, ABLATIONS).round().astype(int).tolist())
+
+
+class Recorder:
+    """Two trackers, over the attention matrices and over the rest; both together are all weights."""
+
+    def __init__(self, config: RunConfig, model: nn.Module, path: Path | None, card: dict[str, Any]) -> None:
+        self.config, self.model, self.card = config, model, card
+        names = [name for name, _ in model.named_parameters()]
+        attention = [name for name in names if is_attention(name)]
+        rest = [name for name in names if not is_attention(name)]
+        self.trackers = {
+            "attention": self._tracker(attention, path),
+            "rest": self._tracker(rest, None),
+        }
+        self._names = {"attention": attention, "all": attention + rest}
+        self._thetas: list[torch.Tensor] = []  # the last WINDOW + 1, attention matrices first
+        self.records = 0
+        #: group -> probe -> index of the record -> value
+        self.extra: dict[str, dict[str, dict[int, Any]]] = {group: {} for group in GROUPS}
+        self._ablated = ablated_records(config)
+
+    def _tracker(self, names: list[str], path: Path | None) -> GramTracker:
+        card = {**self.card, "group": GROUPS["attention"]}
+        wanted = set(names)
+        return GramTracker(W_MAX, path=path, config=card, select=wanted.__contains__, probe_parameters=True)
+
+    def start(self) -> None:
+        """The starting point θ_0."""
+        for tracker in self.trackers.values():
+            tracker.update(self.model, step=0)
+        self._remember()
+
+    def _remember(self) -> None:
+        theta = examine.flat(dict(self.model.named_parameters()), self._names["all"])
+        self._thetas = [*self._thetas[-WINDOW:], theta]
+
+    def record(self, step: int, data: Data) -> dict[str, float]:
+        """Measure the model as it is after `step`; returns the losses and accuracies."""
+        chunk, model = self.config.chunk, self.model
+        metrics: dict[str, float] = {}
+        for name, examples in (("train", data.seen), ("test", data.unseen)):
+            found = examine.evaluate(model, examples, chunk, self.config.whole_sequence)
+            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = found
+        probes = {
+            "gradient": examine.gradient(model, data.seen, chunk),
+            "validation_gradient": examine.gradient(model, data.unseen, chunk),
+        }
+        self.trackers["attention"].update(
+            model, step=step, probes=probes, **metrics, **examine.matrix_metrics(model)
+        )
+        self.trackers["rest"].update(model, step=step, probes=probes)
+        self.records += 1
+        self._remember()
+        self._look_closer(probes, data)
+        return metrics
+
+    def _look_closer(self, probes: dict[str, Any], data: Data) -> None:
+        curved, ablated = self.records % HESSIAN_EVERY == 0, self.records in self._ablated
+        if self.records < WINDOW or not (curved or ablated):
+            return
+        thetas = torch.stack(self._thetas)
+        for group, names in self._names.items():
+            size = sum(self.model.get_parameter(name).numel() for name in names)
+            window = examine.Window(names, thetas[:, :size])
+            if curved:
+                n = min(data.seen.size, self.config.hessian_examples)
+                batch = data.seen.take(torch.linspace(0, data.seen.size - 1, n).long())
+                self._keep(group, "hessian", examine.window_hessian(self.model, window, batch))
+            if ablated:
+                around = probes, (data.seen, data.unseen), self.config.chunk
+                found = examine.ablation(self.model, window, window.directions(), *around)
+                self._keep(group, "ablation", found)
+            if ablated and group == "attention":
+                drawn = window.random_directions(self.records)
+                self._keep(group, "ablation_random", examine.ablation(self.model, window, drawn, *around))
+
+    def _keep(self, group: str, probe: str, value: Any) -> None:
+        self.extra[group].setdefault(probe, {})[self.records - 1] = value.tolist()
+
+    def sequences(self) -> dict[str, GramSequence]:
+        """The recording of each group: float32 where float64 adds nothing, float64 for K, losses and accuracies."""
+        attention, rest = (self.trackers[name].sequence() for name in ("attention", "rest"))
+        whole = replace(
+            attention + rest,
+            metrics={name: values for name, values in attention.metrics.items() if "." not in name},
+            config={**attention.config, "group": GROUPS["all"]},
+        )
+        return {
+            group: self._lean(group, found) for group, found in (("attention", attention), ("all", whole))
+        }
+
+    def _lean(self, group: str, sequence: GramSequence) -> GramSequence:
+        probes: dict[str, Any] = dict(sequence.probes)
+        for name, values in self.extra[group].items():
+            probes[name] = np.full((sequence.T, *np.shape(next(iter(values.values())))), np.nan)
+            for index, value in values.items():
+                probes[name][index] = value
+        metrics: dict[str, Any] = {
+            name: values.astype(np.float32) if "." in name else values
+            for name, values in sequence.metrics.items()
+        }
+        return replace(
+            sequence,
+            metrics=metrics,
+            probes={name: values.astype(np.float32) for name, values in probes.items()},
+        )
+
+    def state(self) -> dict[str, Any]:
+        """All that `load` needs to go on."""
+        return {
+            "trackers": {name: tracker.state_dict() for name, tracker in self.trackers.items()},
+            "thetas": self._thetas,
+            "records": self.records,
+            "extra": self.extra,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        for name, tracker in self.trackers.items():
+            tracker.load_state_dict(state["trackers"][name])
+        self._thetas, self.records, self.extra = state["thetas"], state["records"], state["extra"]

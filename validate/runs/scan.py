@@ -1,0 +1,127 @@
+"""SCAN: commands of a small grammar, to be translated into actions (Lake & Baroni 2018)."""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING, ClassVar
+
+from spectral_edge.theory._arguments import whole
+from spectral_edge.validate.runs.config import IGNORED, Data, Examples, RunConfig
+
+if TYPE_CHECKING:
+    import torch
+
+WORDS = ("walk", "look", "run", "jump", "turn", "left", "right", "opposite", "around", "twice", "thrice", "and",
+         "after")  # fmt: skip
+ACTIONS = ("WALK", "LOOK", "RUN", "JUMP", "LTURN", "RTURN")
+END, BEGIN = len(ACTIONS) + 1, len(ACTIONS) + 2  # 0 is padding
+LONGEST_COMMAND, LONGEST_ACTIONS = 9, 48
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanConfig(RunConfig):
+    """Everything that decides a SCAN run.
+
+    Attributes
+    ----------
+    train_commands, test_commands : int
+        Drawn by the seed from the 20,910 of the grammar, without overlap.
+    examined_commands : int
+        How many of the training commands the training loss and the gradient are measured on.
+    layers : int
+        Of the encoder, and of the decoder.
+    """
+
+    train_commands: int = 2_048
+    test_commands: int = 256
+    examined_commands: int = 128
+    d_model: int = 256
+    d_feedforward: int = 512
+    layers: int = 3
+    batch_size: int = 32
+    max_steps: int = 4_000
+    hessian_examples: int = 16
+
+    whole_sequence: ClassVar[bool] = True
+    chunk: ClassVar[int] = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("train_commands", self.train_commands, 1, len(commands()) - self.test_commands)
+        whole("examined_commands", self.examined_commands, 1, self.train_commands)
+
+    @property
+    def name(self) -> str:
+        """Weight decay and seed."""
+        return f"scan-wd{self.weight_decay:g}-seed{self.seed}"
+
+    @property
+    def task(self) -> str:
+        """Commands into actions, a random split."""
+        return "scan"
+
+    def phases(self) -> list[tuple[int, Data]]:
+        """Commands drawn once; those a run is measured on stand in order of length, which saves time."""
+        import torch
+
+        pairs = list(commands().items())
+        order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(self.seed)).tolist()
+        cut = self.train_commands
+        train = [pairs[row] for row in order[:cut]]
+        test = [pairs[row] for row in order[cut : cut + self.test_commands]]
+        seen, unseen = (
+            sorted(rows, key=lambda pair: len(pair[1])) for rows in (train[: self.examined_commands], test)
+        )
+        return [(1, Data(*map(encoded, (train, seen, unseen))))]
+
+    def model(self) -> "torch.nn.Module":
+        """An encoder of commands and a decoder of actions."""
+        from spectral_edge.validate.runs.models import Translator, seeded
+
+        sizes = (len(WORDS) + 1, LONGEST_COMMAND, BEGIN + 1, LONGEST_ACTIONS + 1)
+        return seeded(self.seed, lambda: Translator(self, *sizes))
+
+
+@cache
+def commands() -> dict[str, tuple[str, ...]]:
+    """Every command of the grammar with its actions.
+
+    Examples
+    --------
+    >>> len(commands())
+    20910
+    >>> " ".join(commands()["jump twice after turn opposite left"])
+    'LTURN LTURN JUMP JUMP'
+    """
+    verbs = {word: (word.upper(),) for word in ("walk", "look", "run", "jump")}
+    phrases = dict(verbs)
+    for side, (verb, action) in product(("left", "right"), {**verbs, "turn": ()}.items()):
+        turn = (f"{side[0].upper()}TURN",)
+        phrases[f"{verb} {side}"] = turn + action
+        phrases[f"{verb} opposite {side}"] = turn + turn + action
+        phrases[f"{verb} around {side}"] = 4 * (turn + action)
+    sentences = dict(phrases)
+    for often, word in ((2, "twice"), (3, "thrice")):
+        sentences |= {f"{phrase} {word}": often * actions for phrase, actions in phrases.items()}
+    found = dict(sentences)
+    for (one, first), (two, second) in product(sentences.items(), repeat=2):
+        found[f"{one} and {two}"] = first + second
+        found[f"{one} after {two}"] = second + first
+    return found
+
+
+def encoded(pairs: list[tuple[str, tuple[str, ...]]]) -> Examples:
+    """Commands and actions as tokens: the decoder reads what was written so far and answers what is next."""
+    import torch
+
+    n = len(pairs)
+    source = torch.zeros(n, LONGEST_COMMAND, dtype=torch.int64)
+    written = torch.zeros(n, LONGEST_ACTIONS + 1, dtype=torch.int64)
+    labels = torch.full((n, LONGEST_ACTIONS + 1), IGNORED)
+    for row, (command, actions) in enumerate(pairs):
+        words = torch.tensor([WORDS.index(word) + 1 for word in command.split()])
+        answer = torch.tensor([ACTIONS.index(action) + 1 for action in actions] + [END])
+        source[row, : len(words)] = words
+        written[row, : len(answer)] = torch.tensor([BEGIN, *answer[:-1].tolist()])
+        labels[row, : len(answer)] = answer
+    return Examples((source, written), labels, padded=True)
