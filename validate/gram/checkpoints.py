@@ -41,6 +41,8 @@ class CheckpointSequences:
 class _FileRows:
     """One tensor of all checkpoints."""
 
+    waits = True
+
     def __init__(self, tensor: str, sources: Sequence[Flat], paths: Sequence[Path]) -> None:
         self.name, self._sources, self._paths = "checkpoints", sources, paths
         self._tensor = tensor
@@ -56,9 +58,6 @@ class _FileRows:
 
     def label(self, row: int) -> str:
         return f"{self._tensor!r} of {self._paths[row]}"
-
-    def done(self, start: int, stop: int) -> None:
-        pass
 
 
 @contextmanager

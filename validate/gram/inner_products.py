@@ -106,17 +106,21 @@ def band_of_rows(
         return start, stop, _chunk_band(rows, start, stop, padded, lags, differences, dtype)
 
     band = np.zeros((padded, lags + 1))
-    for start, stop, part in in_order(work, range(0, rows.P, chunk), threads):
-        rows.done(start, stop)
+
+    for start, stop, part in in_order(work, range(0, rows.P, chunk), threads or _threads(rows.waits)):
         band += part
         if progress is not None:
             progress(stop - start)
     return band[:T]
 
 
+def _threads(waits: bool) -> int:
+    return (os.cpu_count() or 1) * (2 if waits else 1)
+
+
 def in_order(work: Callable[[int], Any], items: Iterable[int], threads: int | None = None) -> Iterator[Any]:
     """Results of `work` on threads, in the order of `items`, never many at a time."""
-    threads = threads or os.cpu_count() or 1
+    threads = threads or _threads(False)
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Any]] = deque()
         try:
@@ -216,10 +220,10 @@ def advance_ring(
 
     def work(start: int) -> Floats:
         products = np.zeros(len(ring))
-        advance(theta, previous, ring, slot, start, min(start + step, theta.size), 2048, products)
+        advance(theta, previous, ring, slot, start, min(start + step, theta.size), width, products)
         return products
 
-    step = 1 << 21
+    step, width = 1 << 19, min(1 << 15, max(theta.size, 1))
     if theta.size <= step:
         return work(0)
     return np.asarray(sum(in_order(work, range(0, theta.size, step), threads)))

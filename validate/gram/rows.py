@@ -1,6 +1,7 @@
 """Vectors that can be read by columns: arrays, memmaps, lists (`checkpoints` adds files)."""
 
 import mmap
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -15,15 +16,14 @@ class Rows(Protocol):
     n: int
     P: int
     dtype: np.dtype[Any]
+    #: Whether reading waits for a device, so that more threads than cores are of use.
+    waits: bool
 
     def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
         """An array (n, ≥) in C order, float32 or float64, and the columns of it that were asked for."""
 
     def label(self, row: int) -> str:
         """What row `row` is called in an error."""
-
-    def done(self, start: int, stop: int) -> None:
-        """Columns that will not be asked for again."""
 
 
 def is_floating(dtype: np.dtype[Any]) -> bool:
@@ -41,17 +41,24 @@ def native(array: NDArray[Any]) -> NDArray[Any]:
 
 
 class ArrayRows:
-    """Rows of a two-dimensional array or memmap."""
+    """Rows of a two-dimensional array or memmap.
+
+    A memmap is read from its file, a block at a time, and not through its mapping: that is faster, and
+    nothing stays in memory.
+    """
 
     def __init__(self, array: NDArray[Any], name: str) -> None:
         self.array, self.name, self.dtype = array, name, array.dtype
         self.n, self.P = array.shape
         ready = array.dtype.newbyteorder("=") == array.dtype and array.dtype.type in (np.float32, np.float64)
         self._direct = np.asarray(array) if ready and array.flags.c_contiguous else None
-        self._pages = _Pages.of(array)
+        self._file = _MappedFile.of(array)
+        self.waits = self._file is not None
 
     def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
         """See `Rows`."""
+        if self._file is not None:
+            return native(self._file.read(self.array, start, stop)), 0, stop - start
         if self._direct is not None:
             return self._direct, start, stop
         return np.ascontiguousarray(native(np.asarray(self.array[:, start:stop]))), 0, stop - start
@@ -60,40 +67,53 @@ class ArrayRows:
         """See `Rows`."""
         return f"{self.name}[{row}]"
 
-    def done(self, start: int, stop: int) -> None:
-        """See `Rows`."""
-        if self._pages is not None:
-            self._pages.release(self.array, start, stop)
 
+class _MappedFile:
+    """The file behind a memmap, and where in it the array begins."""
 
-class _Pages:
-    """The mapping behind a memmap: pages read are given back, so that resident memory stays small."""
-
-    def __init__(self, mapping: mmap.mmap) -> None:
-        self._mapping = mapping
-        self._base = np.frombuffer(mapping, dtype=np.uint8).__array_interface__["data"][0]
+    def __init__(self, path: Any, position: int) -> None:
+        self._path, self._position = path, position
 
     @classmethod
-    def of(cls, array: NDArray[Any]) -> "_Pages | None":
+    def of(cls, array: NDArray[Any]) -> "_MappedFile | None":
         mapping = getattr(array, "_mmap", None)
-        if mapping is None or not hasattr(mmap, "MADV_DONTNEED"):
+        if mapping is None or not hasattr(os, "preadv") or not array.size:
             return None
         # a copy-on-write mapping (mode "c") may hold changes that exist nowhere else
-        if getattr(array, "mode", None) not in ("r", "r+", "w+") or array.strides[-1] != array.itemsize:
+        if getattr(array, "mode", "") not in ("r", "r+", "w+") or array.strides[-1] != array.itemsize:
             return None
-        return cls(mapping)
+        base = np.frombuffer(mapping, dtype=np.uint8).__array_interface__["data"][0]
+        offset = array.offset  # type: ignore[attr-defined]
+        within = array.__array_interface__["data"][0] - base
+        found = cls(array.filename, offset - offset % mmap.ALLOCATIONGRANULARITY + within)  # type: ignore[attr-defined]
+        # the name may stand for another file by now, or for none
+        ends = [(0, 16), (max(array.shape[1] - 16, 0), array.shape[1])]
+        try:
+            same = all(found.read(array, *end).tobytes() == array[:, slice(*end)].tobytes() for end in ends)
+        except (OSError, TypeError, ValueError):
+            return None
+        return found if same else None
 
-    def release(self, array: NDArray[Any], start: int, stop: int) -> None:
-        first = array.__array_interface__["data"][0] - self._base + start * array.itemsize
-        length = (stop - start) * array.itemsize
-        for row in range(len(array)):
-            begin = first + row * array.strides[0]
-            aligned = begin - begin % mmap.PAGESIZE
-            self._mapping.madvise(mmap.MADV_DONTNEED, aligned, begin + length - aligned)
+    def read(self, array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
+        """Columns `start` … `stop` of `array`, from the file."""
+        block = np.empty((len(array), min(stop, array.shape[1]) - start), array.dtype)
+        with open(self._path, "rb", buffering=0) as file:
+            for row in range(len(array)):
+                place = self._position + row * array.strides[0] + start * array.itemsize
+                target = block[row].view(np.uint8).data
+                done = 0
+                while done < len(target):
+                    count = os.preadv(file.fileno(), [target[done:]], place + done)
+                    if not count:
+                        raise ValueError(f"path must be a whole file, got one cut short: {self._path}")
+                    done += count
+        return block
 
 
 class ListRows:
     """Separate vectors of one length, joined block by block."""
+
+    waits = False
 
     def __init__(self, vectors: Sequence[NDArray[Any]], name: str) -> None:
         self.vectors, self.name = vectors, name
@@ -110,9 +130,6 @@ class ListRows:
     def label(self, row: int) -> str:
         """See `Rows`."""
         return f"{self.name}[{row}]"
-
-    def done(self, start: int, stop: int) -> None:
-        """See `Rows`."""
 
 
 def require_finite(block: NDArray[Any], name: str, label: Callable[[int], str] | int) -> None:

@@ -162,6 +162,27 @@ def test_a_memmap_and_its_views(tmp_path):
         np.testing.assert_array_equal(again, thetas)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, ml_dtypes.bfloat16])
+def test_a_memmap_of_any_dtype_with_an_offset(tmp_path, dtype):
+    thetas = walk(5, 3000).astype(dtype)
+    (tmp_path / "thetas.bin").write_bytes(b"header " * 1001 + thetas.tobytes())
+    mapped = np.memmap(tmp_path / "thetas.bin", dtype, "r", offset=7007, shape=thetas.shape)
+    found = GramSequence.from_parameters(mapped[1:, 7:], W_max=3)
+    np.testing.assert_array_equal(found.K, GramSequence.from_parameters(thetas[1:, 7:], W_max=3).K)
+    assert rows.ArrayRows(mapped, "thetas").waits
+
+
+def test_a_memmap_whose_file_was_replaced_or_removed(tmp_path):
+    thetas, path = walk(5, 3000, dtype=np.float32), tmp_path / "thetas.bin"
+    thetas.tofile(path)
+    mapped = np.memmap(path, np.float32, "r", shape=thetas.shape)
+    path.rename(tmp_path / "moved.bin")
+    wanted = GramSequence.from_parameters(thetas).K
+    np.testing.assert_array_equal(GramSequence.from_parameters(mapped).K, wanted)
+    np.zeros_like(thetas).tofile(path)
+    np.testing.assert_array_equal(GramSequence.from_parameters(mapped).K, wanted)
+
+
 def test_changes_of_a_copy_on_write_map_survive(tmp_path):
     thetas = walk(5, 3000, dtype=np.float32)
     thetas.tofile(tmp_path / "thetas.bin")
