@@ -29,6 +29,10 @@ typecheck: $(VENV)/.dev  ## mypy on the installed package
 	$(BIN)/python -m pip install --quiet --no-deps --target build/typecheck .
 	MYPYPATH=build/typecheck $(BIN)/mypy -p spectral_edge
 
+docs: $(VENV)/.core  ## write docs/theory.md from the propositions
+	$(BIN)/python -m spectral_edge.theory.document > docs/theory.md.part
+	mv docs/theory.md.part docs/theory.md
+
 clean:  ## remove the environment and everything built
 	rm -rf $(VENV) build dist report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
