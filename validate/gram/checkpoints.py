@@ -18,6 +18,7 @@ from spectral_edge.validate.gram import inner_products as products
 from spectral_edge.validate.gram.discovery import find_checkpoints, kind_of, layer_of, layout
 from spectral_edge.validate.gram.files import SIZES, Flat, Source, Spilled
 from spectral_edge.validate.gram.parameters import Select, selector
+from spectral_edge.validate.gram.rows import Buffers
 from spectral_edge.validate.gram.sequence import GramSequence
 from spectral_edge.validate.gram.unfinished import Work, fingerprint, reporting
 
@@ -45,13 +46,13 @@ class _FileRows:
 
     def __init__(self, tensor: str, sources: Sequence[Flat], paths: Sequence[Path]) -> None:
         self.name, self._sources, self._paths = "checkpoints", sources, paths
-        self._tensor = tensor
+        self._tensor, self._buffers = tensor, Buffers()
         self.n, self.P = len(sources), sources[0].size
         wide = any(source.dtype == "float64" for source in sources)
         self.dtype = np.dtype(np.float64 if wide else np.float32)
 
     def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
-        block = np.empty((self.n, stop - start), self.dtype)
+        block = self._buffers.block((self.n, stop - start), self.dtype)
         for row, source in zip(block, self._sources, strict=True):
             row[:] = source.read(start, stop)
         return block, 0, stop - start

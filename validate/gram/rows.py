@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -40,6 +41,19 @@ def native(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.float64, copy=False)
 
 
+class Buffers(threading.local):
+    """A block for each thread, used again: fresh memory would have to be cleared by the system every time."""
+
+    _block: NDArray[Any] = np.empty(0, np.uint8)
+
+    def block(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Uninitialised memory, valid until the thread asks again."""
+        size = shape[0] * shape[1] * dtype.itemsize
+        if self._block.size < size:
+            self._block = np.empty(size, np.uint8)
+        return self._block[:size].view(dtype).reshape(shape)
+
+
 class ArrayRows:
     """Rows of a two-dimensional array or memmap.
 
@@ -72,7 +86,7 @@ class _MappedFile:
     """The file behind a memmap, and where in it the array begins."""
 
     def __init__(self, path: Any, position: int) -> None:
-        self._path, self._position = path, position
+        self._path, self._position, self._buffers = path, position, Buffers()
 
     @classmethod
     def of(cls, array: NDArray[Any]) -> "_MappedFile | None":
@@ -96,7 +110,7 @@ class _MappedFile:
 
     def read(self, array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
         """Columns `start` … `stop` of `array`, from the file."""
-        block = np.empty((len(array), min(stop, array.shape[1]) - start), array.dtype)
+        block = self._buffers.block((len(array), min(stop, array.shape[1]) - start), array.dtype)
         with open(self._path, "rb", buffering=0) as file:
             for row in range(len(array)):
                 place = self._position + row * array.strides[0] + start * array.itemsize
