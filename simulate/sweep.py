@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,9 @@ class GapSweep:
         The gap at t_max, negative after a crossing (parameter units).
     minimal_gap : numpy.ndarray, float64
         The smallest ordered gap until t_max, 0 where it crosses (parameter units).
-    regime : numpy.ndarray of str
-        As `GapRun.regime`.
+    crossings : numpy.ndarray, int64
+        Crossings of g = 0: for constants all there will ever be, for functions of time those before t_max. -1 is
+        the marginal case of none and g* = 0.
     parameters : dict of str to numpy.ndarray
         The parameters as they were given, not broadcast; functions of time are left out.
     method : str
@@ -49,9 +51,15 @@ class GapSweep:
     reopen_time: FloatArray
     gap: FloatArray
     minimal_gap: FloatArray
-    regime: NDArray[np.str_]
+    crossings: NDArray[np.int64]
     parameters: dict[str, FloatArray]
     method: str
+
+    @cached_property
+    def regime(self) -> NDArray[np.str_]:
+        """Names of the regimes, as `GapRun.regime`."""
+        names = np.array(["marginal", "viable", "collapsing", "transient"])
+        return np.asarray(names[1 + np.where(self.crossings > 2, 2 - self.crossings % 2, self.crossings)])
 
     def axis_of(self, name: str) -> int:
         """The axis along which the parameter `name` varies.
@@ -159,19 +167,22 @@ def gap_sweep(
         )
     method = "integrate" if varying or method == "integrate" else "exact"
     try:
-        columns = np.broadcast_arrays(*parameters.values())
+        shape = np.broadcast_shapes(*(value.shape for value in parameters.values()))
     except ValueError:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in parameters.items() if value.ndim)
         raise ValueError(f"the parameters must broadcast against one another, got {shapes}") from None
-    rows = np.stack([np.ravel(column) for column in columns], axis=1).astype(np.float64)
+    table = np.empty((*shape, len(PARAMETERS)))
+    for i, value in enumerate(parameters.values()):
+        table[..., i] = value
+    rows = table.reshape(-1, len(PARAMETERS))
     _check_signals(rows)
     job = _Job(method, functions if varying else None, rtol, atol)
     out = _compute(job, rows, executor, whole("chunk", chunk, 1), checkpoint, progress)
     _check_status(job, rows, out)
-    shape = columns[0].shape
     results = {name: out[:, i].reshape(shape) for i, name in enumerate(RESULTS)}
     given = {name: value for name, value in parameters.items() if name not in functions}
-    return GapSweep(**results, regime=_regimes(out[:, 4]).reshape(shape), parameters=given, method=method)
+    crossings = out[:, 4].astype(np.int64).reshape(shape)
+    return GapSweep(**results, crossings=crossings, parameters=given, method=method)
 
 
 @dataclass(frozen=True)
@@ -235,13 +246,6 @@ def _check_status(job: _Job, rows: FloatArray, out: FloatArray) -> None:
     raise ValueError(
         f"t_max, rtol or atol cannot be reached in {bad.size} of {len(rows)} (t = {out[bad[0], 6]:.6g}): {values}"
     )
-
-
-def _regimes(crossings: FloatArray) -> NDArray[np.str_]:
-    """Names from the number of crossings; -1 is marginal."""
-    names = np.array(["marginal", "viable", "collapsing", "transient"])
-    counts = crossings.astype(int)
-    return np.asarray(names[1 + np.where(counts > 2, 2 - counts % 2, counts)])
 
 
 def _as_coefficients(functions: dict[str, Any]) -> tuple[Any, Any, Any]:

@@ -11,27 +11,32 @@ import numpy as np
 from numba import float64, int64, njit, prange, uint64, void
 
 from spectral_edge.simulate._kernels.eigen import eigenvalues
-from spectral_edge.simulate._kernels.random import chi_square, normal
+from spectral_edge.simulate._kernels.random import chi_square, fill_normal
 
 
 @njit(fastmath={"contract", "nsz", "reassoc"})
-def _gram_after_noise(state, d, size, extra, width, block, gram):
+def _gram_after_noise(state, d, size, extra, width, drawn, block, gram):
     """Lower triangle of the Gram matrix of [diag(d) + size·Z, size·B], B of `extra` columns."""
     W = d.size
-    for i in range(W):
-        for j in range(W):
-            block[i, j] = size * normal(state)
-        block[i, i] += d[i]
-        for j in range(min(i, width)):
-            block[i, W + j] = size * normal(state)
-        if i < width:
-            block[i, W + i] = size * math.sqrt(chi_square(state, extra - i))
-    for i in range(W):
-        for j in range(i + 1):
-            total = 0.0
-            for l in range(W + min(j + 1, width)):
-                total += block[i, l] * block[j, l]
-            gram[i, j] = total
+    gram[:] = 0.0
+    used = W * W
+    fill_normal(state, drawn, used + (width * (2 * W - width - 1)) // 2)
+    for l in range(W + width):  # columns of the matrix; those of B are zero above the diagonal
+        first = max(0, l - W)
+        column = block[l]
+        if l < W:
+            for i in range(W):
+                column[i] = size * drawn[l * W + i]
+            column[l] += d[l]
+        else:
+            column[first] = size * math.sqrt(chi_square(state, extra - first))
+            for i in range(first + 1, W):
+                column[i] = size * drawn[used]
+                used += 1
+        for i in range(first, W):
+            x, row = column[i], gram[i]
+            for j in range(first, i + 1):
+                row[j] += x * column[j]
 
 
 @njit
@@ -61,7 +66,8 @@ def paths(states, d0, decay, source, size, extra, n_steps, stride, sigma, closes
     width = int64(min(float(W), extra))
     for path in prange(states.shape[0]):
         state = states[path].copy()
-        block, gram = np.zeros((W, 2 * W)), np.zeros((W, W))
+        block, gram = np.zeros((2 * W, W)), np.zeros((W, W))
+        drawn = np.empty(2 * W * W)
         u, lam, work, d = d0 * d0, np.empty(W), np.empty(W), d0.copy()
         sigma[path, 0] = d0
         for j in range(W - 1):
@@ -70,7 +76,7 @@ def paths(states, d0, decay, source, size, extra, n_steps, stride, sigma, closes
             _drift(u, decay, source)
             for j in range(W):
                 d[j] = math.sqrt(u[j])
-            _gram_after_noise(state, d, size, extra, width, block, gram)
+            _gram_after_noise(state, d, size, extra, width, drawn, block, gram)
             fine = eigenvalues(gram, lam, work)
             for j in range(W):
                 u[j] = max(lam[W - 1 - j], 0.0) if fine else math.nan

@@ -1,4 +1,4 @@
-"""Eigenvalues of a small symmetric matrix, ascending: Householder tridiagonal form, then implicit QL."""
+"""Eigenvalues of a small symmetric matrix, ascending: Householder tridiagonal form, then rational QL."""
 
 import math
 
@@ -50,49 +50,56 @@ def tridiagonal(A, d, e):
 
 
 @njit(fastmath={"contract", "nsz"})
-def implicit_ql(d, e):
-    """Eigenvalues of the tridiagonal matrix into d, unsorted; whether it converged."""
+def rational_ql(d, e):
+    """Eigenvalues of the tridiagonal matrix into d, unsorted; whether it converged.
+
+    The QL algorithm on squares of the subdiagonal, which needs no square root in its inner loop (Reinsch 1973).
+    """
     n = d.size
     for i in range(1, n):
-        e[i - 1] = e[i]
+        e[i - 1] = e[i] * e[i]
     e[n - 1] = 0.0
+    shift, scale = 0.0, 0.0
     for l in range(n):
-        for iteration in range(61):
-            m = l
-            while m < n - 1:
-                if abs(e[m]) <= 1.1e-16 * (abs(d[m]) + abs(d[m + 1])):
-                    break
-                m += 1
-            if m == l:
-                break
-            if iteration == 60:
+        scale = max(scale, abs(d[l]) + math.sqrt(e[l]))
+        tiny = 2.2e-16 * scale
+        negligible = tiny * tiny
+        m = l
+        while e[m] > negligible:  # ends at n - 1, where e is 0
+            m += 1
+        iteration = 0
+        while m > l:
+            iteration += 1
+            if iteration > 60:
                 return False
-            g = (d[l + 1] - d[l]) / (2.0 * e[l])
-            r = math.sqrt(g * g + 1.0)
-            g = d[m] - d[l] + e[l] / (g + math.copysign(r, g))
-            s, c, p = 1.0, 1.0, 0.0
-            early = False
+            root, first = math.sqrt(e[l]), d[l]
+            p = (d[l + 1] - first) / (2.0 * root)
+            d[l] = root / (p + math.copysign(math.sqrt(p * p + 1.0), p))
+            h = first - d[l]
+            for i in range(l + 1, n):
+                d[i] -= h
+            shift += h
+            g = d[m] if d[m] != 0.0 else tiny
+            h, s = g, 0.0
             for i in range(m - 1, l - 1, -1):
-                f, b = s * e[i], c * e[i]
-                r = math.sqrt(f * f + g * g)
-                e[i + 1] = r
-                if r == 0.0:
-                    d[i + 1] -= p
-                    e[m] = 0.0
-                    early = True
-                    break
+                p = g * h
+                r = p + e[i]
                 inverse = 1.0 / r
-                s, c = f * inverse, g * inverse
-                g = d[i + 1] - p
-                r = (d[i] - g) * s + 2.0 * c * b
-                p = s * r
-                d[i + 1] = g + p
-                g = c * r - b
-            if early:
-                continue
-            d[l] -= p
-            e[l] = g
-            e[m] = 0.0
+                e[i + 1] = s * r
+                s = e[i] * inverse
+                d[i + 1] = h + s * (h + d[i])
+                g = d[i] - e[i] / g
+                if g == 0.0:
+                    g = tiny
+                h = g * p * inverse
+            e[l], d[l] = s * g, h
+            if h == 0.0 or abs(e[l]) <= abs(negligible / h):
+                break
+            e[l] *= h
+            m = l
+            while e[m] > negligible:
+                m += 1
+        d[l] += shift
     return True
 
 
@@ -100,7 +107,7 @@ def implicit_ql(d, e):
 def eigenvalues(A, d, e):
     """Eigenvalues of A (overwritten) ascending into d; e is work space of the same size."""
     tridiagonal(A, d, e)
-    fine = implicit_ql(d, e)
+    fine = rational_ql(d, e)
     for i in range(1, d.size):  # insertion sort: short and nearly ordered
         x, j = d[i], i - 1
         while j >= 0 and d[j] > x:

@@ -78,6 +78,35 @@ def normal(state):
 
 
 @njit
+def fill_normal(state, out, n):
+    """The next n normals into `out`, as `normal` would give them, with the state held in registers."""
+    s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
+    filled = 0
+    while filled < n:
+        word = _rotl(s0 + s3, 23) + s0
+        t = s1 << uint64(17)
+        s2 ^= s0
+        s3 ^= s1
+        s1 ^= s2
+        s0 ^= s3
+        s2 ^= t
+        s3 = _rotl(s3, 45)
+        u = (word >> uint64(11)) * (2.0 / 9007199254740992.0) - 1.0
+        layer = word & uint64(127)
+        if abs(u) < _RATIO[layer]:
+            out[filled] = u * _X[layer]
+            filled += 1
+        else:
+            state[0], state[1], state[2], state[3] = s0, s1, s2, s3
+            x = _edge(state, layer, u)
+            s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
+            if not math.isnan(x):
+                out[filled] = x
+                filled += 1
+    state[0], state[1], state[2], state[3] = s0, s1, s2, s3
+
+
+@njit
 def chi_square(state, df):
     """Chi-square with df >= 0 degrees of freedom, any real number; 0 where df = 0."""
     if df <= 0.0:

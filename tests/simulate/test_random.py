@@ -70,6 +70,13 @@ def test_normal():
     assert abs(lag) < 4 / np.sqrt(N)
 
 
+def test_filling_gives_what_one_by_one_gives():
+    one, many, out = state(), state(), np.empty(50_000)
+    kernel.fill_normal(many, out, 50_000)
+    np.testing.assert_array_equal(out, normals(one, 50_000))
+    np.testing.assert_array_equal(one, many)
+
+
 @pytest.mark.parametrize("df", [0.7, 1.0, 2.0, 7.5, 1e3, 1e12])
 def test_chi_square(df):
     x = chi_squares(state(), df, N)
