@@ -1,5 +1,6 @@
 """A sequence from a file a user has: one saved by this package, or a stack of parameter vectors."""
 
+import glob
 import zipfile
 from os import PathLike
 from pathlib import Path
@@ -8,19 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_edge.validate.gram.parameters import Select
 from spectral_edge.validate.gram.sequence import GramSequence
 
 
-def read_sequence(path: str | PathLike[str], W_max: int | None = None) -> GramSequence:
-    """Read a saved `GramSequence`, or make one from a stack of parameter vectors.
+def read_sequence(
+    path: str | PathLike[str],
+    W_max: int | None = None,
+    select: Select = None,
+    progress: bool = False,
+) -> GramSequence:
+    """Read a saved `GramSequence`, or make one from a stack of parameter vectors or from checkpoints.
 
     Parameters
     ----------
     path : path
         A ``.npz`` saved by `GramSequence.save`; a ``.npy`` holding a (T+1, P) stack of snapshots (it is
-        mapped, not loaded); or a ``.npz`` with one such stack and, if it likes, ``steps`` (T+1,).
+        mapped, not loaded); a ``.npz`` with one such stack and, if it likes, ``steps`` (T+1,); or a folder or
+        glob pattern of checkpoints (`checkpoints.read_checkpoints`).
     W_max : int, optional
-        Keep only the band |s − t| ≤ W_max of a stack.
+        Keep only the band |s − t| ≤ W_max of a stack or of checkpoints.
+    select : str, list of str, or callable, optional
+        Which tensors of checkpoints, by name.
+    progress : bool
+        Draw a progress bar while checkpoints are read.
 
     Raises
     ------
@@ -30,6 +42,12 @@ def read_sequence(path: str | PathLike[str], W_max: int | None = None) -> GramSe
         If it cannot be opened.
     """
     path = Path(path)
+    if path.is_dir() or (not path.exists() and glob.has_magic(str(path))):
+        from spectral_edge.validate.gram.checkpoints import read_checkpoints
+
+        return read_checkpoints(path, W_max=W_max, select=select, progress=progress).whole
+    if select is not None:
+        raise ValueError(f"select needs checkpoints, whose tensors have names, got {path}")
     if path.suffix == ".npy":
         try:
             stack = np.load(path, mmap_mode="r", allow_pickle=False)
