@@ -121,6 +121,8 @@ class RunConfig:
         for name, value in asdict(self).items():
             if name != "seed" and isinstance(getattr(type(self), name, None), int):
                 whole(name, value, 0 if name in self._may_be_zero() else 1)
+        if self.d_model % self.heads:
+            raise ValueError(f"d_model must be a multiple of heads = {self.heads}, got {self.d_model}")
         whole("seed", self.seed, 0)
         nonnegative("weight_decay", self.weight_decay)
         positive("learning_rate", self.learning_rate)

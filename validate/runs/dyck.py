@@ -58,7 +58,7 @@ class DyckConfig(RunConfig):
         from spectral_edge.validate.runs.models import Transformer, seeded
 
         sizes = (3, 2 * self.max_pairs, self.max_pairs + 1)
-        return seeded(self.seed, lambda: Transformer(self, *sizes, causal=False, plain=True))
+        return seeded(self.seed, lambda: Transformer(self, *sizes, causal=False, padded=True, plain=True))
 
 
 def word(pairs: int, random: Random) -> str:

@@ -1,5 +1,6 @@
 """What is measured on a model while it trains; nothing here changes it or draws from its random numbers."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -125,7 +126,11 @@ def window_hessian(model: nn.Module, window: Window, examples: Examples) -> Floa
 
     X = window.updates.flip(0)
     product = hessian_product(loss, named)
-    with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no second derivative
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        warnings.catch_warnings(),
+    ):  # the fused attention has no second derivative
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.func.jvp scripts its own decompositions
         rows = [flat(product(unflat(update, named, window.names)), window.names) for update in X]
     M = (torch.stack(rows).double() @ X.double().T).numpy()
     return np.asarray((M + M.T) / 2)

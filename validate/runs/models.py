@@ -21,6 +21,8 @@ class Transformer(nn.Module):
         Positions look back only.
     last : bool
         Answer at the last position.
+    padded : bool
+        Token 0 is padding, which is not looked at.
     plain : bool
         The plainest reading of the published description of the modular runs: no normalisation after the last
         layer, and PyTorch's own start, in which all layers begin as copies of the first.
@@ -35,6 +37,7 @@ class Transformer(nn.Module):
         *,
         causal: bool = True,
         last: bool = False,
+        padded: bool = False,
         plain: bool = False,
     ) -> None:
         super().__init__()
@@ -47,7 +50,7 @@ class Transformer(nn.Module):
         norm = None if plain else nn.LayerNorm(d)
         self.encoder = nn.TransformerEncoder(layer, config.layers, norm, enable_nested_tensor=False)
         self.head = nn.Linear(d, classes)
-        self.causal, self.last = causal, last
+        self.causal, self.last, self.padded = causal, last, padded
         if not plain:
             _spread(self.encoder)
 
@@ -55,7 +58,9 @@ class Transformer(nn.Module):
         """Logits (n, classes) or (n, length, classes) of `tokens` (n, length)."""
         length = tokens.shape[1]
         mask = later(length) if self.causal else None
-        encoded: torch.Tensor = self.encoder(self.token(tokens) + self.position.weight[:length], mask=mask)
+        padding = tokens == 0 if self.padded else None
+        read = self.token(tokens) + self.position.weight[:length]
+        encoded: torch.Tensor = self.encoder(read, mask=mask, src_key_padding_mask=padding)
         return self.head(encoded[:, -1] if self.last else encoded)
 
 
@@ -131,7 +136,7 @@ def attention_weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def attention_matrices(model: nn.Module) -> dict[str, torch.Tensor]:
     """W_Q, W_K, W_V and W_O of every attention block, each by itself, as "encoder.0.Q"."""
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for name, tensor in attention_weights(model).items():
         block = (
             name.rpartition("attn.")[0]

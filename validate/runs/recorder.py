@@ -83,9 +83,8 @@ class Recorder:
             "gradient": examine.gradient(model, data.seen, chunk),
             "validation_gradient": examine.gradient(model, data.unseen, chunk),
         }
-        self.trackers["attention"].update(
-            model, step=step, probes=probes, **metrics, **examine.matrix_metrics(model)
-        )
+        beside: dict[str, Any] = {**metrics, **examine.matrix_metrics(model)}
+        self.trackers["attention"].update(model, step=step, probes=probes, **beside)
         self.trackers["rest"].update(model, step=step, probes=probes)
         self.records += 1
         self._remember()

@@ -93,7 +93,7 @@ def commands() -> dict[str, tuple[str, ...]]:
     >>> " ".join(commands()["jump twice after turn opposite left"])
     'LTURN LTURN JUMP JUMP'
     """
-    verbs = {word: (word.upper(),) for word in ("walk", "look", "run", "jump")}
+    verbs: dict[str, tuple[str, ...]] = {word: (word.upper(),) for word in ("walk", "look", "run", "jump")}
     phrases = dict(verbs)
     for side, (verb, action) in product(("left", "right"), {**verbs, "turn": ()}.items()):
         turn = (f"{side[0].upper()}TURN",)

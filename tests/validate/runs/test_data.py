@@ -103,6 +103,7 @@ def test_text_is_english_and_fingerprinted() -> None:
         (lambda: ScanConfig(train_commands=20_900), "train_commands must be between 1 and 20654"),
         (lambda: ScanConfig(examined_commands=4_000), "examined_commands must"),
         (lambda: DyckConfig(max_pairs=0), "max_pairs must be at least 1, got 0"),
+        (lambda: DyckConfig(heads=3), "d_model must be a multiple of heads = 3, got 128"),
         (lambda: DyckConfig(optimizer="SGD"), "optimizer must be one of AdamW, Muon, got 'SGD'"),
         (lambda: LanguageConfig(test_share=1.0), "test_share must lie between 0 and 1, got 1.0"),
         (lambda: LanguageConfig(learning_rate=0.0), "learning_rate must be positive"),

@@ -19,7 +19,12 @@ def test_the_runs_the_predictions_ask_for() -> None:
     assert experiments == {"grokking": 48, "shift": 6, "optimizer": 6}
     grokking = [run for run in runs if run.experiment == "grokking"]
     assert Counter(run.weight_decay for run in grokking) == {1.0: 24, 0.0: 24}
-    assert Counter(run.task for run in grokking) == {"modular": 30, "modular-addition": 6, "dyck-depth": 6, "scan": 6}
+    assert Counter(run.task for run in grokking) == {
+        "modular": 30,
+        "modular-addition": 6,
+        "dyck-depth": 6,
+        "scan": 6,
+    }
     assert {getattr(run, "operation", "") for run in grokking} == {"", *OPERATIONS}
     optimizer = Counter(run.optimizer for run in runs if run.experiment == "optimizer")
     assert optimizer == {"AdamW": 3, "Muon": 3}

@@ -1,0 +1,144 @@
+"""Several runs at a time, and the command line."""
+
+import dataclasses
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spectral_edge.validate import GramSequence
+from spectral_edge.validate.runs.bundle import Files
+from spectral_edge.validate.runs.modular import ModularConfig
+from spectral_edge.validate.runs.plan import planned
+from spectral_edge.validate.runs.pool import Board, make
+from spectral_edge.validate.runs.training import command, train
+from tests.torch.runs.tiny import MODULAR, TASKS
+
+SCRIPT = Path(sys.executable).with_name("spectral-edge")
+
+
+def test_two_jobs_and_one_that_fails(tmp_path: Path) -> None:
+    good = dataclasses.replace(TASKS["dyck"], max_steps=200)
+    bad = dataclasses.replace(MODULAR, p=1)  # no example to train on
+    there = dataclasses.replace(MODULAR, seed=7)
+    train(there, tmp_path)
+    seen: list[list[str]] = []
+    board = make([good, bad, there], tmp_path, jobs=2, watch=lambda b: seen.append(list(b.status.values())))
+    assert ["running", "running", "there"] in seen
+    assert board.status[good.name] == "done"
+    assert board.status[bad.name].startswith("failed: ")
+    assert not Files(tmp_path, bad.name).done
+    assert board.last[good.name][0] == good.max_steps
+    loaded = GramSequence.load(Files(tmp_path, good.name).recordings["all"])
+    assert np.array_equal(loaded.K, train(good)["all"].K, equal_nan=True)  # as in one process
+
+
+def test_the_table_says_how_far_each_run_is() -> None:
+    from rich.console import Console
+
+    board = Board([MODULAR, TASKS["dyck"], TASKS["scan"]])
+    metrics = dict.fromkeys(("train_loss", "test_loss", "train_accuracy", "test_accuracy"), 0.625)
+    board.hear(MODULAR.name, "running", 20, metrics)
+    assert board.seconds_left(MODULAR.name) is None
+    time.sleep(0.01)
+    board.hear(MODULAR.name, "running", 40, metrics)
+    left = board.seconds_left(MODULAR.name)
+    assert left is not None
+    assert left >= 0.01  # twenty more steps, at the pace of the last twenty
+    board.hear(TASKS["dyck"].name, "failed: no space", 0, {})
+    console = Console(width=160, file=io.StringIO())
+    console.print(board.table())
+    text = console.file.getvalue()
+    assert "3 runs: 1 running, 1 waiting, 1 failed" in text
+    assert "0.625" in text
+    assert "failed: no space" in text
+    assert TASKS["scan"].name not in text
+
+
+def test_jobs_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
+        make([MODULAR], tmp_path, jobs=0)
+
+
+def test_command_names_what_differs() -> None:
+    assert command(ModularConfig()) == "spectral-edge record modular-addition --weight-decay 1 --seed 42"
+    assert command(ModularConfig(weight_decay=0.5, seed=10**6 + 1, max_steps=20_000)).endswith(
+        "--weight-decay 0.5 --seed 1000001 --max-steps 20000"
+    )
+    assert command(ModularConfig(p=7)) == "train(ModularConfig(p=7))"
+    for name in ("scan-wd0-seed137", "modular-ab-wd1-seed42", "language-muon-seed2024"):
+        assert command(planned()[name]) == f"spectral-edge record {name}"
+
+
+def test_interrupted_recording_goes_on(tmp_path: Path) -> None:
+    words = [
+        SCRIPT,
+        "record",
+        "modular-addition",
+        "--record-every",
+        "1",
+        "--max-steps",
+        "8",
+        "--out",
+        tmp_path,
+    ]
+    name = ModularConfig().name
+    with subprocess.Popen([str(w) for w in words], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 90
+        while not Files(tmp_path, name).unfinished.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted; what was recorded is in" in errors
+    assert b"Traceback" not in errors
+    assert GramSequence.load(Files(tmp_path, name).unfinished).T >= 2
+    heard: list[int] = []
+    again = train(ModularConfig(record_every=1, max_steps=8), tmp_path, lambda step, _: heard.append(step))
+    assert again["attention"].T == 8
+    assert heard[0] > 1
+
+
+def test_list_after_a_recording(tmp_path: Path) -> None:
+    train(dataclasses.replace(ModularConfig(), max_steps=30, record_every=10), tmp_path)
+    done = subprocess.run(
+        [str(SCRIPT), "record", "--list", "--json", "--out", str(tmp_path)],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    rows = {row["run"]: row for row in json.loads(done.stdout)}
+    assert list(rows) == list(planned())
+    keys = {"run", "task", "optimizer", "weight_decay", "seed", "status", "grok_step"}
+    assert all(keys <= set(row) for row in rows.values())
+    first = rows["modular-a+b-wd1-seed42"]
+    assert (first["status"], first["steps"], first["grok_step"]) == ("recorded", 30, None)
+    assert rows["modular-a+b-wd1-seed137"]["status"] == "bundled"
+    assert rows["modular-a+b-wd1-seed137"]["grok_step"] == 3500
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sorting"], "task must be all, modular-addition or a planned run"),
+        ([], "task must be"),
+        (["all", "--seed", "3"], "--seed goes with modular-addition, got all"),
+        (["all", "--jobs", "0"], "jobs"),
+        (["all", "--json"], "--json goes with --list"),
+        (["modular-addition", "--weight-decay", "-1"], "weight_decay must not be negative"),
+    ],
+)
+def test_bad_words(words: list[str], message: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(SCRIPT), "record", *words, "--out", str(tmp_path)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
