@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_edge.theory.gram import window_blocks
+
 Floats = NDArray[np.float64]
 
 #: Relative size of a negative eigenvalue of K, or of an asymmetry, that rounding can explain.
@@ -42,12 +44,14 @@ def checked_K(K: ArrayLike) -> Floats:
 
 def _require_positive_semidefinite(K: Floats) -> None:
     # The widest blocks that the band holds cover every entry of it; a full K is one block.
-    T, width = K.shape
-    rows = np.arange(T - width + 1)[:, None] + np.arange(width)
-    s, t = rows[:, :, None], rows[:, None, :]
-    blocks = K[s, t] if width == T else K[np.maximum(s, t), np.abs(s - t)]
-    eigenvalues = np.linalg.eigvalsh(blocks)
-    lowest, highest = eigenvalues[..., 0].min(), np.abs(eigenvalues).max()
+    width = K.shape[1]
+    total = len(K) - width + 1
+    some = max(1, (1 << 22) // width**2)  # a long run's blocks would fill the memory
+    extremes = []
+    for first in range(0, total, some):
+        eigenvalues = np.linalg.eigvalsh(window_blocks(K, width, first, min(some, total - first)))
+        extremes.append((eigenvalues.min(), np.abs(eigenvalues).max()))
+    lowest, highest = min(low for low, _ in extremes), max(high for _, high in extremes)
     if lowest < -ROUNDING * highest:
         raise ValueError(
             f"K must be positive semi-definite, got an eigenvalue of {lowest:.3g} beside {highest:.3g}"

@@ -1,6 +1,7 @@
 """The records of a run as they grow: in memory, and on disk valid at every moment."""
 
 import json
+import os
 import time
 import uuid
 from pathlib import Path
@@ -27,6 +28,7 @@ class Recording:
         self.P = 0
         self.records: list[Record] = []
         self.run = uuid.uuid4().hex
+        self._owner = os.getpid()
         self._journal: Journal | None = None
         self._saved, self._due = 0, 0.0
 
@@ -50,6 +52,8 @@ class Recording:
     def save(self) -> None:
         """Bring the ``.npz`` up to date and empty the journal."""
         if self.path is None or len(self.records) < 2 or self._saved == len(self.records):
+            return
+        if os.getpid() != self._owner:  # a forked worker has a copy of the tracker, not the run
             return
         begun = time.monotonic()
         self.sequence().write(self.path, run=self.run)
@@ -91,17 +95,18 @@ def sequence_of(
     for record in records:
         for name, value in record.probes.items():
             probes.setdefault(name, np.shape(value))
-    return GramSequence.from_inner_products(
-        K,
-        [record.step for record in records],
-        P or None,
-        rounding,
+    # not checked again: each row was when it was recorded, and a file when it was read
+    return GramSequence(
+        K=K,
+        steps=np.array([record.step for record in records], dtype=np.int64),
+        P=P or None,
         metrics={name: column([record.metrics.get(name) for record in records]) for name in metrics},
         probes={
             name: column([record.probes.get(name) for record in records], shape)
             for name, shape in probes.items()
         },
-        config=config,
+        config=dict(config),
+        rounding=rounding,
     )
 
 

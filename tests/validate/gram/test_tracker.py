@@ -1,6 +1,7 @@
 """The live tracker on numpy and the array API: the same K as offline, nothing lost, nothing accepted twice."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -445,11 +446,10 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path, patience):
         process = subprocess.Popen(
             [sys.executable, "-c", TRAINING, str(path), str(patience)], stdout=subprocess.PIPE, text=True
         )
-        for _ in range(3):
-            process.stdout.readline()
+        early = [process.stdout.readline() for _ in range(3)]
         time.sleep(0.05 + 0.037 * attempt)
         process.send_signal(signal.SIGKILL)
-        told = int(process.stdout.read().split()[-1])
+        told = int([*early, *process.stdout.read().split()][-1])
         process.wait()
         process.stdout.close()
         found = GramSequence.load(path)
@@ -457,6 +457,30 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path, patience):
         wanted = GramSequence.from_parameters(np.array(thetas[: found.T + 1]), W_max=4)
         np.testing.assert_allclose(found.K, wanted.K, rtol=1e-12, atol=1e-9)
         np.testing.assert_array_equal(found.steps, wanted.steps)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_worker_does_not_touch_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "PATIENCE", 1e9)
+    tracker = tracked(walk(12, 50), path=tmp_path / "run.npz")
+    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    process = multiprocessing.get_context("fork").Process(target=tracker._finish)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+    assert len(before) == 2
+
+
+def test_a_long_run_is_checked_in_parts(tmp_path):
+    band = np.zeros((60_000, 33))
+    band[:, 0] = 1
+    sequence = GramSequence.from_inner_products(band)
+    assert sequence.T == 60_000
+    band[50_000, 1] = 2
+    with pytest.raises(ValueError, match="K must be positive semi-definite"):
+        GramSequence.from_inner_products(band)
 
 
 def test_the_file_is_whole_when_the_process_ends_without_a_word(tmp_path):
