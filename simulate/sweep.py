@@ -258,14 +258,19 @@ def _as_coefficients(functions: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def compute_chunk(job: _Job, rows: FloatArray, alone: bool = True) -> FloatArray:
-    """Results (n, 7) of the rows (n, 10): on this thread alone, or on all cores."""
-    with compiling("the sweep kernels"):
+    """Results (n, 7) of the rows (n, 10): on this thread alone, or on all cores.
+
+    The columns are those of `RESULTS`, the number of crossings (-1: marginal), a status and the time reached.
+    """
+    out = np.empty((len(rows), len(RESULTS) + 3))
+    if job.method == "exact":
+        with compiling("the exact sweep"):
+            from spectral_edge.simulate._kernels import sweep_exact
+        (sweep_exact.solve_rows_alone if alone else sweep_exact.solve_rows)(rows, MARGINAL, out)
+        return out
+    with compiling("the integrated sweep"):
         from spectral_edge.simulate._kernels import gap as kernel
         from spectral_edge.simulate._kernels import sweep as kernels
-    out = np.empty((len(rows), len(kernels.OUTPUT)))
-    if job.method == "exact":
-        (kernels.solve_rows_alone if alone else kernels.solve_rows)(rows, MARGINAL, out)
-        return out
     function, max_step = kernel.no_coefficients, np.inf
     if job.functions:
         function, max_step = _coefficients.compiled(*_as_coefficients(job.functions)), rows[:, 9].min() / 100

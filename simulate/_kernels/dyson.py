@@ -18,7 +18,9 @@ from spectral_edge.simulate._kernels.random import chi_square, fill_normal
 def _gram_after_noise(state, d, size, extra, width, drawn, block, gram):
     """Lower triangle of the Gram matrix of [diag(d) + size·Z, size·B], B of `extra` columns."""
     W = d.size
-    gram[:] = 0.0
+    for i in range(W):
+        for j in range(i + 1):
+            gram[i, j] = 0.0
     used = W * W
     fill_normal(state, drawn, used + (width * (2 * W - width - 1)) // 2)
     for l in range(W + width):  # columns of the matrix; those of B are zero above the diagonal
@@ -53,6 +55,36 @@ def _drift(u, decay, source):
         u[j + 1] = x
 
 
+@njit
+def _path(state, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
+    """One path: fill `sigma` (records, W) and `closest` (W - 1,)."""
+    W = d0.size
+    width = int64(min(float(W), extra))
+    block, gram, drawn = np.zeros((2 * W, W)), np.zeros((W, W)), np.empty(2 * W * W)
+    u, d, lam, work = np.empty(W), np.empty(W), np.empty(W), np.empty(W)
+    for j in range(W):  # loops, not array expressions: they compile in a fraction of the time
+        d[j], u[j] = d0[j], d0[j] * d0[j]
+        sigma[0, j] = d0[j]
+        if j > 0:
+            closest[j - 1] = d0[j - 1] - d0[j]
+    for step in range(1, n_steps + 1):
+        _drift(u, decay, source)
+        for j in range(W):
+            d[j] = math.sqrt(u[j])
+        _gram_after_noise(state, d, size, extra, width, drawn, block, gram)
+        fine = eigenvalues(gram, lam, work)
+        for j in range(W):
+            u[j] = max(lam[W - 1 - j], 0.0) if fine else math.nan
+        _drift(u, decay, source)
+        for j in range(W):
+            d[j] = math.sqrt(u[j])
+        for j in range(W - 1):
+            closest[j] = min(closest[j], d[j] - d[j + 1])
+        if step % stride == 0:
+            for j in range(W):
+                sigma[step // stride, j] = d[j]
+
+
 @njit(
     void(
         uint64[:, ::1], float64[::1], float64[::1], float64[::1], float64, float64, int64, int64,
@@ -62,28 +94,5 @@ def _drift(u, decay, source):
 )  # fmt: skip
 def paths(states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
     """Fill `sigma` (paths, records, W) every `stride` steps and `closest` (paths, W - 1), the smallest gaps met."""
-    W = d0.size
-    width = int64(min(float(W), extra))
-    for path in prange(states.shape[0]):
-        state = states[path].copy()
-        block, gram = np.zeros((2 * W, W)), np.zeros((W, W))
-        drawn = np.empty(2 * W * W)
-        u, lam, work, d = d0 * d0, np.empty(W), np.empty(W), d0.copy()
-        sigma[path, 0] = d0
-        for j in range(W - 1):
-            closest[path, j] = d0[j] - d0[j + 1]
-        for step in range(1, n_steps + 1):
-            _drift(u, decay, source)
-            for j in range(W):
-                d[j] = math.sqrt(u[j])
-            _gram_after_noise(state, d, size, extra, width, drawn, block, gram)
-            fine = eigenvalues(gram, lam, work)
-            for j in range(W):
-                u[j] = max(lam[W - 1 - j], 0.0) if fine else math.nan
-            _drift(u, decay, source)
-            for j in range(W):
-                d[j] = math.sqrt(u[j])
-            for j in range(W - 1):
-                closest[path, j] = min(closest[path, j], d[j] - d[j + 1])
-            if step % stride == 0:
-                sigma[path, step // stride] = d
+    for i in prange(states.shape[0]):
+        _path(states[i], d0, decay, source, size, extra, n_steps, stride, sigma[i], closest[i])

@@ -78,13 +78,16 @@ def integrate_loop(r, g, t_max, rtol, atol, max_steps, t_eval, gap):
     return TOO_MANY_STEPS, t, closes, g
 
 
+@njit
+def _loop_row(row, rtol, atol, out):
+    nothing = np.empty(0)
+    r = (row[1], row[2], row[3], row[4])
+    status, reached, closes, g = integrate_loop(r, row[0], row[5], rtol, atol, 1_000_000, nothing, nothing)
+    out[0], out[1], out[2], out[3] = g, closes, status, reached
+
+
 @njit(void(float64[:, ::1], float64, float64, float64[:, ::1]), parallel=True, cache=True)
 def loop_rows(rows, rtol, atol, out):
     """Rows of (g0, kappa, b, c, eps, t_max) to (last gap, time of closing, status, time reached)."""
     for i in prange(rows.shape[0]):
-        r = (rows[i, 1], rows[i, 2], rows[i, 3], rows[i, 4])
-        nothing = np.empty(0)
-        status, reached, closes, g = integrate_loop(
-            r, rows[i, 0], rows[i, 5], rtol, atol, 1_000_000, nothing, nothing
-        )
-        out[i, 0], out[i, 1], out[i, 2], out[i, 3] = g, closes, status, reached
+        _loop_row(rows[i], rtol, atol, out[i])
