@@ -188,9 +188,15 @@ def runs_table(rows: list[dict[str, Any]]) -> "Table":
 @app.command()
 def analyze(
     path: Annotated[
-        Path, typer.Argument(help="A saved sequence, or a stack of parameter vectors (.npy, .npz).")
+        Path,
+        typer.Argument(
+            help="A saved sequence, a stack of parameter vectors (.npy, .npz), or a folder or pattern of checkpoints."
+        ),
     ],
     W: Annotated[int, typer.Option("--W", help="Window: the number of last updates looked at.")] = 10,
+    select: Annotated[
+        str | None, typer.Option(help="Which tensors of checkpoints: a glob pattern, as '*attn*'.")
+    ] = None,
     eta: Annotated[float | None, typer.Option(help="Learning rate, for the a-priori BBP threshold.")] = None,
     B: Annotated[
         float | None, typer.Option("--B", help="Batch size, for the a-priori BBP threshold.")
@@ -201,6 +207,7 @@ def analyze(
     """Window analysis of one run: gap position, ratio and gaps, with two figures.
 
     Example: `spectral-edge analyze snapshots.npy --W 10 --out figures`
+    Of checkpoints: `spectral-edge analyze checkpoints --select '*attn*'`
     """
     import numpy as np
     from rich.table import Table
@@ -212,13 +219,13 @@ def analyze(
 
     if (eta is None) != (B is None):
         raise ValueError("eta and B go together: give both or neither")
-    sequence = read_sequence(path)
+    sequence = read_sequence(path, select=select, progress=not as_json)
     windows = sequence.window(W)
     vacuity = None
     if eta is not None and B is not None and sequence.P is not None:
         vacuity = theory.bbp_vacuity(sequence.P, W, eta, B, sigma=windows.sigma)
     files = [
-        save_figure(draw, out / f"{path.stem}-{name}.svg")
+        save_figure(draw, out / f"{path.stem.strip('*?') or 'run'}-{name}.svg")
         for name, draw in (
             ("window", window_figure(sequence, W, None if vacuity is None else vacuity.nu)),
             ("evolution", evolution_figure(sequence, W)),

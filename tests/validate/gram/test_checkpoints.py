@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import ml_dtypes
@@ -291,3 +293,15 @@ def test_a_folder_with_two_weights_files(tmp_path):
             np.save(tmp_path / f"c{step}" / f"{name}.npy", np.ones(3))
     with pytest.raises(ValueError, match=r"path must hold one weights file, got a\.npy, b\.npy"):
         GramSequence.from_checkpoints(str(tmp_path / "c*"))
+
+
+def test_analyze_reads_checkpoints_from_the_command_line(tmp_path):
+    (tmp_path / "run").mkdir()
+    write_safetensors(tmp_path / "run", run_of())
+    command = [sys.executable, "-m", "spectral_edge.cli", "analyze", str(tmp_path / "run"), "--W", "3"]
+    options = ["--select", "*attn*", "--out", str(tmp_path), "--json"]
+    ran = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout)["P"] == 80
+    ran = subprocess.run([*command, "--select", "*conv*"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert "select must match a floating tensor, got none" in ran.stderr.replace("\n", " ")
