@@ -68,7 +68,7 @@ def band(state, signals, weights, dims, nus, norms, phi, remaining, out):
     """
     T, k = signals.shape
     blocks, W, most = dims.size, out.shape[1] - 1, phi.shape[1]
-    df, axes = np.empty(blocks), np.empty(blocks, dtype=int64)
+    df, axes = np.empty(blocks), np.empty(blocks, dtype=np.int64)
     for b in range(blocks):
         used = 0
         for j in range(k):
