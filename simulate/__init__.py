@@ -7,7 +7,7 @@
 `dyson`                all W singular values with noise: level repulsion (4)
 `follow_modes`         modes through avoided crossings; `repulsion_exponent`
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
-`noise`                a run in which nothing happens: K at any P, any autocorrelation
+`noise`                a run in which nothing happens: K at any P, any autocorrelation; `projected`
 `spiked`               signals in noise at any P: the exact band of K (9); `turning`
 `planted`              runs in which a claim holds by construction, with their truth; `scenarios`
 =====================  ==================================================================
@@ -19,7 +19,7 @@ from spectral_edge.simulate.dyson import DysonPaths, dyson
 from spectral_edge.simulate.feedback import FeedbackSweep, Hysteresis, feedback_sweep, hysteresis
 from spectral_edge.simulate.gap import GapRun, gap_ode
 from spectral_edge.simulate.levels import FollowedModes, RepulsionExponent, follow_modes, repulsion_exponent
-from spectral_edge.simulate.noise import Noise, noise
+from spectral_edge.simulate.noise import Noise, noise, projected
 from spectral_edge.simulate.null import NullRatio, goe_spacings, null_quantile, null_ratio
 from spectral_edge.simulate.planted import PlantedRun, planted, scenarios
 from spectral_edge.simulate.spiked import SpikedTrajectory, spiked, turning
@@ -48,6 +48,7 @@ __all__ = [
     "null_quantile",
     "null_ratio",
     "planted",
+    "projected",
     "repulsion_exponent",
     "scenarios",
     "spiked",

@@ -160,7 +160,7 @@ def gap_ode(
     >>> run.regime
     'collapsing'
     >>> exact = theory.collapse_time((10, 4), h=(0.9, 0.4), p=(2.0, 2.2), eta=1e-3, omega=0.1, W=10)
-    >>> abs(run.collapse_time / exact - 1) < 1e-6
+    >>> bool(abs(run.collapse_time / exact - 1) < 1e-6)
     True
     """
     g0, d0, omega, W, t_max = _checked(g0, d0, omega, W, t_max)

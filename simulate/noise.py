@@ -9,7 +9,7 @@ from spectral_edge.simulate import _autocorrelation
 from spectral_edge.simulate.null import bartlett
 from spectral_edge.simulate.spiked import noisy_band
 from spectral_edge.theory._arguments import FloatArray, positive, whole
-from spectral_edge.theory.gram import as_band
+from spectral_edge.theory.gram import as_band, inner_products, is_full
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,44 @@ def noise(
         K = X @ X.T
         K = K if W_max is None else as_band(K, W_max)
     return Noise(K, np.arange(1, T + 1), P, tau)
+
+
+def projected(K: ArrayLike, d: int, seed: int | np.random.Generator) -> FloatArray:
+    """[D] K after a random projection of the updates to d dimensions, exact in law from K alone (8.6).
+
+    With a Gaussian projection of variance 1/d the inner products are L·A·Aᵀ·Lᵀ/d, K = L·Lᵀ and A normal (T, d).
+
+    Parameters
+    ----------
+    K : array_like, shape (T, T)
+        Full inner products (parameter units squared), positive semi-definite.
+    d : int
+        Dimensions kept.
+    seed : int or numpy.random.Generator
+        Same seed, same bits.
+
+    Returns
+    -------
+    numpy.ndarray, shape (T, T), parameter units squared
+
+    Raises
+    ------
+    ValueError
+        If K is not full, or d < 1.
+
+    Examples
+    --------
+    >>> kept = projected(np.eye(20), d=10_000, seed=1)
+    >>> bool(np.abs(kept - np.eye(20)).max() < 0.06)
+    True
+    """
+    array = inner_products(K)
+    if not is_full(array):
+        raise ValueError(f"K must be full (T, T) to be projected, got a band of shape {array.shape}")
+    d = whole("d", d, 1)
+    lam, u = np.linalg.eigh(array)
+    A = (u * np.sqrt(np.maximum(lam, 0.0))) @ np.random.default_rng(seed).standard_normal((len(array), d))
+    return np.asarray(A @ A.T / d)
 
 
 def _band_of_fixed_norms(K: FloatArray, norms: FloatArray) -> FloatArray:

@@ -61,6 +61,35 @@ def scenarios() -> tuple[str, ...]:
 def planted(scenario: str, seed: int, *, control: bool = False) -> PlantedRun:
     """[F] A synthetic run in which the claim of a prediction holds by construction.
 
+    =========================  ===================================================  ===============================
+    scenario                   planted                                              control
+    =========================  ===================================================  ===============================
+    bbp-vacuous                noise of the a-priori size, two signals above it     the noise alone (passes too)
+    gap-above-noise            three signals of random sign, k* = 3                 noise with momentum 0.9
+    small-gap-position         two signals, k* = 2                                  six equal signals, k* = 6
+    krylov-bound               k* and the number of sharp directions move together  no sharp direction
+    three-phases               R rises, stays, falls                                R stays
+    stability-hierarchy        alpha falls from mode to mode around k* = 2          noise
+    rotating-hierarchy         the third direction turns                            it stands still
+    gap-flow                   two modes that follow 3.1 with h(t), p(t) in probes  probes of other times
+    inverted-hierarchy         d_j = |G_j| sqrt(W/(h_j + omega)) for nine modes     gradients of other modes
+    loss-decomposition         ablating v_j costs alpha_j G_train G_val             it costs anything
+    gap-precedes-grokking      g_23 falls 8 to 14 records before the grok step      it stays, nothing groks
+    weight-decay-needed        test accuracy reaches 1                              it stays at chance
+    gap-opens-at-grokking      sigma_1/sigma_2 of W_Q rises at the grok step        flat, nothing groks
+    optimiser-dependence       Muon, k* = 1                                         AdamW, k* = 2
+    adiabatic-regimes          the gap nearly closes while the run groks            it does not close
+    gap-tracks-loss            validation loss is a line minus log R                minus another curve
+    gap-maximality             only collapses at k* stop learning                   any may
+    collapse-elsewhere         the gap at j = 1 closes, k* = 2                      nothing closes
+    bistable-loop              a perturbation beyond eps_c closes a gap for good    it stays below
+    lag-flip                   the loss follows the signal after 7 records          the loss is another curve
+    shift-detection            a new direction takes over at the shift              no shift
+    collapse-time              two modes with constant h, p meet at a known step    probes that say nothing
+    =========================  ===================================================  ===============================
+
+    There is none for "projection-keeps-gap": a bound of 5.7 % for d = 10W is no construction's to give (8.6).
+
     Parameters
     ----------
     scenario : str
@@ -78,6 +107,12 @@ def planted(scenario: str, seed: int, *, control: bool = False) -> PlantedRun:
     ------
     ValueError
         If there is no such scenario, or the seed is not a whole number.
+
+    Notes
+    -----
+    Probe names, rows by record: "gradient" and "validation_gradient" (T, W + 1), <q_t, δ_{t-l}>; "hessian"
+    (T, W, W), δ_{t-s}ᵀHδ_{t-r}; "ablation" and "ablation_random" (T, W, 5), see the scenario. Strengths are planted
+    for windows of W = 10; signals are orthogonal in every such window, noise is exact in law at P = 100,000.
 
     Examples
     --------

@@ -136,6 +136,37 @@ class TestNoise:
         np.testing.assert_allclose(theory.autocorrelation(K, 3), tau, atol=5e-3)
 
 
+class TestProjection:
+    def test_law_is_that_of_projected_vectors(self):
+        rng = np.random.default_rng(1)
+        X = rng.standard_normal((6, 40)) * [[3.0], [2.0], [1.0], [1.0], [1.0], [0.5]]
+        brute, ours = [], []
+        for seed in range(1500):
+            Y = X @ rng.standard_normal((40, 9)) / 3.0
+            brute.append(np.linalg.eigvalsh(Y @ Y.T))
+            ours.append(np.linalg.eigvalsh(simulate.projected(X @ X.T, 9, seed)))
+        for a, b in zip(np.array(brute).T, np.array(ours).T, strict=True):
+            assert ks_2samp(a, b).pvalue > ALPHA
+        other = [np.linalg.eigvalsh(simulate.projected(X @ X.T, 11, seed))[0] for seed in range(1500)]
+        assert ks_2samp(np.array(brute)[:, 0], other).pvalue < ALPHA
+
+    def test_error_of_the_ratio_falls_as_one_over_sqrt_d(self):
+        """8.6: about 1/sqrt(d), in the standard deviation of ln R."""
+        K = np.diag([9.0, *[1.0] * 9])
+        for d in (100, 400):
+            found = [
+                np.log(theory.gap_ratio(theory.gram_spectrum(simulate.projected(K, d, s)).sigma))
+                for s in range(400)
+            ]
+            assert 0.5 < np.std(found) * np.sqrt(d) < 2
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match="K must be full"):
+            simulate.projected(np.ones((9, 3)), 5, 1)
+        with pytest.raises(ValueError, match="d must be at least 1"):
+            simulate.projected(np.eye(3), 0, 1)
+
+
 class TestAutocorrelation:
     def test_an_autoregression_is_continued(self):
         tau = _autocorrelation.extended(_autocorrelation.checked(0.8), 12)
