@@ -55,39 +55,51 @@ def _load(vectors, first, n, differences, rows):
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
-def add_band(vectors, start, stop, differences, run, rows, band):
-    """Add the products of columns `start` … `stop` to `band`.
+def _add_tiles(rows, count, low, high, sums, band):
+    last, lags = count - 1, band.shape[1] - 1
+    for t in range(0, count, 4):
+        for s in range(t, max(-4, t - 4 - lags), -4):  # tiles with a lag of at most `lags`
+            _tile(  # beyond the last row the last one again, for nothing
+                rows[t, low:high],
+                rows[min(t + 1, last), low:high],
+                rows[min(t + 2, last), low:high],
+                rows[min(t + 3, last), low:high],
+                rows[s, low:high],
+                rows[min(s + 1, last), low:high],
+                rows[min(s + 2, last), low:high],
+                rows[min(s + 3, last), low:high],
+                sums,
+            )
+            for i in range(min(4, count - t)):
+                for j in range(4):
+                    lag = t + i - s - j
+                    if 0 <= lag <= lags:
+                        band[t + i, lag] += sums[i, j]
 
-    vectors (n, P) float32 or float64, C order; rows (4⌈T/4⌉, width) scratch whose dtype is that of the
-    products, zero below row T; run: columns summed in that dtype before the sum goes to float64;
-    band (4⌈T/4⌉, L + 1) float64, band[t, l] = ⟨row t, row t − l⟩.
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def add_band(vectors, start, stop, differences, run, rows, band):
+    """Add the products of columns `start` … `stop` to `band`, of the vectors or of their differences.
+
+    vectors (n, P) float32 or float64, C order; rows (T, width) scratch whose dtype is that of the products;
+    run: columns summed in that dtype before the sum goes to float64; band (T, L + 1) float64,
+    band[t, l] = ⟨row t, row t − l⟩.
     """
-    padded, width = rows.shape
-    lags = band.shape[1] - 1
+    count, width = rows.shape
     sums = np.empty((4, 4), rows.dtype)
     for first in range(start, stop, width):
         n = min(width, stop - first)
         _load(vectors, first, n, differences, rows)
         for low in range(0, n, run):
-            high = min(low + run, n)
-            for t in range(0, padded, 4):
-                for s in range(t, max(-4, t - 4 - lags), -4):  # tiles with a lag of at most `lags`
-                    _tile(
-                        rows[t, low:high],
-                        rows[t + 1, low:high],
-                        rows[t + 2, low:high],
-                        rows[t + 3, low:high],
-                        rows[s, low:high],
-                        rows[s + 1, low:high],
-                        rows[s + 2, low:high],
-                        rows[s + 3, low:high],
-                        sums,
-                    )
-                    for i in range(4):
-                        for j in range(4):
-                            lag = t + i - s - j
-                            if 0 <= lag <= lags:
-                                band[t + i, lag] += sums[i, j]
+            _add_tiles(rows, count, low, min(low + run, n), sums, band)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def add_band_in_place(vectors, start, stop, run, band):
+    """As `add_band` for the vectors themselves in their own dtype, which need no scratch."""
+    sums = np.empty((4, 4), vectors.dtype)
+    for low in range(start, stop, run):
+        _add_tiles(vectors, vectors.shape[0], low, min(low + run, stop), sums, band)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH)

@@ -96,22 +96,21 @@ def band_of_rows(
         If a vector holds NaN or infinity, or numbers whose squares float64 cannot hold.
     """
     T = rows.n - differences
-    padded = -(-T // 4) * 4
     dtype = product_dtype(rows.P, rows.dtype, precision)
     share = BUDGET // (rows.n * max(rows.dtype.itemsize, 4))
     chunk = min(CHUNK, max(RUN, 1 << max(share, 1).bit_length() - 1))
 
     def work(start: int) -> tuple[int, int, Floats]:
         stop = min(start + chunk, rows.P)
-        return start, stop, _chunk_band(rows, start, stop, padded, lags, differences, dtype)
+        return start, stop, _chunk_band(rows, start, stop, T, lags, differences, dtype)
 
-    band = np.zeros((padded, lags + 1))
+    band = np.zeros((T, lags + 1))
 
     for start, stop, part in in_order(work, range(0, rows.P, chunk), threads or _threads(rows.waits)):
         band += part
         if progress is not None:
             progress(stop - start)
-    return band[:T]
+    return band
 
 
 def _threads(waits: bool) -> int:
@@ -136,22 +135,24 @@ def in_order(work: Callable[[int], Any], items: Iterable[int], threads: int | No
 
 
 def _chunk_band(
-    rows: Rows, start: int, stop: int, padded: int, lags: int, differences: bool, dtype: np.dtype[Any]
+    rows: Rows, start: int, stop: int, T: int, lags: int, differences: bool, dtype: np.dtype[Any]
 ) -> Floats:
-    from spectral_edge.validate.gram._kernels import add_band
+    from spectral_edge.validate.gram._kernels import add_band, add_band_in_place
 
     array, first, last = rows.block(start, stop)
-    # narrow enough for the second-level cache, wide enough for long reads from memory
-    width = max(
-        256, min(1 << (600_000 // (padded * dtype.itemsize)).bit_length(), 4096 // (dtype.itemsize // 4) ** 2)
-    )
-    band = np.zeros((padded, lags + 1))
-    add_band(array, first, last, differences, RUN, np.zeros((padded, width), dtype), band)
-    norms = band[: rows.n - differences, 0]
+    band = np.zeros((T, lags + 1))
+    if array.dtype == dtype and not differences:
+        add_band_in_place(array, first, last, RUN, band)
+    else:
+        # narrow enough for the second-level cache, wide enough for long reads from memory
+        fitting = 1 << (600_000 // (T * dtype.itemsize)).bit_length()
+        width = max(256, min(fitting, 4096 if dtype == np.float32 else 1024))
+        add_band(array, first, last, differences, RUN, np.empty((T, width), dtype), band)
+    norms = band[:, 0]
     if np.isfinite(norms).all() and (dtype == np.float64 or norms.min() >= TINY):
         return band
     if dtype == np.float32:
-        return _chunk_band(rows, start, stop, padded, lags, differences, np.dtype(np.float64))
+        return _chunk_band(rows, start, stop, T, lags, differences, np.dtype(np.float64))
     require_finite(array[:, first:last], rows.name, rows.label)
     raise ValueError(f"{rows.name} must be small enough to be squared, got entries beyond 1e154")
 
