@@ -57,7 +57,7 @@ class Board:
         return (self.runs[name].max_steps - step) * (monotonic() - since) / (step - first)
 
     def table(self) -> "Table":
-        """What runs and what has failed, line by line, and how many wait or are done."""
+        """What runs and what has failed, line by line (training / test), and how many wait or are done."""
         from rich import box
         from rich.table import Table
 
@@ -67,19 +67,21 @@ class Board:
         table = Table(
             title=f"{len(self.runs)} runs: {told}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
         )
-        for name in ("run", "step", "of", "loss", "test loss", "accuracy", "test accuracy", "left"):
-            table.add_column(name, justify="left" if name == "run" else "right", no_wrap=name == "run")
+        for name in ("run", "step", "loss", "accuracy", "left"):
+            table.add_column(name, justify="left" if name == "run" else "right", no_wrap=name != "left")
         for name, status in self.status.items():
             if status != "running" and not status.startswith("failed"):
                 continue
             step, metrics = self.last.get(name, (0, {}))
             left = self.seconds_left(name)
-            told = status if status != "running" else "–" if left is None else f"≤ {left / 60:.0f} min"
-            numbers = [
-                f"{metrics[key]:.3g}" if metrics else "–"
-                for key in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+            note = status if status != "running" else "–" if left is None else f"≤ {left / 60:.0f} min"
+            train_test = [
+                " / ".join(f"{metrics[f'{part}_{kind}']:.3g}" for part in ("train", "test"))
+                if metrics
+                else "–"
+                for kind in ("loss", "accuracy")
             ]
-            table.add_row(name, f"{step:,}", f"{self.runs[name].max_steps:,}", *numbers, told)
+            table.add_row(name, f"{step:,} of {self.runs[name].max_steps:,}", *train_test, note)
         return table
 
 

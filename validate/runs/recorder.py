@@ -26,14 +26,7 @@ GROUPS = {"attention": "attention weights", "all": "all weights"}
 
 
 def ablated_records(config: RunConfig) -> set[int]:
-    """At which records the directions are ablated: evenly spaced in log time, so that a run that stops early has some.
-
-    Examples
-    --------
-    >>> from spectral_edge.validate.runs.modular import ModularConfig
-    >>> sorted(ablated_records(ModularConfig()))
-    [10, 13, 17, 22, 28, 36, 46, 60, 77, 100]
-    """
+    """At which records the directions are ablated: evenly in log time, so that a run that stops early has some."""
     last = config.max_steps // config.record_every
     return set() if last < WINDOW else set(np.geomspace(WINDOW, last, ABLATIONS).round().astype(int).tolist())
 

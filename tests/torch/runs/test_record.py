@@ -56,7 +56,8 @@ def test_the_table_says_how_far_each_run_is() -> None:
     console.print(board.table())
     text = console.file.getvalue()
     assert "3 runs: 1 running, 1 waiting, 1 failed" in text
-    assert "0.625" in text
+    assert "0.625 / 0.625" in text
+    assert "40 of 60" in text
     assert "failed: no space" in text
     assert TASKS["scan"].name not in text
 

@@ -10,6 +10,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.runs import examine
 from spectral_edge.validate.runs.models import is_attention
+from spectral_edge.validate.runs.modular import ModularConfig
 from spectral_edge.validate.runs.recorder import ablated_records
 from spectral_edge.validate.runs.training import train
 from tests.torch.runs.tiny import MODULAR
@@ -124,6 +125,11 @@ def test_ablation_is_the_loss_without_the_direction() -> None:
             along = gradient_at(theta, which) @ v
             assert abs(found[j, 2 + column]) == pytest.approx(abs(along), rel=1e-2, abs=1e-4)
         assert abs(found[j, 4]) == pytest.approx(abs(theta @ v), rel=1e-2, abs=1e-4)
+
+
+def test_ten_records_are_ablated_more_of_them_early() -> None:
+    assert sorted(ablated_records(ModularConfig())) == [10, 13, 17, 22, 28, 36, 46, 60, 77, 100]
+    assert ablated_records(ModularConfig(max_steps=900)) == set()
 
 
 def test_ablation_agrees_with_the_probes_and_has_its_control() -> None:
