@@ -119,7 +119,7 @@ class RunConfig:
         """
         choice("optimizer", self.optimizer, OPTIMIZERS)
         for name, value in asdict(self).items():
-            if name != "seed" and isinstance(getattr(type(self), name, None), int):
+            if name != "seed" and type(getattr(type(self), name)) is int:
                 whole(name, value, 0 if name in self._may_be_zero() else 1)
         if self.d_model % self.heads:
             raise ValueError(f"d_model must be a multiple of heads = {self.heads}, got {self.d_model}")

@@ -23,11 +23,15 @@ class DyckConfig(RunConfig):
     max_pairs : int
         Longest word, in pairs of brackets. Lengths are uniform over 1 … `max_pairs`, words uniform within a
         length (short words run out: no word is drawn twice).
+    causal : bool
+        Whether the model looks back only. By default it sees the whole word, as the encoder of the modular runs
+        does.
     """
 
     train_sequences: int = 50
     test_sequences: int = 200
     max_pairs: int = 12
+    causal: bool = False
     batch_size: int = 50
     record_every: int = 25
     hessian_examples: int = 50
@@ -35,7 +39,7 @@ class DyckConfig(RunConfig):
     @property
     def name(self) -> str:
         """Weight decay and seed."""
-        return f"dyck-wd{self.weight_decay:g}-seed{self.seed}"
+        return f"dyck{'-causal' * self.causal}-wd{self.weight_decay:g}-seed{self.seed}"
 
     @property
     def task(self) -> str:
@@ -54,11 +58,13 @@ class DyckConfig(RunConfig):
         return [(1, Data(train, train, test))]
 
     def model(self) -> "torch.nn.Module":
-        """The encoder of the modular runs, with an answer at every position; it sees the whole word."""
+        """The encoder of the modular runs, with an answer at every position."""
         from spectral_edge.validate.runs.models import Transformer, seeded
 
         sizes = (3, 2 * self.max_pairs, self.max_pairs + 1)
-        return seeded(self.seed, lambda: Transformer(self, *sizes, causal=False, padded=True, plain=True))
+        return seeded(
+            self.seed, lambda: Transformer(self, *sizes, causal=self.causal, padded=True, plain=True)
+        )
 
 
 def word(pairs: int, random: Random) -> str:
