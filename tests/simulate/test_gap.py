@@ -86,6 +86,24 @@ class TestConstantCoefficients:
             counts.append(len(wanted))
         assert set(counts) == {0, 2}
 
+    def test_a_dip_between_two_steps_is_seen(self):
+        """Just past tangency both crossings lie within one step, whose ends are both positive."""
+        c = {"h": (0.1, 1.0), "p": (0.72, 2.75), "eta": 1e-3, "omega": 0.1, "W": 10}
+        touching, apart = 2.8, 5.2
+        for _ in range(50):
+            middle = (touching + apart) / 2
+            crosses = np.isfinite(theory.collapse_time((middle, 2.5), **c))
+            touching, apart = (middle, apart) if crosses else (touching, middle)
+        for below in (1e-3, 1e-4, 1e-5):
+            d_k = touching * (1 - below)
+            times = theory.crossing_times((d_k, 2.5), **c)
+            result = run(d_k, 2.5, t_max=20_000, **c)
+            assert np.diff(result.crossings) < 20_000 / result.n_steps  # less than a mean step
+            np.testing.assert_allclose(result.crossings, [times.first, times.second], rtol=1e-4)
+            fine = np.linspace(times.first, times.second, 1001)[:, None]
+            exact = theory.signal_flow(np.array([d_k, 2.5]), fine, **c)
+            assert result.minimum == pytest.approx((exact[:, 0] - exact[:, 1]).min(), rel=1e-2)
+
     def test_terms_add_up_to_the_slope(self):
         rng = np.random.default_rng(3)
         for _ in range(20):
@@ -205,6 +223,18 @@ class TestCoefficientsInTime:
         pulse = simulate.gap_ode(1, 5, p=(0.0, lambda t: 100.0 if 5000 < t < 5120 else 0.0), **still)
         assert pulse.regime == "collapsing"
         assert 5000 < pulse.collapse_time < 5120
+
+    def test_a_bump_between_two_steps_is_seen(self):
+        """u_k - u_k+1 = (cos wt - 1)/2 + delta by construction: after the first crossing a bump of delta."""
+        w, delta, eta, W = 2 * np.pi / 1000, 1e-4, 1e-3, 10
+        base = w / (4 * eta * W)
+        p = (lambda t: base - w * np.sin(w * t) / (4 * eta * W), base)
+        d_next = 3.0
+        d_k = np.sqrt(d_next**2 + delta)
+        result = run(d_k, d_next, h=(0, 0), p=p, omega=0.0, eta=eta, W=W, t_max=1500)
+        first = np.arccos(1 - 2 * delta) / w
+        assert 2 * first < 15  # less than the longest step
+        np.testing.assert_allclose(result.crossings, [first, 1000 - first, 1000 + first], rtol=1e-4)
 
     def test_many_crossings_are_all_kept(self):
         result = simulate.gap_ode(
