@@ -86,7 +86,14 @@ def _key(run: GramSequence, seed: int) -> list[int]:
 
 def decay_groups(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[GramSequence]]:
     """Return the runs with and without weight decay, of those whose test accuracy was recorded."""
-    known = [run for run in runs if "weight_decay" in run.config and "test_accuracy" in run.metrics]
+    known = [
+        run
+        for run in runs
+        if "weight_decay" in run.config
+        and "test_accuracy" in run.metrics
+        and run.config.get("experiment", "grokking")
+        == "grokking"  # shift and optimiser runs have other controls
+    ]
     with_decay = [run for run in known if run.config["weight_decay"] > 0]
     return with_decay, [run for run in known if run.config["weight_decay"] == 0]
 
