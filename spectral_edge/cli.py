@@ -209,65 +209,11 @@ def analyze(
     Example: `spectral-edge analyze snapshots.npy --W 10 --out figures`
     Of checkpoints: `spectral-edge analyze checkpoints --select '*attn*'`
     """
-    import numpy as np
-    from rich.table import Table
-
-    from spectral_edge import theory
-    from spectral_edge.validate.gram.reading import read_sequence
-    from spectral_edge.validate.referee.figures import evolution_figure, window_figure
-    from spectral_edge.validate.referee.report import save_figure
+    from spectral_edge._analysis import analysed
 
     if (eta is None) != (B is None):
         raise ValueError("eta and B go together: give both or neither")
-    sequence = read_sequence(path, select=select, progress=not as_json)
-    windows = sequence.window(W)
-    vacuity = None
-    if eta is not None and B is not None and sequence.P is not None:
-        vacuity = theory.bbp_vacuity(sequence.P, W, eta, B, sigma=windows.sigma)
-    files = [
-        save_figure(draw, out / f"{path.stem.strip('*?') or 'run'}-{name}.svg")
-        for name, draw in (
-            ("window", window_figure(sequence, W, None if vacuity is None else vacuity.nu)),
-            ("evolution", evolution_figure(sequence, W)),
-        )
-    ]
-    positions, counts = np.unique(windows.k_star[np.isfinite(windows.k_star)], return_counts=True)
-    share = {int(k): float(n / len(windows.k_star)) for k, n in zip(positions, counts, strict=True)}
-    summary = {
-        "path": str(path), "T": sequence.T, "P": sequence.P, "W": W, "windows": len(windows.steps),
-        "k_star_share": share,
-        "ratio_median": _finite(np.median(windows.ratio[np.isfinite(windows.ratio)])) if share else None,
-        "ratio_max": _finite(np.nanmax(windows.ratio)) if share else None,
-        "figures": [str(file) for file in files],
-    }  # fmt: skip
-    if as_json:
-        columns = windows.to_dict()
-        print_json({**summary, "per_window": {name: [_finite(x) for x in v] for name, v in columns.items()}})
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("step", "k*", "R", "gap g", "σ1", f"σ{W}"):
-        table.add_column(name, justify="right")
-    for i in np.unique(np.linspace(0, len(windows.steps) - 1, 12).astype(int)):
-        table.add_row(
-            f"{windows.steps[i]:,}", f"{windows.k_star[i]:.0f}", f"{windows.ratio[i]:.4g}", f"{windows.gap[i]:.4g}",
-            f"{windows.sigma[i, 0]:.4g}", f"{windows.sigma[i, -1]:.4g}",
-        )  # fmt: skip
-    console.print(
-        f"{sequence.T} updates of {sequence.P or 'unknown'} parameters, {len(windows.steps)} windows of {W}",
-        highlight=False,
-    )
-    console.print(table)
-    told = ", ".join(f"k* = {k} in {part:.0%}" for k, part in share.items()) or "no window has a gap"
-    console.print(f"{told} of the windows", highlight=False)
-    if vacuity is not None:
-        console.print(str(vacuity), highlight=False)
-    for file in files:
-        console.print(f"figure: {file}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _finite(value: Any) -> float | None:
-    number = float(value)
-    return number if abs(number) < float("inf") else None
+    analysed(path, W, select, eta, B, out, as_json)
 
 
 @app.command()
