@@ -99,7 +99,8 @@ def _root(delta, r1, r2, k1, k2, lo, hi, sign_lo, x):
         if not rough and near <= 1e-14 * x:
             return x
         if near <= 1e-5 * x or hi - lo <= 4e-16 * hi:
-            if not rough:  # the step was of third order: done
+            # the step was of third order: done, unless small exponents cost digits
+            if not rough or min(abs(k1), abs(k2)) * x > 0.1:
                 return x
             rough = False
     return x
@@ -203,9 +204,9 @@ def solve(g, d, h1, h2, p1, p2, eta, omega, W, t_max, with_minimum):
 
 
 @njit(fastmath=_FAST)
-def is_marginal(h1, h2, p1, p2, omega, W, rtol):
+def is_marginal(h1, h2, p1, p2, omega, rtol):
     """Whether the equilibrium gap is zero, to `rtol` of the larger equilibrium strength."""
+    first, second = p1 * (h2 + omega), p2 * (h1 + omega)  # in proportion to the squares of the strengths
     if not (h1 + omega > 0.0 and h2 + omega > 0.0):
         return False
-    d1, d2 = math.sqrt(W * p1 / (h1 + omega)), math.sqrt(W * p2 / (h2 + omega))
-    return abs(d1 - d2) <= rtol * max(d1, d2)
+    return abs(first - second) <= 2.0 * rtol * max(first, second)

@@ -122,6 +122,9 @@ def chi_square(state, df):
         v = 1.0 + c * x
         if v > 0.0:
             v = v * v * v
+            u = uniform(state)
+            if u < 1.0 - 0.0331 * (x * x) * (x * x):  # inside for certain: no logarithm
+                return 2.0 * d * v * boost
             # log v loses digits where c is small: with P = 1e12 it is c³-small beside 1
-            if math.log(uniform(state)) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
+            if math.log(u) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
                 return 2.0 * d * v * boost

@@ -29,7 +29,7 @@ def _integrate_row(coefficients, varying, row, max_step, rtol, atol, out):
     out[4], out[5], out[6] = n, status, reached
     if not varying:  # the regime belongs to the equation, not to t_max
         out[4] = exact.solve(g, d, h1, h2, p1, p2, eta, omega, W, t_max, False)[2]
-        if out[4] == 0 and exact.is_marginal(h1, h2, p1, p2, omega, W, 1e-9):
+        if out[4] == 0 and exact.is_marginal(h1, h2, p1, p2, omega, 1e-9):
             out[4] = -1
 
 

@@ -16,7 +16,7 @@ def _solve_row(row, marginal, out):
         row[0], row[1], h1, h2, p1, p2, row[6], omega, W, row[9], True
     )
     out[0], out[1], out[2], out[3] = first, second, last, smallest
-    out[4] = -1 if count == 0 and exact.is_marginal(h1, h2, p1, p2, omega, W, marginal) else count
+    out[4] = -1 if count == 0 and exact.is_marginal(h1, h2, p1, p2, omega, marginal) else count
     out[5] = 0.0 if math.isfinite(last) else 2.0
     out[6] = row[9]
 
