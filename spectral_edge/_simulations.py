@@ -123,7 +123,9 @@ def swept(x: str, y: str, values: dict[str, Any], method: str, progress: bool) -
     if x_name == y_name:
         raise ValueError(f"x and y must be two parameters, got {x_name!r} twice")
     values = values | {x_name: x_values, y_name: y_values[:, None]}
-    pairs = {name: (values.pop(f"{name}_k"), values.pop(f"{name}_next")) for name in ("h", "p")}
+    pairs: dict[str, Any] = {
+        name: (values.pop(f"{name}_k"), values.pop(f"{name}_next")) for name in ("h", "p")
+    }
     return simulate.gap_sweep(**values, **pairs, method=method, progress=progress), x_name, y_name
 
 
@@ -152,12 +154,12 @@ def sweep_table(summary: dict[str, Any]) -> Table:
 def write_sweep(sweep: GapSweep, x: str, y: str, out: Path) -> None:
     """Write the regime map, or the arrays as .npz."""
     if out.suffix == ".npz":
-        arrays = {
+        arrays: dict[str, Any] = {
             name: getattr(sweep, name)
             for name in ("collapse_time", "reopen_time", "gap", "minimal_gap", "regime")
         }
         parameters = {f"parameter_{name}": value for name, value in sweep.parameters.items()}
         replaced(out, lambda path: np.savez_compressed(path, **arrays, **parameters))
     else:
-        figure = sweep.plot(x=x, y=y).figure
+        figure: Any = sweep.plot(x=x, y=y).figure
         replaced(out, lambda path: figure.savefig(path, dpi=150))
