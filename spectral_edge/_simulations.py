@@ -158,8 +158,8 @@ def write_sweep(sweep: GapSweep, x: str, y: str, out: Path) -> None:
             name: getattr(sweep, name)
             for name in ("collapse_time", "reopen_time", "gap", "minimal_gap", "regime")
         }
-        parameters = {f"parameter_{name}": value for name, value in sweep.parameters.items()}
-        replaced(out, lambda path: np.savez_compressed(path, **arrays, **parameters))
+        arrays |= {f"parameter_{name}": value for name, value in sweep.parameters.items()}
+        replaced(out, lambda path: np.savez_compressed(path, **arrays))
     else:
         figure: Any = sweep.plot(x=x, y=y).figure
         replaced(out, lambda path: figure.savefig(path, dpi=150))
