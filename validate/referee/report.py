@@ -1,6 +1,7 @@
 """The report: one self-contained HTML file with the verdicts, their pictures and how to repeat them."""
 
 import io
+import zlib
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -14,7 +15,6 @@ from spectral_edge.validate.referee import figures
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
 from spectral_edge.validate.referee.statistics import short
-from spectral_edge.validate.referee.verdict import VERDICTS
 
 W = 10
 
@@ -43,7 +43,7 @@ def svg(figure: Figure, description: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor").replace(figures.BLACK, "currentColor")
     # ids are unique within one drawing only: several share the page
-    prefix = f"f{abs(hash_of(description)):x}-"
+    prefix = f"f{zlib.crc32(description.encode()):x}-"
     for before in ('id="', 'xlink:href="#', "url(#"):
         text = text.replace(before, before + prefix)
     label = f'<svg role="img" aria-label="{escape(description)}" preserveAspectRatio="xMidYMid meet" '
@@ -56,13 +56,6 @@ def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:
     with rc_context({"svg.hashsalt": "spectral-edge"}):
         metadata = {"Date": None} if kind == "svg" else None
         return replace_atomically(path, lambda file: figure.savefig(file, format=kind, metadata=metadata))
-
-
-def hash_of(text: str) -> int:
-    """Return a small number that depends on `text` alone (Python's own hash differs between processes)."""
-    import zlib
-
-    return zlib.crc32(text.encode())
 
 
 def draw(board: Scoreboard) -> dict[str, str]:
@@ -111,7 +104,6 @@ def render(board: Scoreboard) -> str:
     context: dict[str, Any] = {
         "board": board,
         "predictions": {prediction.id: prediction for prediction in PREDICTIONS},
-        "counts": {name: sum(v.verdict == name for v in board) for name in VERDICTS},
         "runs": [run_row(run) for run in board.runs],
         "pictures": draw(board),
         "version": version("spectral-edge"),
