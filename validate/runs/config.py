@@ -58,6 +58,15 @@ class Data(NamedTuple):
     unseen: Examples  #: of the test set: test loss and accuracy, validation gradient
 
 
+def evenly(examples: Examples, count: int) -> Examples:
+    """`count` of the examples, evenly spaced; all where there are not more."""
+    import torch
+
+    if examples.size <= count:
+        return examples
+    return examples.take(torch.linspace(0, examples.size - 1, count).long())
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """What decides a run of any task; each task adds its own.
@@ -82,6 +91,8 @@ class RunConfig:
         never), or at `max_steps`.
     hessian_examples : int
         How many of the training examples the window Hessian is taken on.
+    ablation_examples : int
+        How many of the examined training and test examples the losses are taken on when a direction is ablated.
     """
 
     weight_decay: float = 1.0
@@ -101,6 +112,7 @@ class RunConfig:
     target_accuracy: float | None = 0.98
     steps_after_target: int = 300
     hessian_examples: int = 512
+    ablation_examples: int = 2048
 
     #: Which question the run belongs to: "grokking" (with and without weight decay), "optimizer", "shift".
     experiment: ClassVar[str] = "grokking"

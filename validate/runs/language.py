@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spectral_edge.validate.runs.config import Data, Examples, RunConfig
+from spectral_edge.validate.runs.config import Data, Examples, RunConfig, evenly
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,7 @@ class LanguageConfig(RunConfig):
     max_steps: int = 4_000
     target_accuracy: float | None = None
     hessian_examples: int = 32
+    ablation_examples: int = 32
 
     experiment: ClassVar[str] = "optimizer"
 
@@ -61,16 +62,11 @@ class LanguageConfig(RunConfig):
         tokens = torch.tensor([alphabet[letter] for letter in letters])
         cut = round(len(tokens) * (1 - self.test_share))
         train, test = (self._stretches(part) for part in (tokens[:cut], tokens[cut:]))
-        return [(1, Data(train, *(self._evenly(part) for part in (train, test))))]
+        return [(1, Data(train, *(evenly(part, self.examined_windows) for part in (train, test))))]
 
     def _stretches(self, tokens: "torch.Tensor") -> Examples:
         stretches = tokens.unfold(0, self.context + 1, 1)  # a view: the text is kept once
         return Examples((stretches[:, :-1],), stretches[:, 1:])
-
-    def _evenly(self, examples: Examples) -> Examples:
-        import torch
-
-        return examples.take(torch.linspace(0, examples.size - 1, self.examined_windows).long())
 
     def model(self) -> "torch.nn.Module":
         """Characters in, the next one out at each; positions look back only."""

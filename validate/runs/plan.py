@@ -31,21 +31,21 @@ def planned() -> dict[str, RunConfig]:
     >>> list(planned())[0]
     'modular-a+b-wd1-seed42'
     """
-    # the longest first: two jobs then end at about the same time; but additions before all, to be looked at early
+    # family by family, the short ones first, then seed by seed: whoever stops early has some of everything
     twice = [(decay, seed) for decay in DECAYS for seed in SEEDS]
-    additions = [ModularConfig(weight_decay=decay, seed=seed) for decay, seed in twice]
-    runs: list[RunConfig] = [*additions]
-    runs += [ScanConfig(weight_decay=decay, seed=seed) for decay, seed in twice]
-    runs += [LanguageConfig(optimizer=name, seed=seed) for name in OPTIMIZERS for seed in SEEDS]
+    runs: list[RunConfig] = [ModularConfig(weight_decay=decay, seed=seed) for decay, seed in twice]
     runs += [DyckConfig(weight_decay=decay, seed=seed) for decay, seed in twice]
     runs += [
         ShiftConfig(shift_step=step, seed=seed) for step in (ShiftConfig.shift_step, 0) for seed in SEEDS
     ]
-    runs += [
-        ModularConfig(operation=operation, weight_decay=decay, seed=seed)
-        for operation in list(OPERATIONS)[1:]
-        for decay, seed in twice
-    ]
+    runs += [LanguageConfig(optimizer=name, seed=seed) for name in OPTIMIZERS for seed in SEEDS]
+    for seed in SEEDS:
+        runs += [
+            ModularConfig(operation=operation, weight_decay=decay, seed=seed)
+            for operation in list(OPERATIONS)[1:]
+            for decay in DECAYS
+        ]
+        runs += [ScanConfig(weight_decay=decay, seed=seed) for decay in DECAYS]
     return {run.name: run for run in runs}
 
 

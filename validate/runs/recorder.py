@@ -10,7 +10,7 @@ from torch import nn
 
 from spectral_edge.validate.gram import GramSequence, GramTracker
 from spectral_edge.validate.runs import examine
-from spectral_edge.validate.runs.config import Data, RunConfig
+from spectral_edge.validate.runs.config import Data, RunConfig, evenly
 from spectral_edge.validate.runs.models import is_attention
 
 #: Widest window a recording serves.
@@ -93,11 +93,13 @@ class Recorder:
             size = sum(self.model.get_parameter(name).numel() for name in names)
             window = examine.Window(names, thetas[:, :size])
             if curved:
-                n = min(data.seen.size, self.config.hessian_examples)
-                batch = data.seen.take(torch.linspace(0, data.seen.size - 1, n).long())
+                batch = evenly(data.seen, self.config.hessian_examples)
                 self._keep(group, "hessian", examine.window_hessian(self.model, window, batch))
             if ablated:
-                around = probes, (data.seen, data.unseen), self.config.chunk
+                few = tuple(
+                    evenly(part, self.config.ablation_examples) for part in (data.seen, data.unseen)
+                )
+                around = probes, few, self.config.chunk
                 found = examine.ablation(self.model, window, window.directions(), *around)
                 self._keep(group, "ablation", found)
             if ablated and group == "attention":

@@ -41,6 +41,7 @@ class ScanConfig(RunConfig):
     batch_size: int = 32
     max_steps: int = 4_000
     hessian_examples: int = 16
+    ablation_examples: int = 64
 
     whole_sequence: ClassVar[bool] = True
     chunk: ClassVar[int] = 32
