@@ -73,6 +73,7 @@ class GramSequence:
     probes: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     rounding: float = products.EPS
+    _windows: dict[int, WindowSpectra] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     # -- making one --------------------------------------------------------------------------------------
 
@@ -219,7 +220,9 @@ class GramSequence:
             raise ValueError(f"W must be at most the number of updates T = {self.T}, got {W}")
         if self.W_max < W:
             raise ValueError(f"W must be at most W_max = {self.W_max}, the band that was kept, got {W}")
-        spectra = WindowSpectra.from_sequence(self, whole("W", W, 2))
+        if W not in self._windows:  # many look at the same windows
+            self._windows[W] = WindowSpectra.from_sequence(self, whole("W", W, 2))
+        spectra = self._windows[W]
         if not refine:
             return spectra
         from spectral_edge.validate.gram.refine import refined

@@ -57,6 +57,9 @@ class Verdict:
         The sensitivity table: the rule's own reading first.
     worlds : dict of str to str
         Verdicts of the same test in the planted and in the noise world.
+    size, power : Estimate
+        How often the test comes out supported in the noise world and as expected in the planted one, measured by
+        ``spectral-edge validate --calibrate``; filled in by the scoreboard, NaN where not measured.
     details : dict
         Per-run figures behind the statistic (JSON values).
     """
@@ -76,6 +79,8 @@ class Verdict:
     readings: tuple[Reading, ...] = ()
     p_holm: float = float("nan")
     worlds: dict[str, str] = field(default_factory=dict)
+    size: Estimate = UNKNOWN
+    power: Estimate = UNKNOWN
     details: dict[str, Any] = field(default_factory=dict)
 
 

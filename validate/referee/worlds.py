@@ -52,15 +52,19 @@ def noise_model(run: GramSequence) -> NoiseModel:
 
 
 def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[GramSequence]:
-    """Noise of the run's effective dimension, norms and autocorrelation, with its steps, metrics and card."""
+    """Noise of the run's effective dimension, norms and autocorrelation, with its steps, metrics and card.
+
+    Its probes come along too: inner products with updates that are no longer there, so they say nothing of K.
+    """
     model = noise_model(run)
-    rng = np.random.default_rng(_key(run, seed))
+    rng = np.random.default_rng(key(run, seed))
     return [
         GramSequence.from_inner_products(
             simulate.noise(run.T, P=model.P_eff, norms=model.norms, autocorrelation=model.tau, seed=rng).K,
             run.steps,
             run.P,
             metrics=run.metrics,
+            probes=run.probes,
             config=run.config,
         )
         for _ in range(copies)
@@ -70,7 +74,7 @@ def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[Gr
 def noise_ratios(run: GramSequence, n: int, seed: int) -> NDArray[np.float64]:
     """Gap ratio R of every window of `n` noise sequences like `run`: (n, windows)."""
     model = noise_model(run)
-    rng = np.random.default_rng(_key(run, seed + 1))
+    rng = np.random.default_rng(key(run, seed + 1))
     ratios = []
     for _ in range(n):
         K = simulate.noise(run.T, P=model.P_eff, norms=model.norms, autocorrelation=model.tau, seed=rng).K
@@ -79,8 +83,8 @@ def noise_ratios(run: GramSequence, n: int, seed: int) -> NDArray[np.float64]:
     return np.array(ratios)
 
 
-def _key(run: GramSequence, seed: int) -> list[int]:
-    """Seed that differs between runs and does not depend on the order in which they are judged."""
+def key(run: GramSequence, seed: int) -> list[int]:
+    """A seed that differs between runs and does not depend on the order in which they are judged."""
     return [seed, run.T, *np.frombuffer(np.float64(run.K[0, 0]).tobytes(), dtype=np.uint32).tolist()]
 
 
