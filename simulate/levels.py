@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory._arguments import FloatArray, finite, whole
-from spectral_edge.theory.gram import inner_products, is_full, window_blocks
+from spectral_edge.theory.gram import inner_products, is_full, max_lag, window_blocks
 from spectral_edge.theory.spectrum import gram_spectrum
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def follow_modes(K: ArrayLike, W: int, memory: int = 5) -> FollowedModes:
 
     Parameters
     ----------
-    K : array_like, shape (T, T)
-        Full inner products of the updates (parameter units squared).
+    K : array_like, shape (T, T) or (T, L + 1)
+        Inner products of the updates (parameter units squared), full or the band of lags up to L. On a band what
+        lies more than L updates back is forgotten, which matters little once L is some times W + memory.
     W : int
         Window.
     memory : int
@@ -62,7 +63,7 @@ def follow_modes(K: ArrayLike, W: int, memory: int = 5) -> FollowedModes:
     Raises
     ------
     ValueError
-        If K is not full, or an argument is out of its range.
+        If K is a band narrower than W + memory, or an argument is out of its range.
 
     Examples
     --------
@@ -74,28 +75,38 @@ def follow_modes(K: ArrayLike, W: int, memory: int = 5) -> FollowedModes:
     from scipy.optimize import linear_sum_assignment
 
     array = inner_products(K)
-    if not is_full(array):
-        raise ValueError(f"K must be full (T, T) to follow modes, got a band of shape {array.shape}")
     W, memory = whole("W", W, 2, len(array)), whole("memory", memory, 1)
+    if not is_full(array) and max_lag(array) < W + memory:
+        raise ValueError(
+            f"K must be full (T, T) to follow modes, or a band of lags up to W + memory = {W + memory}, "
+            f"got shape {array.shape}"
+        )
     lam, u = gram_spectrum(window_blocks(array, W))
     sigma = np.sqrt(lam)
     n = len(sigma)
     rank, overlap = np.empty((n, W), dtype=np.int64), np.ones((n, W))
-    remembered = np.zeros((W, len(array)))  # directions, as combinations of the updates
+    reach = array.shape[1]  # as many updates, the newest last, are there to remember
+    blocks = window_blocks(array, reach)
+    remembered = np.zeros((W, reach))  # directions, as combinations of the updates
     for t in range(n):
+        first = max(0, t + W - reach)
+        if first > 0:
+            remembered = np.concatenate([remembered[:, 1:], np.zeros((W, 1))], axis=1)
+        now, inside = slice(t - first, t - first + W), slice(0, t - first + W)
         scale = np.divide(1, sigma[t], out=np.zeros(W), where=sigma[t] > 0)
-        direction = np.zeros((W, len(array)))
-        direction[:, t : t + W] = (u[t] * scale).T
+        direction = np.zeros((W, reach))
+        direction[:, now] = (u[t] * scale).T
         if t == 0:
             rank[t] = np.arange(W)
         else:
-            inner = remembered @ array[:, t : t + W] @ (u[t] * scale)
+            inner = remembered[:, inside] @ blocks[first][inside, now] @ (u[t] * scale)
             rank[t] = linear_sum_assignment(-(inner**2))[1]
             matched = inner[np.arange(W), rank[t]]
             overlap[t] = matched**2
             direction = direction[rank[t]] * np.where(matched < 0, -1.0, 1.0)[:, None]
         remembered += (direction - remembered) / min(t + 1, memory)
-        length = np.sqrt(np.einsum("it,ts,is->i", remembered, array, remembered))
+        held = remembered[:, inside]
+        length = np.sqrt(np.sum(held @ blocks[first][inside, inside] * held, axis=1))
         remembered /= np.where(length > 0, length, 1.0)[:, None]
     return FollowedModes(rank, np.take_along_axis(sigma, rank, axis=1), overlap)
 
