@@ -1,0 +1,253 @@
+"""Collapse times: events found by following modes, the state before them, and what the gap flow predicts from it.
+
+A collapse is where the two modes that bound the gap exchange ranks (docs/theory.md, 3.6: the first t with
+u_k(t) = u_{k+1}(t), labels kept). Levels repel (4.1), so the ordered gap has a minimum there and no zero; the modes are
+told apart by their directions (`simulate.follow_modes`).
+
+A state is taken at every `EVERY`-th record, wherever an event may lie, and never closer to it than `LEAD` records. At
+one fixed distance from the events all observed times would be the same: no slope, and the mean would predict them all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_edge import simulate
+from spectral_edge.theory.gram import as_band
+from spectral_edge.validate.gram import GramSequence
+
+Floats = NDArray[np.float64]
+
+W = 10
+#: Records from a state to its collapse, at least: the windows of both then share no update.
+LEAD = W
+#: States are taken at every so many records: a multiple of those at which recordings hold a Hessian.
+EVERY = W
+#: Records before a state that its source strength is fitted on.
+PAST = W
+#: Squared overlap with its remembered direction above which a mode is itself: no other mode can have as much.
+FOLLOWED = 0.5
+#: Updates over which modes are remembered: what recordings hold.
+REACH = 32
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """The modes of a run with their identity, one row a window: column i is the mode that had rank i at the start.
+
+    Attributes
+    ----------
+    steps : (n,) int64
+        Step at which each window ends.
+    k_star : (n,)
+        Gap position, NaN where there is none.
+    rank : (n, W) int64
+        Rank of mode i, from 0.
+    sigma : (n, W), parameter units
+        Strength d of mode i.
+    followed : (n, W) bool
+        Whether mode i was still itself (`FOLLOWED`).
+    p : (n, W)
+        Gradient power ⟨∇L, v_i⟩², of the training loss. Its scale is not derived (3.1).
+    h : (n, W)
+        Curvature v_iᵀHv_i, of the loss itself and not of the preconditioned one; the last known at that time, NaN
+        before the first.
+    """
+
+    steps: NDArray[np.int64]
+    k_star: Floats
+    rank: NDArray[np.int64]
+    sigma: Floats
+    followed: NDArray[np.bool_]
+    p: Floats
+    h: Floats
+
+    @classmethod
+    def of(cls, run: GramSequence) -> "Tracks":
+        """Follow the modes of `run`, with what the probes say of them."""
+        windows = run.window(W)
+        modes = simulate.follow_modes(as_band(run.K, min(REACH, run.T - 2, run.W_max)), W)
+
+        def named(by_rank: Floats) -> Floats:
+            return np.take_along_axis(by_rank, modes.rank, axis=1)
+
+        p, h = named(windows.project("gradient") ** 2), named(windows.curvature("hessian"))
+        known = np.maximum.accumulate(np.where(np.isfinite(h), np.arange(len(h))[:, None], -1), axis=0)
+        h = np.where(known >= 0, np.take_along_axis(h, np.maximum(known, 0), axis=0), np.nan)
+        return cls(windows.steps, windows.k_star, modes.rank, modes.sigma, modes.overlap > FOLLOWED, p, h)
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """An exchange of ranks.
+
+    Attributes
+    ----------
+    upper, lower : int
+        The two modes, by their names in `Tracks`; `upper` is the stronger one before.
+    window : int
+        First window in which it is the weaker one.
+    step : float
+        Where the two strengths are equal, by a straight line between that window and the one before.
+    """
+
+    upper: int
+    lower: int
+    window: int
+    step: float
+
+
+def next_collapse(tracks: Tracks, window: int) -> Collapse | None:
+    """First exchange, after `window`, of the two modes that bound the gap there.
+
+    None where there is no gap, where either mode is lost before they meet, or where they never do.
+    """
+    if not np.isfinite(tracks.k_star[window]):
+        return None
+    k = int(tracks.k_star[window])
+    order = np.argsort(tracks.rank[window])
+    pair = order[k - 1 : k + 1]
+    gap = tracks.sigma[window:, pair[0]] - tracks.sigma[window:, pair[1]]
+    met = np.flatnonzero(gap <= 0)
+    if not len(met) or met[0] == 0 or not tracks.followed[window : window + met[0] + 1, pair].all():
+        return None
+    after = int(met[0])
+    share = gap[after - 1] / (gap[after - 1] - gap[after])
+    start, end = tracks.steps[window + after - 1 : window + after + 1]
+    return Collapse(int(pair[0]), int(pair[1]), window + after, float(start + share * (end - start)))
+
+
+@dataclass(frozen=True)
+class State:
+    """Two modes at one record, what is known of them by then, and when they were seen to meet.
+
+    Pairs are of the upper mode and the lower one.
+
+    Attributes
+    ----------
+    run : str
+        Name of the run.
+    step : int
+        Step of the record.
+    collapse : Collapse
+        The event to come.
+    d : (2,) array, parameter units
+        Strengths.
+    h, p : (2,) arrays
+        Curvature, the last known; gradient power, the mean over the `PAST` records before.
+    level : (2,) array, parameter units²
+        Mean of u = d² over those records.
+    growth : (2,) array, parameter units² per step
+        Change of u over them.
+    eta, omega : float
+        Learning rate and weight decay.
+    spacing : float
+        Steps from one record to the next.
+    end : int
+        Last step of the run.
+    later : Floats, shape (m, 5)
+        What a forecast may not use: steps from the state to each record until the end of the run, and h and p there.
+    """
+
+    run: str
+    step: int
+    collapse: Collapse
+    d: Floats
+    h: Floats
+    p: Floats
+    level: Floats
+    growth: Floats
+    eta: float
+    omega: float
+    spacing: float
+    end: int
+    later: Floats
+
+    @property
+    def observed(self) -> float:
+        """Steps from the state to its collapse."""
+        return self.collapse.step - self.step
+
+
+def missing(run: GramSequence) -> str | None:
+    """Say what `run` lacks for its collapses to be predicted; None where it lacks nothing."""
+    if run.T < W + PAST + LEAD or run.W_max < W:
+        return f"{W + PAST + LEAD} records in a band of {W} updates"
+    for name, ndim in (("gradient", 2), ("hessian", 3)):
+        probe = run.probes.get(name)
+        if probe is None or probe.ndim != ndim or probe.shape[1] < W:
+            return f"the probe {name!r}"
+    wanted = {"learning_rate", "weight_decay"} - run.config.keys()
+    if wanted or not run.config["learning_rate"] > 0:
+        return " and ".join(sorted(wanted)).replace("_", " ") or "a positive learning rate"
+    return None
+
+
+def states(run: GramSequence) -> list[State]:
+    """All states of `run` from which a collapse was seen `LEAD` records later or more, in time order.
+
+    Parameters
+    ----------
+    run : GramSequence
+        With the probes "gradient" and "hessian", its learning rate and its weight decay.
+
+    Returns
+    -------
+    list of State
+
+    Raises
+    ------
+    ValueError
+        If something is `missing`.
+
+    Examples
+    --------
+    >>> from spectral_edge.validate.referee import worlds
+    >>> run = worlds.planted("collapse-time", 1)(0)[0]
+    >>> first = states(run)[0]
+    >>> first.step, first.observed > 100 * LEAD
+    (2000, True)
+    """
+    lacking = missing(run)
+    if lacking:
+        raise ValueError(f"run must have {lacking} for its collapses to be predicted")
+    tracks = Tracks.of(run)
+    found = []
+    # records count from 1, and the first window ends at record W
+    for window in range(PAST, len(tracks.steps)):
+        if (window + W) % EVERY:
+            continue
+        event = next_collapse(tracks, window)
+        if event is None or event.window < window + LEAD:
+            continue
+        state = _state(run, tracks, window, event)
+        if state is not None:
+            found.append(state)
+    return found
+
+
+def _state(run: GramSequence, tracks: Tracks, window: int, event: Collapse) -> State | None:
+    """The state at `window`; None where a mode was not itself before it or something was not measured."""
+    pair, past = [event.upper, event.lower], slice(window - PAST, window + 1)
+    u, steps = tracks.sigma[past][:, pair] ** 2, tracks.steps[past]
+    h, p = tracks.h[window, pair], tracks.p[past][:, pair].mean(axis=0)
+    if not (tracks.followed[past][:, pair].all() and np.isfinite([h, p]).all()):
+        return None
+    to_come = slice(window, None)
+    later = [(tracks.steps[to_come] - tracks.steps[window])[:, None], tracks.h[to_come], tracks.p[to_come]]
+    return State(
+        run=str(run.config.get("run", f"{run.config.get('task', 'run')}-{run.config.get('seed', '')}")),
+        step=int(tracks.steps[window]),
+        collapse=event,
+        d=tracks.sigma[window, pair],
+        h=h,
+        p=p,
+        level=u.mean(axis=0),
+        growth=(u[-1] - u[0]) / (steps[-1] - steps[0]),
+        eta=float(run.config["learning_rate"]),
+        omega=float(run.config["weight_decay"]),
+        spacing=float(np.median(np.diff(run.steps))),
+        end=int(run.steps[-1]),
+        later=np.concatenate([later[0], later[1][:, pair], later[2][:, pair]], axis=1),
+    )

@@ -1,0 +1,81 @@
+"""Predicted against observed times: calibration slope and relative error, with intervals from resampled runs.
+
+Times are compared by their logarithms: errors are multiples, and observed times span decades. The slope is that of
+predicted on observed times, because the observed ones are known to a fraction of a record and the predicted ones carry
+all the error: regressed the other way round, that error would flatten the line. It is Theil and Sen's, the median over
+pairs, so that a few forecasts of "never" do not turn it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from spectral_edge.validate.referee.statistics import TAIL, Estimate
+
+RESAMPLES = 999
+SEED = 20
+
+Floats = NDArray[np.float64]
+
+
+class Calibration(NamedTuple):
+    """Predicted against observed times: slope of the logarithms, median relative error, and that over the control's."""
+
+    slope: Estimate
+    error: Estimate
+    ratio: Estimate
+
+
+def relative_error(predicted: Floats, observed: Floats) -> Floats:
+    """|predicted − observed|/observed."""
+    return np.abs(predicted - observed) / observed
+
+
+def _pair_slopes(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """Slopes of all pairs of points with different x, sorted, with the two points of each."""
+    one, other = np.triu_indices(len(x), 1)
+    apart = x[one] != x[other]
+    one, other = one[apart], other[apart]
+    slopes = (y[other] - y[one]) / (x[other] - x[one])
+    order = np.argsort(slopes)
+    return slopes[order], one[order], other[order]
+
+
+def calibrate(predicted: Floats, observed: Floats, control: Floats, run: NDArray[np.int64]) -> Calibration:
+    """Slope, error and error over the control's, with intervals from resampled runs."""
+    x, y = np.log(observed), np.log(predicted)
+    errors, control_errors = relative_error(predicted, observed), relative_error(control, observed)
+    slopes, one, other = _pair_slopes(x, y)
+    rng = np.random.default_rng(SEED)
+    numbers = np.unique(run)
+    rows = [np.flatnonzero(run == number) for number in numbers]
+    drawn = np.full((RESAMPLES, 3), np.nan)
+    for draw in drawn:
+        times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)))
+        chosen = np.repeat(np.arange(len(numbers)), times)
+        sample = np.concatenate([rows[i] for i in chosen])
+        count = np.bincount(sample, minlength=len(x))
+        weight = np.cumsum(count[one] * count[other])
+        if len(weight) and weight[-1] > 0:
+            draw[0] = slopes[np.searchsorted(weight, weight[-1] / 2)]
+        draw[1] = np.median(errors[sample])
+        draw[2] = draw[1] / np.median(control_errors[sample])
+    low, high = np.nanquantile(drawn, [TAIL, 1 - TAIL], axis=0)
+    error = float(np.median(errors))
+    values = (
+        float(stats.theilslopes(y, x).slope),
+        error,
+        error / float(np.median(control_errors)),
+    )
+    return Calibration(*(Estimate(v, float(a), float(b)) for v, a, b in zip(values, low, high, strict=True)))
+
+
+def less_error(errors: Floats, control: Floats, run: NDArray[np.int64]) -> float:
+    """P-value of Wilcoxon's signed ranks of each run's median difference of the errors, one-sided."""
+    differences = np.array([np.median((errors - control)[run == number]) for number in np.unique(run)])
+    differences = differences[differences != 0]
+    if not len(differences):
+        return 1.0
+    return float(stats.wilcoxon(differences, alternative="less").pvalue)
