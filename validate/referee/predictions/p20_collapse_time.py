@@ -15,7 +15,7 @@ from spectral_edge.validate.referee.collapse_calibration import (
     less_error,
     relative_error,
 )
-from spectral_edge.validate.referee.collapse_forms import FORMS, predict, predict_mean
+from spectral_edge.validate.referee.collapse_forms import FORMS, HORIZON, predict, predict_mean
 from spectral_edge.validate.referee.statistics import short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -28,6 +28,7 @@ from spectral_edge.validate.referee.verdict import (
 
 EVENTS = 8  # fewer collapses than this decide nothing
 RUNS = 5  # nor do fewer runs: intervals resample runs
+SLACK = 0.1  # a slope this near to 1 does not refute, however narrow its interval
 #: The reading that the rule uses; "integrated" is told the coefficients of the future and cannot be it.
 FORM = "exact"
 LINE = "straight line"
@@ -53,11 +54,14 @@ class Collapses(NamedTuple):
 
 
 def holds(found: Calibration) -> bool | None:
-    """The rule: the slope's interval holds 1 and not 0, and the error is below the control's; None = neither way."""
+    """The rule: the slope's interval holds 1 and not 0, and the error is below the control's.
+
+    False where the slope is wrong by more than `SLACK` or the error above the control's; None = neither way.
+    """
     slope, ratio = found.slope, found.ratio
-    if slope.high < 1 or slope.low > 1 or ratio.low >= 1:
+    if slope.high < 1 - SLACK or slope.low > 1 + SLACK or ratio.low >= 1:
         return False
-    return True if slope.low > 0 and ratio.high < 1 else None
+    return True if 0 < slope.low <= 1 <= slope.high and ratio.high < 1 else None
 
 
 def collect(runs: Sequence[GramSequence]) -> Collapses:
@@ -137,6 +141,7 @@ def _details(
                 "step": state.step,
                 "collapse_step": state.collapse.step,
                 "observed": state.observed,
+                "horizon": HORIZON * state.end,
                 "mean": float(control[i]),
                 **{form: float(times[i]) for form, times in predicted.items()},
             }
