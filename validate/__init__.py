@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spectral_edge.validate.gram import GramSequence, GramTracker, WindowSpectra
-    from spectral_edge.validate.referee import Scoreboard, Verdict, check
+    from spectral_edge.validate.referee import EarlyWarning, Scoreboard, Verdict, check, early_warning
     from spectral_edge.validate.runs import bundled
 
 _HOMES = {
+    "EarlyWarning": "referee",
     "GramSequence": "gram",
     "GramTracker": "gram",
     "WindowSpectra": "gram",
@@ -19,8 +20,19 @@ _HOMES = {
     "Scoreboard": "referee",
     "Verdict": "referee",
     "check": "referee",
+    "early_warning": "referee",
 }
-__all__ = ["GramSequence", "GramTracker", "Scoreboard", "Verdict", "WindowSpectra", "bundled", "check"]
+__all__ = [
+    "EarlyWarning",
+    "GramSequence",
+    "GramTracker",
+    "Scoreboard",
+    "Verdict",
+    "WindowSpectra",
+    "bundled",
+    "check",
+    "early_warning",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,193 @@
+"""What the early warning found: one row per feature, the table of them, and the sentence that sums it up."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_edge.validate.referee.early_warning_features import SPECTRAL
+from spectral_edge.validate.referee.statistics import Estimate, short
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+#: With fewer runs of either kind the bootstrap says nothing: five hits of five do not exclude chance at 95 %.
+MIN_RUNS = 6
+
+
+@dataclass(frozen=True)
+class Warner:
+    """How one feature, or a combination of them, warns on families it has not seen.
+
+    Attributes
+    ----------
+    name, group, meaning : str
+        Of the feature; group "together" for a combination.
+    warns : str
+        Side that was learned to warn: "high", "low", or "mixed" where the folds disagree.
+    auc : Estimate
+        Probability that a positive record scores above a negative one of the same step and family; 0.5 is chance.
+    when : Estimate
+        The same among runs that all have a transition: whether it tells when, not only whether.
+    unmatched : Estimate
+        The same whatever the steps of the two: as it is usually reported, with time in it.
+    over_loss : Estimate
+        `auc` minus that of the validation loss, paired.
+    by_family : mapping of str to float
+        `auc` of every family when it was left out.
+    hit_rate : Estimate
+        Share of transitions with an alarm within the horizon.
+    false_alarm_rate : Estimate
+        Share of runs in which an alarm sounded at a negative record, up to the family's last transition.
+    false_alarms_per_run : float
+        How many alarms begin there per run.
+    lead_records, lead_steps : tuple of int
+        From the first alarm within the horizon to the transition, of every transition that was hit.
+    transitions, runs : int
+        Runs with positive records that were judged; all runs that were.
+    missing : tuple of str
+        Runs on which the feature is not judged because it was not recorded.
+    passes : bool or None
+        Whether the interval of `auc` lies above 0.5; None with fewer than `MIN_RUNS` runs of either kind.
+    roc : (2, m) float64
+        False-alarm and hit rate, matched in time.
+    """
+
+    name: str
+    group: str
+    meaning: str
+    warns: str
+    auc: Estimate
+    when: Estimate
+    unmatched: Estimate
+    over_loss: Estimate
+    by_family: Mapping[str, float]
+    hit_rate: Estimate
+    false_alarm_rate: Estimate
+    false_alarms_per_run: float
+    lead_records: tuple[int, ...]
+    lead_steps: tuple[int, ...]
+    transitions: int
+    runs: int
+    missing: tuple[str, ...]
+    passes: bool | None
+    roc: NDArray[np.float64] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class EarlyWarning:
+    """What warns of a transition, and what the spectral features add to what one watches anyway.
+
+    Attributes
+    ----------
+    warners : tuple of Warner
+        Single features, then the combinations.
+    adds : Estimate
+        AUC of everything together minus that of the baselines together, paired.
+    instead : Estimate
+        AUC of the spectral features together minus that of the baselines together, paired.
+    left_out : {"family", "seed"}
+        What was left out in turn: seeds where only one family has transitions.
+    families : mapping of str to int
+        Transitions judged in each family.
+    not_judged : mapping of str to str
+        Runs left out altogether, with the reason.
+    horizon, false_alarms, seed
+        The constants, and the seed of the bootstrap.
+    """
+
+    warners: tuple[Warner, ...]
+    adds: Estimate
+    instead: Estimate
+    left_out: str
+    families: Mapping[str, int]
+    not_judged: Mapping[str, str]
+    horizon: int
+    false_alarms: float
+    seed: int
+
+    def __getitem__(self, name: str) -> Warner:
+        return next(warner for warner in self.warners if warner.name == name)
+
+    def __str__(self) -> str:
+        """Say the outcome in three sentences."""
+        singles = [w for w in self.warners if w.group == SPECTRAL]
+        passed = [w.name for w in singles if w.passes]
+        n = sum(self.families.values())
+        first = (
+            f"Left out {self.left_out} by {self.left_out} ({n} transitions in {len(self.families)} families), "
+            f"{', '.join(passed) if passed else 'no spectral feature'} warned better than chance of a "
+            f"transition within {self.horizon} records."
+        )
+        if any(w.passes is None for w in singles):
+            first += f" Judged on fewer than {MIN_RUNS} runs of a kind, a feature is undecided."
+        low, high = self.adds.low, self.adds.high
+        outcome = (
+            "add to" if low > 0 else "take away from" if high < 0 else "add nothing that could be shown to"
+        )
+        return (
+            f"{first} Together, the spectral features {outcome} validation loss and weight norm: the AUC "
+            f"changes by {self.adds}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values with stable keys; NaN and infinity become None, an estimate is value, low and high."""
+        found: dict[str, Any] = _json(asdict(self) | {"meaning": str(self)})
+        return found
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """One row per feature or combination (needs the extra ``data``)."""
+        import pandas as pd
+
+        rows = []
+        for warner in self.warners:
+            row = asdict(warner)
+            del row["roc"], row["by_family"]
+            for name, value in list(row.items()):
+                if isinstance(value, Estimate):
+                    row |= {f"{name}_low": value.low, f"{name}_high": value.high, name: value.value}
+            rows.append(row | {f"auc {family}": auc for family, auc in warner.by_family.items()})
+        return pd.DataFrame(rows).set_index("name")
+
+    def table(self, *, wide: bool = False) -> "Table":
+        """Return the features as a table for the terminal; `wide` (120 columns) adds alarms and lead times."""
+        from rich import box
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(
+            title=f"Early warning: a transition within {self.horizon} records?",
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            show_edge=False,
+        )
+        for name in ("feature", "warns", "AUC, 95 %", "when, 95 %", "over the loss"):
+            table.add_column(name, no_wrap=True)
+        for name in ("hits", "false", "lead") if wide else ():
+            table.add_column(name, justify="right", no_wrap=True)
+        for i, w in enumerate(self.warners):
+            style = {True: "bold green", False: "", None: "cyan"}[w.passes]
+            row = [escape(w.name), w.warns, *(escape(str(e)) for e in (w.auc, w.when, w.over_loss))]
+            if wide:
+                lead = f"{np.median(w.lead_records):g} rec." if w.lead_records else "–"
+                row += [f"{short(w.hit_rate.value, 2)}", f"{short(w.false_alarm_rate.value, 2)}", lead]
+            last = i + 1 < len(self.warners) and self.warners[i + 1].group != w.group
+            table.add_row(*row, style=style, end_section=last)
+        return table
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Estimate):
+        return _json(value._asdict())
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value
