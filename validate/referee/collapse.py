@@ -243,7 +243,7 @@ def _state(run: GramSequence, tracks: Tracks, window: int, event: Collapse) -> S
         d=tracks.sigma[window, pair],
         h=h,
         p=p,
-        level=u.mean(axis=0),
+        level=np.trapezoid(u, steps, axis=0) / (steps[-1] - steps[0]),
         growth=(u[-1] - u[0]) / (steps[-1] - steps[0]),
         eta=float(run.config["learning_rate"]),
         omega=float(run.config["weight_decay"]),

@@ -92,7 +92,7 @@ def _integrated(state: State) -> float:
             max_step=STRIDE * state.spacing,
             **flow,
         )
-    except ValueError:  # strengths that grow beyond all numbers do not meet
+    except (ValueError, ZeroDivisionError):  # strengths that grow beyond all numbers do not meet
         return float("nan")
     if np.isfinite(run.collapse_time):
         return run.collapse_time
@@ -113,8 +113,8 @@ FORMS: dict[str, Callable[[State], float]] = {
     "frozen": _closed("frozen"),
     "linear": _closed("linear"),
     "integrated": _integrated,
-    "exact, sources not fitted": _closed("exact", fit="none"),
-    "exact, curvature fitted too": _closed("exact", fit="both"),
+    "exact (nothing fitted)": _closed("exact", fit="none"),
+    "exact (curvature fitted too)": _closed("exact", fit="both"),
     "straight line": _straight,
 }
 
