@@ -11,6 +11,7 @@ from spectral_edge.simulate._worlds import (
     curves,
     gradient_probe,
     hessian_probe,
+    random_signs,
     run,
     scenario,
     sigmoid,
@@ -29,11 +30,8 @@ def bbp_vacuous(name: str, seed: int, control: bool, rng: np.random.Generator) -
 
 @scenario("gap-above-noise")
 def gap_above_noise(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
-    """Three signals of random sign, 12 times the noise: k* = 3. Control: noise with momentum 0.9 alone.
-
-    Random signs leave no autocorrelation behind which a coloured null could hide the gap.
-    """
-    time = rng.choice([-1.0, 1.0], (60, 3)) / np.sqrt(W)
+    """Three signals of random sign, 12 times the noise: k* = 3. Control: noise with momentum 0.9 alone."""
+    time = random_signs(60, 3, rng)
     strengths = np.full((60, 3), 0.0 if control else 12 * FLOOR)
     X = updates(strengths, rng, time=time, tau=0.9 if control else None)
     return run(name, seed, control, X, {"k_star": None if control else 3})
@@ -70,9 +68,10 @@ def _grok_step(metrics: dict[str, np.ndarray]) -> int:
 
 @scenario("small-gap-position")
 def small_gap_position(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
-    """Two signals above the noise: k* = 2. Control: six equal signals, k* = 6."""
+    """Two signals of random sign above the noise: k* = 2. Control: six equal signals, k* = 6."""
     k = 6 if control else 2
-    X = updates(np.tile(np.full(k, 10.0) * FLOOR, (60, 1)), rng)
+    time = None if control else random_signs(60, k, rng)
+    X = updates(np.tile(np.full(k, 20.0) * FLOOR, (60, 1)), rng, time=time)
     return run(name, seed, control, X, {"k_star": k})
 
 
@@ -94,7 +93,7 @@ def krylov_bound(name: str, seed: int, control: bool, rng: np.random.Generator) 
 def stability_hierarchy(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
     """Strengths 60, 20 and 4 noise floors: alpha_1 > alpha_2 > alpha_3 around k* = 2. Control: noise alone."""
     strengths = FLOOR * np.array([60.0, 20.0, 4.0]) * (not control)
-    X = updates(np.tile(strengths, (80, 1)), rng)
+    X = updates(np.tile(strengths, (80, 1)), rng, time=random_signs(80, 3, rng))
     return run(name, seed, control, X, {"k_star": None if control else 2})
 
 

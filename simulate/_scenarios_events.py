@@ -10,6 +10,7 @@ from spectral_edge.simulate._worlds import (
     curves,
     gradient_probe,
     hessian_probe,
+    random_signs,
     run,
     scenario,
     smooth,
@@ -213,7 +214,7 @@ def lag_flip(name: str, seed: int, control: bool, rng: np.random.Generator) -> P
 def shift_detection(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
     """At the shift a new direction takes over, and R changes in the very record. Control: no shift."""
     T, shift = 80, int(rng.integers(30, 60))
-    time = rng.choice([-1.0, 1.0], (T, 2)) / np.sqrt(W)
+    time = random_signs(T, 2, rng)
     strengths = FLOOR * np.tile([20.0, 0.0], (T, 1))
     if not control:
         strengths[shift:, 1] = 30.0 * FLOOR

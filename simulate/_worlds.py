@@ -40,6 +40,11 @@ def patterns(T: int, k: int, W: int = W) -> FloatArray:
     return np.stack(columns[:k], axis=1)
 
 
+def random_signs(T: int, k: int, rng: np.random.Generator, W: int = W) -> FloatArray:
+    """Time patterns, shape (T, k), of unit length over a window, without autocorrelation: no noise looks like them."""
+    return rng.choice([-1.0, 1.0], (T, k)) / np.sqrt(W)
+
+
 def updates(
     strengths: FloatArray,
     rng: np.random.Generator,

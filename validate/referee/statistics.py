@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
+#: A test rejects where its p-value lies below this.
+LEVEL = 0.05
 
 
 class Estimate(NamedTuple):
@@ -18,6 +21,9 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{short(self.value, 2)} [{short(self.low, 2)}, {short(self.high, 2)}]"
+
+
+UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 def short(x: float, digits: int = 3) -> str:
@@ -86,11 +92,114 @@ def monte_carlo_p(observed: float, null: ArrayLike) -> float:
 
 def holm(p_values: ArrayLike, family: int) -> NDArray[np.float64]:
     """Holm's step-down correction within a family of `family` tests; those not run count as p = 1, NaN stays NaN."""
+    from statsmodels.stats.multitest import multipletests
+
     p = np.asarray(p_values, dtype=float)
-    corrected = np.full(len(p), np.nan)
-    order = [i for i in np.argsort(p) if not np.isnan(p[i])]
-    running = 0.0
-    for rank, i in enumerate(order):
-        running = max(running, (family - rank) * p[i])
-        corrected[i] = min(1.0, running)
-    return corrected
+    filled = np.ones(max(family, len(p)))
+    filled[: len(p)] = np.where(np.isnan(p), 1.0, p)
+    return np.where(np.isnan(p), np.nan, multipletests(filled, method="holm")[1][: len(p)])
+
+
+def mean(values: ArrayLike) -> Estimate:
+    """Mean over runs with Student's interval; one value has no interval, NaN are left out."""
+    x = np.asarray(values, dtype=float)
+    x = x[~np.isnan(x)]
+    if len(x) == 0:
+        return UNKNOWN
+    if len(x) == 1:
+        return Estimate(float(x[0]), float("-inf"), float("inf"))
+    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half))
+
+
+class Comparison(NamedTuple):
+    """Runs against draws from a null.
+
+    Attributes
+    ----------
+    treated, control : Estimate
+        Mean over the runs, and over the means of their draws.
+    excess : Estimate
+        Mean of each run less the mean of its own draws.
+    p_value : float
+        One-sided: how often the mean of one draw a run reaches the mean of the runs.
+    """
+
+    treated: Estimate
+    control: Estimate
+    excess: Estimate
+    p_value: float
+
+
+#: Combinations of one draw a run that stand for the null of their mean.
+COMBINATIONS = 2000
+
+
+def against(observed: ArrayLike, draws: ArrayLike | list[NDArray[np.float64]]) -> Comparison:
+    """Compare the mean of a statistic over runs with what it is where nothing is going on.
+
+    Parameters
+    ----------
+    observed : (m,) array
+        The statistic of each run; runs where it is NaN are left out.
+    draws : m arrays, lengths may differ
+        The statistic of each run's surrogates.
+
+    Notes
+    -----
+    The null of the mean is made of random combinations of one draw a run. Which ones depends on the values alone,
+    not on the order of the runs.
+    """
+    pairs = [
+        (float(x), d)
+        for x, row in zip(np.asarray(observed, dtype=float), draws, strict=True)
+        if not np.isnan(x) and len(d := np.asarray(row, dtype=float)[~np.isnan(row)])
+    ]
+    if not pairs:
+        return Comparison(UNKNOWN, UNKNOWN, UNKNOWN, float("nan"))
+    x = np.array([value for value, _ in pairs])
+    total = np.zeros(COMBINATIONS)
+    for value, row in pairs:
+        rng = np.random.default_rng(np.frombuffer(np.float64([value, *row[:3]]).tobytes(), dtype=np.uint32))
+        total += row if len(row) == COMBINATIONS else rng.choice(row, COMBINATIONS)
+    # ties between an observed mean and its draws are not to hang on the order of a sum
+    p_value = monte_carlo_p(x.mean() - 1e-12 * np.abs(x).max(), total / len(pairs))
+    own = np.array([row.mean() for _, row in pairs])
+    if len(pairs) == 1:  # one run has no spread between runs: that of its draws stands in
+        low, high = x[0] - np.quantile(pairs[0][1], [1 - TAIL, TAIL])
+        excess = Estimate(float(x[0] - own[0]), float(low), float(high))
+        p_value = max(p_value, 1 / (1 + len(pairs[0][1])))
+    else:
+        excess = mean(x - own)
+    return Comparison(mean(x), mean(own), excess, p_value)
+
+
+def block_shuffled(
+    x: NDArray[np.float64], block: int, n: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """`n` copies of a series, (n, T), in blocks (the first cut at random) put together in random order."""
+    out = np.empty((n, len(x)))
+    for row in out:
+        first = int(rng.integers(1, block + 1))
+        parts = np.split(x, np.arange(first, len(x), block))
+        row[:] = np.concatenate([parts[i] for i in rng.permutation(len(parts))])
+    return out
+
+
+def phase_randomised(x: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """`n` series, (n, T), of the power spectrum of `x` with random phases (Theiler et al. 1992)."""
+    spectrum = np.fft.rfft(x - x.mean())
+    phases = np.exp(2j * np.pi * rng.random((n, len(spectrum))))
+    phases[:, 0] = 1
+    if len(x) % 2 == 0:
+        phases[:, -1] = rng.choice([-1.0, 1.0], n)
+    return x.mean() + np.fft.irfft(spectrum * phases, len(x))
+
+
+def area_under_curve(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """Probability that a labelled score exceeds one that is not, ties counting half; NaN where either is missing."""
+    known = ~np.isnan(scores)
+    one, other = scores[known & labels], scores[known & ~labels]
+    if not len(one) or not len(other):
+        return float("nan")
+    return float(stats.mannwhitneyu(one, other, method="asymptotic").statistic / (len(one) * len(other)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.statistics import Estimate
+from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
 
 SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
     "supported",
@@ -15,8 +15,6 @@ SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
     "not run",
 )
 VERDICTS = (SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN)
-
-UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,17 @@ class Reading:
     control: Estimate
     passes: bool | None
     control_passes: bool | None
+
+    @classmethod
+    def above(cls, name: str, treated: Estimate, control: Estimate, threshold: float) -> "Reading":
+        """Both are held against the threshold."""
+        return cls(name, treated, control, passes(treated, threshold), passes(control, threshold))
+
+    @classmethod
+    def tested(cls, name: str, found: Comparison) -> "Reading":
+        """The treated runs pass where the test against the control rejects."""
+        rejects = None if found.p_value != found.p_value else bool(found.p_value < LEVEL)
+        return cls(name, found.treated, found.control, rejects, None)
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,27 @@ def passes(estimate: Estimate, threshold: float) -> bool | None:
     if estimate.low > threshold:
         return True
     return False if estimate.high <= threshold else None
+
+
+def beyond_both(first: Comparison, second: Comparison) -> str:
+    """The verdict of a statistic that must exceed two nulls: supported where both tests reject.
+
+    Refuted where it falls short of one: the interval of its excess lies below zero.
+    """
+    both = (first, second)
+    if all(one.p_value < LEVEL for one in both):
+        return SUPPORTED
+    return REFUTED if any(one.excess.high <= 0 for one in both) else UNDECIDED
+
+
+def above_and_specific(treated: Estimate, threshold: float, p_value: float) -> str:
+    """The verdict of a statistic that must lie above a threshold and exceed its control (`p_value`)."""
+    above = passes(treated, threshold)
+    if above is False:
+        return REFUTED
+    if above and p_value < LEVEL:
+        return SUPPORTED
+    return NOT_SPECIFIC if above else UNDECIDED
 
 
 def decide(treated: bool | None, control: bool | None) -> str:

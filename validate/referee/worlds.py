@@ -54,21 +54,46 @@ def noise_model(run: GramSequence) -> NoiseModel:
 def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[GramSequence]:
     """Noise of the run's effective dimension, norms and autocorrelation, with its steps, metrics and card.
 
-    Its probes come along too: inner products with updates that are no longer there, so they say nothing of K.
+    Where the run has gradients or Hessians, the noise has isotropic ones of the same size: they prefer no mode.
+    What ablation cost comes along as it was measured.
     """
     model = noise_model(run)
     rng = np.random.default_rng(key(run, seed))
-    return [
-        GramSequence.from_inner_products(
-            simulate.noise(run.T, P=model.P_eff, norms=model.norms, autocorrelation=model.tau, seed=rng).K,
-            run.steps,
-            run.P,
-            metrics=run.metrics,
-            probes=run.probes,
-            config=run.config,
-        )
-        for _ in range(copies)
-    ]
+    found = []
+    for _ in range(copies):
+        K = simulate.noise(run.T, P=model.P_eff, norms=model.norms, autocorrelation=model.tau, seed=rng).K
+        about = {"metrics": run.metrics, "probes": _isotropic(run, K, rng), "config": run.config}
+        found.append(GramSequence.from_inner_products(K, run.steps, run.P, **about))
+    return found
+
+
+def _isotropic(
+    run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Probes of the noise K: random vectors, and multiples of the identity, of the size that the run's have."""
+    probes = dict(run.probes)
+    rows = slice(min(W, run.T), None)
+    blocks = window_blocks(K, W + 1)[:, ::-1, ::-1] if run.T > W else np.zeros((0, W + 1, W + 1))
+    lam, u = np.linalg.eigh(blocks)
+    trace = np.trace(blocks, axis1=1, axis2=2)
+    for name in ("gradient", "validation_gradient", "parameters"):
+        if name in probes and probes[name].shape[1] > W:
+            given = probes[name][rows, : W + 1]
+            drawn = np.einsum(
+                "nij,nj->ni", u * np.sqrt(np.maximum(lam, 0))[:, None], rng.standard_normal(lam.shape)
+            )
+            size = np.sqrt(
+                np.divide((given**2).sum(axis=1), trace, out=np.zeros(len(trace)), where=trace > 0)
+            )
+            probes[name] = np.full((run.T, W + 1), np.nan)
+            probes[name][rows] = size[:, None] * drawn
+    if "hessian" in probes and probes["hessian"].shape[1] >= W:
+        mean = np.trace(probes["hessian"][rows, :W, :W], axis1=1, axis2=2)
+        inner = blocks[:, :W, :W]
+        flat = mean / np.trace(inner, axis1=1, axis2=2)
+        probes["hessian"] = np.full((run.T, W, W), np.nan)
+        probes["hessian"][rows] = flat[:, None, None] * inner
+    return probes
 
 
 def noise_ratios(run: GramSequence, n: int, seed: int) -> NDArray[np.float64]:
@@ -117,14 +142,16 @@ def decay_pairs(
     return keyed(with_decay), keyed(without)
 
 
+def shuffled(runs: Sequence[GramSequence], field: str, seed: int) -> list[GramSequence]:
+    """Return the runs with one field of their cards dealt out anew: nothing depends on it any more."""
+    values = [run.config.get(field) for run in runs]
+    order = np.random.default_rng([seed, len(runs)]).permutation(len(runs))
+    return [replace(run, config={**run.config, field: values[i]}) for run, i in zip(runs, order, strict=True)]
+
+
 def decay_shuffled(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
     """Return the runs with their weight decays dealt out anew: the outcome no longer depends on it."""
-    decays = [run.config.get("weight_decay") for run in runs]
-    order = np.random.default_rng([seed, len(runs)]).permutation(len(runs))
-    return [
-        replace(run, config={**run.config, "weight_decay": decays[i]})
-        for run, i in zip(runs, order, strict=True)
-    ]
+    return shuffled(runs, "weight_decay", seed)
 
 
 def planted(

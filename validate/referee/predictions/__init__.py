@@ -3,8 +3,23 @@
 from spectral_edge.validate.referee.predictions import (
     p01_bbp_vacuous,
     p02_gap_above_noise,
+    p03_small_gap_position,
+    p04_krylov_bound,
+    p05_three_phases,
+    p06_stability_hierarchy,
+    p07_gap_flow,
+    p08_inverted_hierarchy,
+    p09_loss_decomposition,
     p10_gap_precedes_grokking,
     p11_weight_decay_needed,
+    p12_gap_opens_at_grokking,
+    p13_optimiser_dependence,
+    p14_adiabatic_regimes,
+    p15_gap_tracks_loss,
+    p16_gap_maximality,
+    p17_projection_keeps_gap,
+    p18_lag_flip,
+    p19_shift_detection,
 )
 
 PREDICTIONS = tuple(
@@ -12,7 +27,22 @@ PREDICTIONS = tuple(
     for module in (
         p01_bbp_vacuous,
         p02_gap_above_noise,
+        p03_small_gap_position,
+        p04_krylov_bound,
+        p05_three_phases,
+        p06_stability_hierarchy,
+        p07_gap_flow,
+        p08_inverted_hierarchy,
+        p09_loss_decomposition,
         p10_gap_precedes_grokking,
         p11_weight_decay_needed,
+        p12_gap_opens_at_grokking,
+        p13_optimiser_dependence,
+        p14_adiabatic_regimes,
+        p15_gap_tracks_loss,
+        p16_gap_maximality,
+        p17_projection_keeps_gap,
+        p18_lag_flip,
+        p19_shift_detection,
     )
 )

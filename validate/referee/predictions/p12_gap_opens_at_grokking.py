@@ -1,0 +1,144 @@
+"""Prediction 12: σ_1/σ_2 of the query matrices rises at grokking."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.statistics import Estimate, mean
+from spectral_edge.validate.referee.verdict import (
+    NOT_SPECIFIC,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    Prediction,
+    Reading,
+    Verdict,
+    passes,
+)
+
+RECORDS = 5  # before and after that are compared
+APART = 5  # records before the grok step that are left out: accuracy is already rising
+
+
+def query_ratios(run: GramSequence) -> list[np.ndarray]:
+    """σ_1/σ_2 over time of every W_Q that reads what it writes to (self-attention), (T,) each."""
+    names = [n for n in run.metrics if n.endswith(".Q.sigma_1") and "cross" not in n]
+    return [run.metrics[n] / run.metrics[n[:-1] + "2"] for n in names]
+
+
+def rise(run: GramSequence, step: int, largest: bool = False) -> float:
+    """Log of σ_1/σ_2 after `step` over before, mean over the query matrices (or the largest); NaN at the ends."""
+    at = int(np.searchsorted(run.steps, step))
+    before = slice(max(0, at - APART - RECORDS), max(0, at - APART))
+    rises = [
+        float(np.median(np.log(ratio[at : at + RECORDS])) - np.median(np.log(ratio[before])))
+        for ratio in query_ratios(run)
+        if len(ratio[before]) and len(ratio[at:])
+    ]
+    if not rises:
+        return float("nan")
+    return max(rises) if largest else float(np.mean(rises))
+
+
+def _estimates(
+    treated: dict[tuple[str, int], GramSequence], control: dict[tuple[str, int], GramSequence], largest: bool
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Rise with decay, at the same step without, and the difference in pairs."""
+    steps = {
+        key: step for key, run in treated.items() if (step := grok_step(run)) is not None and key in control
+    }
+    one = np.array([rise(treated[key], step, largest) for key, step in steps.items()])
+    other = np.array([rise(control[key], step, largest) for key, step in steps.items()])
+    both = ~np.isnan(one + other)
+    return mean(one[both]), mean(other[both]), mean((one - other)[both])
+
+
+def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
+    """Rise of σ_1/σ_2 of W_Q at the grok step, against the run without decay of the same seed at that step."""
+    treated, control = worlds.decay_pairs([run for run in runs if query_ratios(run)])
+    found = {
+        "mean over the query matrices": _estimates(treated, control, False),
+        "the query matrix that rises most": _estimates(treated, control, True),
+    }
+    one, other, difference = found["mean over the query matrices"]
+    n = sum(grok_step(run) is not None and key in control for key, run in treated.items())
+    if not n or np.isnan(one.value):
+        return PREDICTION.not_run(
+            "no grokked run with the singular values of W_Q beside one without weight decay of the same seed"
+        )
+    rises, more = passes(one, 0.0), passes(difference, 0.0)
+    if rises is False or more is False:
+        verdict = REFUTED
+    elif rises and more:
+        verdict = SUPPORTED
+    else:
+        verdict = NOT_SPECIFIC if rises and passes(other, 0.0) else UNDECIDED
+    return PREDICTION.verdict(
+        verdict,
+        statistic=float(np.exp(one.value)),
+        control=float(np.exp(other.value)),
+        statistic_name="σ_1/σ_2 of W_Q after the grok step over before",
+        effect=Estimate(*np.exp(difference).tolist()),
+        effect_name="that ratio with decay over that without",
+        p_value=_one_sided(difference, n),
+        n=2 * n,
+        readings=tuple(
+            Reading(
+                name, Estimate(*np.exp(a).tolist()), Estimate(*np.exp(b).tolist()), passes(a, 0), passes(b, 0)
+            )
+            for name, (a, b, _) in found.items()
+        ),
+        meaning=(
+            f"σ_1/σ_2 of the query matrices changes by a factor {np.exp(one.value):.2f} at the grok step, and by "
+            f"{np.exp(other.value):.2f} at the same step without weight decay. Compared are {RECORDS} records from the "
+            f"grok step on with {RECORDS} that end {APART} records before it."
+        ),
+    )
+
+
+def queries_swapped(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
+    """Pairs of runs, with and without decay, whose W_Q have changed places in every other pair at random."""
+    treated, control = worlds.decay_pairs(runs)
+    rng, found = np.random.default_rng([seed, len(runs)]), []
+    for pair in sorted(treated.keys() & control.keys()):
+        one, other = treated[pair], control[pair]
+        found += (
+            [one, other] if rng.random() < 0.5 else [_with_queries(one, other), _with_queries(other, one)]
+        )
+    return found
+
+
+def _with_queries(run: GramSequence, donor: GramSequence) -> GramSequence:
+    """The run with the query matrices of another; where that one ended before, with its last ones."""
+    rows = np.minimum(np.arange(run.T), donor.T - 1)
+    queries = {name: values[rows] for name, values in donor.metrics.items() if ".Q." in name}
+    return replace(run, metrics={**run.metrics, **queries})
+
+
+def _one_sided(difference: Estimate, n: int) -> float:
+    """Student's p-value that the mean difference is not above 0, from its interval."""
+    from scipy import stats
+
+    if n < 2 or not np.isfinite(difference.high) or difference.high == difference.low:
+        return float("nan")
+    error = (difference.high - difference.value) / stats.t.ppf(0.975, n - 1)
+    return float(stats.t.sf(difference.value / error, n - 1))
+
+
+PREDICTION = Prediction(
+    number=12,
+    id="gap-opens-at-grokking",
+    claim="σ_1/σ_2 of W_Q rises at grokking.",
+    reference="figure 4; docs/theory.md, 8.4",
+    statistic="ratio of σ_1/σ_2 after the grok step to before it",
+    treatment="runs with weight decay that grok",
+    control="the run without weight decay of the same seed, at the same step",
+    rule="above 1, and its interval above the control's (in pairs)",
+    judge=judge,
+    planted=worlds.planted("gap-opens-at-grokking", with_controls=True),
+    null_runs=queries_swapped,
+)

@@ -1,0 +1,84 @@
+"""Prediction 15: the gap ratio moves with the validation loss."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
+from spectral_edge.validate.referee.statistics import against, mean, phase_randomised
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond_both
+
+W = 10
+SURROGATES = 200
+FEWEST = 20  # windows
+
+Floats = NDArray[np.float64]
+
+
+def _series(run: GramSequence) -> tuple[Floats, Floats] | None:
+    """Log R and log loss at the windows' ends, both without trend; None where one of them is missing."""
+    if min(run.T - FEWEST + 1, run.W_max) < W:
+        return None
+    ratio, loss = log_ratio(run, W), log_loss(run, W)
+    if loss is None or not np.isfinite(ratio).all():
+        return None
+    return without_trend(ratio), without_trend(loss)
+
+
+def _size(run: GramSequence) -> float:
+    pair = _series(run)
+    return float("nan") if pair is None else float(abs(pair[0] @ pair[1]))
+
+
+def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
+    """|r| of log R and log loss, against R of random phases, and against R of noise beside the same loss."""
+    chosen = [
+        (run, others, pair)
+        for run, others in zip(runs, noise, strict=True)
+        if (pair := _series(run)) is not None
+    ]
+    if not chosen:
+        return PREDICTION.not_run(f"no run with its validation loss and {FEWEST} windows of {W} updates")
+    signed = [float(ratio @ loss) for _, _, (ratio, loss) in chosen]
+    surrogates = []
+    for run, _, (ratio, loss) in chosen:
+        rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
+        others = phase_randomised(ratio, SURROGATES, rng)
+        surrogates.append(np.array([abs(without_trend(row) @ loss) for row in others]))
+    phases = against(np.abs(signed), surrogates)
+    copies = against(np.abs(signed), [np.array([_size(copy) for copy in others]) for _, others, _ in chosen])
+    return PREDICTION.verdict(
+        beyond_both(phases, copies),
+        statistic=phases.treated.value,
+        control=phases.control.value,
+        statistic_name="|r| of log R and log validation loss, without trend",
+        effect=phases.excess,
+        effect_name="that, less what random phases give",
+        p_value=max(phases.p_value, copies.p_value),
+        n=len(chosen),
+        readings=(Reading.tested("against random phases", phases),
+                  Reading.tested("against noise beside the same loss", copies),
+                  Reading("r with its sign", mean(signed), phases.control, None, None)),
+        meaning=(
+            f"Without their trends, log R and log loss correlate by |r| = {phases.treated.value:.2f}; a series of the "
+            f"same spectrum with random phases gives {phases.control.value:.2f}, noise beside the same loss "
+            f"{copies.treated.value - copies.excess.value:.2f}."
+        ),
+    )  # fmt: skip
+
+
+PREDICTION = Prediction(
+    number=15,
+    id="gap-tracks-loss",
+    claim="The gap ratio co-varies with the validation loss.",
+    reference="figures 1D and 2",
+    statistic="|r| of log R and log validation loss, both without trend",
+    treatment="all runs",
+    control="R with random phases; noise beside the same loss",
+    rule="p < 0.05 against both",
+    judge=judge,
+    planted=worlds.planted("gap-tracks-loss"),
+)

@@ -1,0 +1,108 @@
+"""Prediction 18: the lead of R over the loss flips its sign between W = 10 and W = 20."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
+from spectral_edge.validate.referee.statistics import Comparison, against, mean, phase_randomised
+from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, UNDECIDED, Prediction, Reading, Verdict
+
+WINDOWS = (10, 20)
+LEVEL = 0.05
+LONGEST = 15  # lags, in records
+SURROGATES = 200
+FEWEST = 60  # records of the shortest run judged: four times the longest lag
+
+Floats = NDArray[np.float64]
+
+
+def cross_correlation(ratio: Floats, loss: Floats) -> Floats:
+    """Correlation of the rows of `ratio` at t with `loss` at t + l, (m, 2·LONGEST + 1): l > 0 where R leads."""
+    n = ratio.shape[1]
+    out = np.empty((len(ratio), 2 * LONGEST + 1))
+    for column, lag in enumerate(range(-LONGEST, LONGEST + 1)):
+        x, y = ratio[:, max(0, -lag) : n - max(0, lag)], loss[max(0, lag) : n + min(0, lag)]
+        x = x - x.mean(axis=1, keepdims=True)
+        y = y - y.mean()
+        size = np.sqrt(np.einsum("mt,mt->m", x, x) * (y @ y))
+        out[:, column] = np.divide(x @ y, size, out=np.zeros(len(x)), where=size > 0)
+    return out
+
+
+def _series(run: GramSequence, W: int) -> tuple[Floats, Floats] | None:
+    if run.T < FEWEST or run.W_max < W:
+        return None
+    ratio, loss = log_ratio(run, W), log_loss(run, W)
+    if loss is None or not np.isfinite(ratio).all():
+        return None
+    return without_trend(ratio), without_trend(loss)
+
+
+def _best(run: GramSequence, W: int) -> tuple[float, float, Floats]:
+    """The lag at which |r| is largest, that |r|, and the largest |r| of R with random phases."""
+    pair = _series(run, W)
+    assert pair is not None
+    ratio, loss = pair
+    r = np.abs(cross_correlation(ratio[None], loss)[0])
+    rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
+    surrogates = np.abs(cross_correlation(phase_randomised(ratio, SURROGATES, rng), loss)).max(axis=1)
+    return float(r.argmax() - LONGEST), float(r.max()), surrogates
+
+
+def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
+    """The lag of the largest |r| between log R and log loss for both windows, each against random phases."""
+    chosen = [run for run in runs if all(_series(run, W) is not None for W in WINDOWS)]
+    if not chosen:
+        return PREDICTION.not_run(
+            f"no run of {FEWEST} records with its validation loss and a band of {max(WINDOWS)}"
+        )
+    found: dict[int, Comparison] = {}
+    lags: dict[int, Floats] = {}
+    for W in WINDOWS:
+        rows = [_best(run, W) for run in chosen]
+        lags[W] = np.array([row[0] for row in rows])
+        found[W] = against([row[1] for row in rows], [row[2] for row in rows])
+    short, long = (mean(lags[W]) for W in WINDOWS)
+    difference = mean(lags[WINDOWS[0]] - lags[WINDOWS[1]])
+    significant = all(one.p_value < LEVEL for one in found.values())
+    flips = (short.low > 0 and long.high < 0) or (short.high < 0 and long.low > 0)
+    same = (short.low > 0 and long.low > 0) or (short.high < 0 and long.high < 0)
+    verdict = SUPPORTED if significant and flips else REFUTED if same else UNDECIDED
+    return PREDICTION.verdict(
+        verdict,
+        statistic=short.value,
+        control=long.value,
+        statistic_name=f"records by which R leads the loss, W = {WINDOWS[0]} (control: W = {WINDOWS[1]})",
+        effect=difference,
+        effect_name="difference of the leads",
+        p_value=max(one.p_value for one in found.values()),
+        n=len(chosen),
+        readings=(
+            Reading(f"lead at W = {WINDOWS[0]} against W = {WINDOWS[1]}", short, long, flips, None),
+            *(Reading(f"largest |r| at W = {W} against random phases", one.treated, one.control,
+                      bool(one.p_value < LEVEL), None) for W, one in found.items()),
+        ),
+        meaning=(
+            f"R leads the loss by {short.value:.1f} records at W = {WINDOWS[0]} and by {long.value:.1f} at "
+            f"W = {WINDOWS[1]} (negative: it follows). A window looks back over W records, so its centre moves by five "
+            "records between the two whatever the training does."
+        ),
+    )  # fmt: skip
+
+
+PREDICTION = Prediction(
+    number=18,
+    id="lag-flip",
+    claim="The lead of R over the loss changes its sign between W = 10 and W = 20.",
+    reference="docs/theory.md, section 8; list of predictions, 18",
+    statistic="lag of the largest correlation of log R and log validation loss, both without trend",
+    treatment="all runs of 60 records or more",
+    control="R with random phases",
+    rule=f"both correlations significant (p < {LEVEL:g}), lags of opposite sign with intervals that exclude 0",
+    judge=judge,
+    planted=worlds.planted("lag-flip"),
+)

@@ -1,0 +1,115 @@
+"""Prediction 19: a change of the data shows in R within one record."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.series import log_ratio
+from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
+from spectral_edge.validate.referee.verdict import (
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    Prediction,
+    Reading,
+    Verdict,
+)
+
+W = 10
+LEVEL = 0.05
+AROUND = 1  # records before and after the first that sees the new data
+HISTORY = 10  # changes of log R with which each one is compared
+THRESHOLDS = (
+    5.0,
+    3.0,
+    8.0,
+)  # how many times their median size a change must be to raise an alarm; the rule's first
+MAJORITY = 0.5
+
+
+def alarms(run: GramSequence, threshold: float) -> NDArray[np.bool_]:
+    """Whether each record, (T,), raises an alarm: |Δ log R| beyond `threshold` medians of the last ten before it."""
+    change = np.abs(np.diff(log_ratio(run, W)))
+    raised = np.zeros(run.T, dtype=bool)
+    for i in range(HISTORY, len(change)):
+        raised[i + W] = change[i] > threshold * np.median(change[i - HISTORY : i])
+    return raised
+
+
+def _shift_record(run: GramSequence) -> int | None:
+    """The first record whose update saw the new data; None where the data never change."""
+    step = run.config.get("shift_step", 0)
+    return int(np.searchsorted(run.steps, step, side="right")) if step else None
+
+
+def _found(run: GramSequence, at: int, threshold: float) -> bool:
+    return bool(alarms(run, threshold)[max(0, at - AROUND) : at + AROUND + 1].any())
+
+
+def _stretches(run: GramSequence, threshold: float) -> NDArray[np.bool_]:
+    """Whether each stretch of as many records, one after the other, holds an alarm: how often chance finds one."""
+    size = 2 * AROUND + 1
+    raised = alarms(run, threshold)[W + HISTORY :]
+    whole = raised[: len(raised) // size * size].reshape(-1, size)
+    return np.asarray(whole.any(axis=1))
+
+
+def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
+    """Shifts that raise an alarm within one record, against stretches of runs whose data stay."""
+    both = [
+        run for run in runs
+        if run.config.get("experiment") == "shift" and run.T > 2 * W + HISTORY and run.W_max >= W
+    ]  # fmt: skip
+    shifted = [(run, at) for run in both if (at := _shift_record(run)) is not None and at >= W + HISTORY]
+    stays = [run for run in both if _shift_record(run) is None]
+    if not shifted or not stays:
+        return PREDICTION.not_run("runs whose data change at a known step, and runs whose data stay")
+    readings, first = [], None
+    for threshold in THRESHOLDS:
+        hits = sum(_found(run, at, threshold) for run, at in shifted)
+        stretches = np.concatenate([_stretches(run, threshold) for run in stays])
+        false, m = int(stretches.sum()), len(stretches)
+        rate, alarm_rate = proportion(hits, len(shifted)), proportion(false, m)
+        readings.append(Reading.above(f"|Δ log R| > {threshold:g} medians", rate, alarm_rate, MAJORITY))
+        first = first or (hits, false, m)
+    assert first is not None
+    hits, false, m = first
+    n = len(shifted)
+    effect = difference_of_proportions(hits, n, false, m)
+    p_value = float(stats.fisher_exact([[hits, n - hits], [false, m - false]], alternative="greater").pvalue)
+    verdict = SUPPORTED if p_value < LEVEL else REFUTED if effect.high <= MAJORITY else UNDECIDED
+    per_run = sum(int(alarms(run, THRESHOLDS[0]).sum()) for run in stays) / len(stays)
+    return PREDICTION.verdict(
+        verdict,
+        statistic=hits / n,
+        control=false / m,
+        statistic_name=f"share of shifts with an alarm within {AROUND} record (control: of stretches without a shift)",
+        effect=effect,
+        effect_name="difference of the shares",
+        p_value=p_value,
+        n=n + len(stays),
+        readings=tuple(readings),
+        details={"false_alarms_per_run": per_run, "stretches": m},
+        meaning=(
+            f"{hits} of {n} shifts raise an alarm within {AROUND} record, and {false} of {m} stretches of the same "
+            f"length in runs whose data stay; such a run has {per_run:.1f} false alarms."
+        ),
+    )
+
+
+PREDICTION = Prediction(
+    number=19,
+    id="shift-detection",
+    claim=f"A change of the data shows in R within {AROUND} record.",
+    reference="list of predictions, 19",
+    statistic="share of shifts with an alarm: |Δ log R| beyond five medians of the ten before",
+    treatment="runs whose data change at a known step",
+    control="runs whose data stay: stretches of as many records",
+    rule=f"hit rate above the false-alarm rate, Fisher's exact test, p < {LEVEL:g}",
+    judge=judge,
+    planted=worlds.planted("shift-detection", with_controls=True),
+)
