@@ -10,6 +10,7 @@ probes say, so that reading tests little more than an extrapolation; the default
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ def _integrated(state: State) -> float:
     times, last = columns[:, 0].tolist(), columns[-1]
     rows = list(zip(*columns[:, 1:].T.tolist(), strict=True))
 
-    flow = {"eta": state.eta, "omega": state.omega, "W": W}
+    flow: dict[str, Any] = {"eta": state.eta, "omega": state.omega, "W": W}
     # partials go to Python at once; numba would first try to compile a function anew for every state
     try:
         run = simulate.gap_ode(

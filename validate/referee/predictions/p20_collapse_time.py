@@ -102,7 +102,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     mean = calibrate(control, observed, control, found.run)
     first = results[FORM]
     passed = holds(first)
-    errors = [relative_error(times, observed) for times in (predicted[FORM], control)]
+    own, other = (relative_error(times, observed) for times in (predicted[FORM], control))
     return PREDICTION.verdict(
         {True: SUPPORTED, False: REFUTED, None: UNDECIDED}[passed],
         statistic=first.error.value,
@@ -110,7 +110,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         statistic_name="median relative error of the predicted time",
         effect=first.slope,
         effect_name="slope of log predicted on log observed time",
-        p_value=less_error(*errors, found.run),
+        p_value=less_error(own, other, found.run),
         n=len(usable),
         readings=tuple(
             Reading(form, result.error, mean.error, holds(result), False) for form, result in results.items()
