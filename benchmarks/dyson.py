@@ -44,13 +44,13 @@ def in_numpy(paths: int, steps: int, P: int) -> None:
     """The same scheme: half drift, Gaussian block beside a Bartlett factor, eigenvalues, half drift."""
     rng = np.random.default_rng(1)
     u, diagonal, size = np.tile(D0**2, (paths, 1)), np.arange(W), NU * np.sqrt(DT)
+    below, rest = np.tril_indices(W, -1), np.zeros((paths, W, W))
     for _ in range(steps):
         u = half_step(u)
         block = size * rng.standard_normal((paths, W, W))
         block[:, diagonal, diagonal] += np.sqrt(u)
-        rest = np.tril(rng.standard_normal((paths, W, W)), -1)
-        rest[:, diagonal, diagonal] = np.sqrt(rng.chisquare(P - W - diagonal, (paths, W)))
-        rest *= size
+        rest[:, *below] = size * rng.standard_normal((paths, below[0].size))
+        rest[:, diagonal, diagonal] = size * np.sqrt(rng.chisquare(P - W - diagonal, (paths, W)))
         gram = block @ block.swapaxes(1, 2) + rest @ rest.swapaxes(1, 2)
         u = half_step(np.linalg.eigvalsh(gram)[:, ::-1])
 

@@ -130,9 +130,12 @@ def dyson(
     states = rng.integers(0, 2**64, (n_paths, 4), dtype=np.uint64)
     sigma, closest = np.empty((n_paths, n_steps // stride + 1, W)), np.empty((n_paths, W - 1))
     with compiling("the Dyson kernel"):
+        import numba
+
         from spectral_edge.simulate._kernels import dyson as kernel
+    lanes = min(kernel.LANES, -(-n_paths // numba.get_num_threads()))
     kernel.paths(
-        states, start, decay, source, nu * np.sqrt(dt), float(P - W), n_steps, stride, sigma, closest
+        lanes, states, start, decay, source, nu * np.sqrt(dt), float(P - W), n_steps, stride, sigma, closest
     )
     times = dt * stride * np.arange(float(sigma.shape[1]))
     return DysonPaths(times, sigma, closest, P)

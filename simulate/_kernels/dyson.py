@@ -2,7 +2,8 @@
 
 The state is the singular values alone: noise is invariant under rotations, so a step starts from diag(d). It adds a
 W×W Gaussian block where the matrix lives and, for the P - W other dimensions, a triangular factor with the same Gram
-matrix (Bartlett); the drift before and after is the closed form 3.2 for half a step (Strang).
+matrix (Bartlett); the drift before and after is the closed form 3.2 for half a step (Strang). Up to LANES paths go
+side by side, each with its own random numbers; the bits of a path do not depend on the others.
 """
 
 import math
@@ -10,89 +11,118 @@ import math
 import numpy as np
 from numba import float64, int64, njit, prange, uint64, void
 
-from spectral_edge.simulate._kernels.eigen import eigenvalues
+from spectral_edge.simulate._kernels.eigen import LANES, rational_ql, sort_falling, tridiagonal
 from spectral_edge.simulate._kernels.random import chi_square, fill_normal
 
+_SAME = {"nsz"}  # flags that leave every lane its bits
 
-@njit(fastmath={"contract", "nsz", "reassoc"})
-def _gram_after_noise(state, d, size, extra, width, drawn, block, gram):
-    """Lower triangle of the Gram matrix of [diag(d) + size·Z, size·B], B of `extra` columns."""
-    W = d.size
-    for i in range(W):
-        for j in range(i + 1):
-            gram[i, j] = 0.0
+
+@njit(fastmath=_SAME)
+def _noise(state, size, extra, width, drawn, k, block):
+    """Lane k of the W×W Gaussian block (rows 0 … W-1 of `block`) and of the `width` columns of the factor."""
+    W = block.shape[1]
     used = W * W
     fill_normal(state, drawn, used + (width * (2 * W - width - 1)) // 2)
-    for l in range(W + width):  # columns of the matrix; those of B are zero above the diagonal
+    for l in range(W):
+        for i in range(W):
+            block[l, i, k] = size * drawn[l * W + i]
+    for l in range(width):
+        block[W + l, l, k] = size * math.sqrt(chi_square(state, extra - l))
+        for i in range(l + 1, W):
+            block[W + l, i, k] = size * drawn[used]
+            used += 1
+
+
+@njit(fastmath=_SAME)
+def _gram(lanes, block, width, gram):
+    """Lower triangle of the Gram matrix of the columns of `block`; those of the factor are zero above the diagonal."""
+    W = block.shape[1]
+    for i in range(W):
+        for j in range(i + 1):
+            total = gram[i, j]
+            for k in range(lanes):
+                total[k] = 0.0
+    for l in range(W + width):
         first = max(0, l - W)
-        column = block[l]
-        if l < W:
-            for i in range(W):
-                column[i] = size * drawn[l * W + i]
-            column[l] += d[l]
-        else:
-            column[first] = size * math.sqrt(chi_square(state, extra - first))
-            for i in range(first + 1, W):
-                column[i] = size * drawn[used]
-                used += 1
         for i in range(first, W):
-            x, row = column[i], gram[i]
+            x = block[l, i]
             for j in range(first, i + 1):
-                row[j] += x * column[j]
+                y, total = block[l, j], gram[i, j]
+                for k in range(lanes):
+                    total[k] += x[k] * y[k]
 
 
-@njit
-def _drift(u, decay, source):
-    """Half a step of 3.2 for the squares u, largest first; coefficients belong to the rank."""
-    W = u.size
-    for j in range(W):
-        u[j] = u[j] * decay[j] + source[j]
-    for i in range(1, W):
-        x, j = u[i], i - 1
-        while j >= 0 and u[j] < x:
-            u[j + 1] = u[j]
-            j -= 1
-        u[j + 1] = x
+@njit(fastmath=_SAME)
+def _add_diagonal(lanes, u, block):
+    """Add the singular values, roots of u, to the Gaussian block."""
+    for j in range(u.shape[0]):
+        diagonal, own = block[j, j], u[j]
+        for k in range(lanes):
+            diagonal[k] += math.sqrt(own[k])
 
 
-@njit
-def _path(state, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
-    """One path: fill `sigma` (records, W) and `closest` (W - 1,)."""
-    W = d0.size
+@njit(fastmath=_SAME)
+def _record(lanes, u, step, stride, sigma, closest):
+    W = u.shape[0]
+    for k in range(lanes):
+        above = math.sqrt(u[0, k])
+        for j in range(W):
+            x = math.sqrt(u[j, k])
+            if j > 0:
+                closest[k, j - 1] = min(closest[k, j - 1], above - x)
+            if step % stride == 0:
+                sigma[k, step // stride, j] = x
+            above = x
+
+
+@njit(fastmath=_SAME)
+def _paths(states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
+    """Paths side by side: fill `sigma` (lanes, records, W) and `closest` (lanes, W - 1)."""
+    lanes, W = states.shape[0], d0.size
     width = int64(min(float(W), extra))
-    block, gram, drawn = np.zeros((2 * W, W)), np.zeros((W, W)), np.empty(2 * W * W)
-    u, d, lam, work = np.empty(W), np.empty(W), np.empty(W), np.empty(W)
-    for j in range(W):  # loops, not array expressions: they compile in a fraction of the time
-        d[j], u[j] = d0[j], d0[j] * d0[j]
-        sigma[0, j] = d0[j]
-        if j > 0:
-            closest[j - 1] = d0[j - 1] - d0[j]
-    for step in range(1, n_steps + 1):
-        _drift(u, decay, source)
+    block, gram = np.zeros((2 * W, W, LANES)), np.zeros((W, W, LANES))
+    u, e, work, drawn = np.zeros((W, LANES)), np.zeros((W, LANES)), np.zeros((6, LANES)), np.empty(2 * W * W)
+    for j in range(W):
+        for k in range(lanes):
+            u[j, k] = d0[j] * d0[j]
+            sigma[k, 0, j] = d0[j]
+            if j > 0:
+                closest[k, j - 1] = d0[j - 1] - d0[j]
+    for step in range(2 * n_steps):  # halves of steps
         for j in range(W):
-            d[j] = math.sqrt(u[j])
-        _gram_after_noise(state, d, size, extra, width, drawn, block, gram)
-        fine = eigenvalues(gram, lam, work)
+            own, a, b = u[j], decay[j], source[j]
+            for k in range(lanes):
+                own[k] = own[k] * a + b
+        if step % 2:
+            sort_falling(lanes, u)
+            _record(lanes, u, step // 2 + 1, stride, sigma, closest)
+            continue
+        for k in range(lanes):
+            _noise(states[k], size, extra, width, drawn, k, block)
+        _add_diagonal(lanes, u, block)
+        _gram(lanes, block, width, gram)
+        tridiagonal(lanes, gram, u, e, work[0])
+        rational_ql(lanes, u, e, work)
+        sort_falling(lanes, u)
         for j in range(W):
-            u[j] = max(lam[W - 1 - j], 0.0) if fine else math.nan
-        _drift(u, decay, source)
-        for j in range(W):
-            d[j] = math.sqrt(u[j])
-        for j in range(W - 1):
-            closest[j] = min(closest[j], d[j] - d[j + 1])
-        if step % stride == 0:
-            for j in range(W):
-                sigma[step // stride, j] = d[j]
+            own = u[j]
+            for k in range(lanes):
+                own[k] = 0.0 if own[k] < 0.0 else own[k]
 
 
 @njit(
     void(
-        uint64[:, ::1], float64[::1], float64[::1], float64[::1], float64, float64, int64, int64,
+        int64, uint64[:, ::1], float64[::1], float64[::1], float64[::1], float64, float64, int64, int64,
         float64[:, :, ::1], float64[:, ::1],
     ),
     parallel=True, cache=True,
 )  # fmt: skip
-def paths(states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
-    """Fill `sigma` (paths, records, W) every `stride` steps and `closest` (paths, W - 1), the smallest gaps met."""
-    for i in prange(states.shape[0]):
-        _path(states[i], d0, decay, source, size, extra, n_steps, stride, sigma[i], closest[i])
+def paths(lanes, states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
+    """Fill `sigma` (paths, records, W) every `stride` steps and `closest` (paths, W - 1), the smallest gaps met.
+
+    `lanes` paths go side by side, LANES at most.
+    """
+    n = states.shape[0]
+    for i in prange((n + lanes - 1) // lanes):
+        lo, hi = i * lanes, min(n, (i + 1) * lanes)
+        _paths(states[lo:hi], d0, decay, source, size, extra, n_steps, stride, sigma[lo:hi], closest[lo:hi])

@@ -1,117 +1,196 @@
-"""Eigenvalues of a small symmetric matrix, ascending: Householder tridiagonal form, then rational QL."""
+"""Eigenvalues of many small symmetric matrices at once: Householder tridiagonal form, then rational QL.
+
+The matrices lie side by side along the last axis, the lanes, of which the first `lanes` are filled: A is
+(n, n, LANES), d and e are (n, LANES). Every operation is a short loop over them without branches, which the compiler
+turns into vector instructions. Nothing is contracted or reassociated, so that the bits of a matrix depend neither on
+the lane it lies in nor on its neighbours.
+"""
 
 import math
 
 from numba import njit
 
+_SAME = {"nsz"}  # flags that leave every lane its bits
+_QL_ITERATIONS = 60  # for one eigenvalue; three are usual
+LANES = 32  # at most; a constant, so that the compiler knows how far rows are apart
+_SHIFT, _TINY, _ACTIVE, _G, _H, _S = (row * LANES for row in range(6))  # rows of work space
 
-@njit(fastmath={"contract", "nsz", "reassoc"})
-def tridiagonal(A, d, e):
-    """Reduce A (lower triangle, overwritten) to diagonal d and subdiagonal e[1:]."""
-    n = A.shape[0]
-    for i in range(n - 1, 0, -1):
-        e[i] = 0.0
-        if i == 1:
-            e[1] = A[1, 0]
-            break
-        norm = 0.0
-        for j in range(i):
-            norm += A[i, j] * A[i, j]
-        edge = A[i, i - 1]
-        off = norm - edge * edge
-        if off <= 1e-300 + 1e-32 * norm:
-            e[i] = edge
-            continue
+
+@njit(forceinline=True)
+def row(i):
+    """Where row i begins; never negative, so that the compiler need not count from the end of the array."""
+    return max(i * LANES, 0)
+
+
+@njit(fastmath=_SAME, error_model="numpy")
+def _householder(lanes, v, i, e, half):
+    """Turn v[:i] into the vector of the reflection that leaves e at its end; `half` is 2/|v|²."""
+    edges = v[i - 1]
+    for k in range(lanes):
+        e[k] = 0.0
+    for j in range(i):
+        x = v[j]
+        for k in range(lanes):
+            e[k] += x[k] * x[k]
+    for k in range(lanes):
+        norm, edge = e[k], edges[k]
+        done = norm - edge * edge <= 1e-300 + 1e-32 * norm  # already tridiagonal
         alpha = -math.copysign(math.sqrt(norm), edge)
-        e[i] = alpha
-        # v = row i minus alpha at its end; H = I - v v^T / half, half = |v|²/2
-        half = norm - alpha * edge
-        A[i, i - 1] = edge - alpha
-        inverse = 1.0 / half
-        projection = 0.0
+        e[k] = edge if done else alpha
+        half[k] = 0.0 if done else 1.0 / (1.0 if done else norm - alpha * edge)
+        edges[k] = edge - alpha
+
+
+@njit(fastmath=_SAME, error_model="numpy")
+def tridiagonal(lanes, A, d, e, half):
+    """Reduce A (lower triangle, overwritten) to diagonal d and subdiagonal e[1:]."""
+    n = d.shape[0]
+    for i in range(n - 1, 1, -1):
+        v = A[i]
+        _householder(lanes, v, i, e[i], half)
+        projection = e[0]
+        for k in range(lanes):
+            projection[k] = 0.0
+        for j in range(i):  # d = A v, from the lower triangle
+            own, x, a = d[j], v[j], A[j, j]
+            for k in range(lanes):
+                own[k] = a[k] * x[k]
+            for l in range(j):
+                a, other, y = A[j, l], d[l], v[l]
+                for k in range(lanes):
+                    own[k] += a[k] * y[k]
+                    other[k] += a[k] * x[k]
         for j in range(i):
-            total = 0.0
+            own, x = d[j], v[j]
+            for k in range(lanes):
+                own[k] *= half[k]
+                projection[k] += own[k] * x[k]
+        for k in range(lanes):
+            projection[k] *= 0.5 * half[k]
+        for j in range(i):
+            own, x = d[j], v[j]
+            for k in range(lanes):
+                own[k] -= projection[k] * x[k]
             for l in range(j + 1):
-                total += A[j, l] * A[i, l]
-            for l in range(j + 1, i):
-                total += A[l, j] * A[i, l]
-            d[j] = total * inverse
-            projection += d[j] * A[i, j]
-        projection *= 0.5 * inverse
-        for j in range(i):
-            d[j] -= projection * A[i, j]
-        for j in range(i):
-            v, w = A[i, j], d[j]
-            for l in range(j + 1):
-                A[j, l] -= v * d[l] + w * A[i, l]
+                a, other, y = A[j, l], d[l], v[l]
+                for k in range(lanes):
+                    a[k] -= x[k] * other[k] + own[k] * y[k]
     for i in range(n):
-        d[i] = A[i, i]
-    e[0] = 0.0
+        own, a = d[i], A[i, i]
+        for k in range(lanes):
+            own[k] = a[k]
+    edge, a = e[min(1, n - 1)], A[min(1, n - 1), 0]
+    for k in range(lanes):
+        edge[k] = a[k]
 
 
-@njit(fastmath={"contract", "nsz"})
-def rational_ql(d, e):
-    """Eigenvalues of the tridiagonal matrix into d, unsorted; whether it converged.
+@njit(fastmath=_SAME, error_model="numpy")
+def _shift(l, n, lanes, d, e, work):
+    """Begin a QL sweep for eigenvalue l where active: move the origin to the shift, set the recurrence up."""
+    o = row(l)
+    for k in range(lanes):
+        moving = work[_ACTIVE + k] > 0.0
+        edge, first = e[o + k], d[o + k]
+        root = math.sqrt(edge if moving else 1.0)
+        p = (d[o + LANES + k] - first) / (2.0 * root)
+        new = root / (p + math.copysign(math.sqrt(p * p + 1.0), p))
+        new = new if moving else first
+        d[o + k] = new
+        work[_H + k] = first - new
+        work[_SHIFT + k] += first - new
+    for i in range(l + 1, n):
+        o = row(i)
+        for k in range(lanes):
+            d[o + k] -= work[_H + k]
+    o = row(n - 1)
+    for k in range(lanes):
+        x = d[o + k]
+        x = work[_TINY + k] if x == 0.0 else x
+        work[_G + k] = x
+        work[_H + k] = x
+        work[_S + k] = 0.0
 
-    The QL algorithm on squares of the subdiagonal, which needs no square root in its inner loop (Reinsch 1973).
+
+@njit(fastmath=_SAME, error_model="numpy")
+def _sweep(l, n, lanes, d, e, work):
+    """One QL sweep for eigenvalue l where active; return how many lanes are still active after it."""
+    for i in range(n - 2, l - 1, -1):
+        o = row(i)
+        for k in range(lanes):
+            moving = work[_ACTIVE + k] > 0.0
+            edge, edge_below, own, below = e[o + k], e[o + LANES + k], d[o + k], d[o + LANES + k]
+            g, h, s = work[_G + k], work[_H + k], work[_S + k]
+            p = g * h
+            r = p + edge
+            inverse = 1.0 / r
+            new_s = edge * inverse
+            new_edge, new_below = s * r, h + new_s * (h + own)
+            e[o + LANES + k] = new_edge if moving else edge_below
+            d[o + LANES + k] = new_below if moving else below
+            x = own - edge / g
+            x = work[_TINY + k] if x == 0.0 else x
+            work[_G + k] = x
+            work[_H + k] = x * p * inverse
+            work[_S + k] = new_s
+    o, left = row(l), 0
+    for k in range(lanes):
+        moving = work[_ACTIVE + k] > 0.0
+        h, own, edge = work[_H + k], d[o + k], e[o + k]
+        off = work[_S + k] * work[_G + k] * h
+        d[o + k] = h if moving else own
+        e[o + k] = off if moving else edge
+        small = abs(off) <= work[_TINY + k] * work[_TINY + k]  # not a number is never small, and fails
+        work[_ACTIVE + k] = 1.0 if moving and not small else 0.0
+    for k in range(lanes):
+        left += work[_ACTIVE + k] > 0.0
+    return left
+
+
+@njit(fastmath=_SAME, error_model="numpy")
+def rational_ql(lanes, d, e, work):
+    """Eigenvalues of tridiagonal matrices into d, unsorted; NaN where they do not converge.
+
+    The QL algorithm on squares of the subdiagonal, which needs no square root in its inner loop (Reinsch 1973). A
+    lane that has its eigenvalue waits for the others. `work` (6, LANES) is work space.
     """
-    n = d.size
-    for i in range(1, n):
-        e[i - 1] = e[i] * e[i]
-    e[n - 1] = 0.0
-    shift, scale = 0.0, 0.0
+    n = d.shape[0]
+    d, e, work = d.reshape(d.size), e.reshape(e.size), work.reshape(work.size)
+    for i in range(n):
+        o = row(i)
+        for k in range(lanes):
+            edge = e[o + LANES + k] if i < n - 1 else 0.0
+            e[o + k] = edge * edge
+    for k in range(lanes):
+        work[_SHIFT + k] = 0.0
+        work[_TINY + k] = 0.0
     for l in range(n):
-        scale = max(scale, abs(d[l]) + math.sqrt(e[l]))
-        tiny = 2.2e-16 * scale
-        negligible = tiny * tiny
-        m = l
-        while e[m] > negligible:  # ends at n - 1, where e is 0
-            m += 1
-        iteration = 0
-        while m > l:
-            iteration += 1
-            if iteration > 60:
-                return False
-            root, first = math.sqrt(e[l]), d[l]
-            p = (d[l + 1] - first) / (2.0 * root)
-            d[l] = root / (p + math.copysign(math.sqrt(p * p + 1.0), p))
-            h = first - d[l]
-            for i in range(l + 1, n):
-                d[i] -= h
-            shift += h
-            g = d[m] if d[m] != 0.0 else tiny
-            h, s = g, 0.0
-            for i in range(m - 1, l - 1, -1):
-                p = g * h
-                r = p + e[i]
-                inverse = 1.0 / r
-                e[i + 1] = s * r
-                s = e[i] * inverse
-                d[i + 1] = h + s * (h + d[i])
-                g = d[i] - e[i] / g
-                if g == 0.0:
-                    g = tiny
-                h = g * p * inverse
-            e[l], d[l] = s * g, h
-            if h == 0.0 or abs(e[l]) <= abs(negligible / h):
+        o, left = row(l), 0
+        for k in range(lanes):
+            edge = e[o + k]
+            tiny = max(work[_TINY + k], 2.2e-16 * (abs(d[o + k]) + math.sqrt(edge)))
+            work[_TINY + k] = tiny
+            work[_ACTIVE + k] = 1.0 if edge > tiny * tiny else 0.0
+        for k in range(lanes):
+            left += work[_ACTIVE + k] > 0.0
+        for _ in range(_QL_ITERATIONS):
+            if left == 0:
                 break
-            e[l] *= h
-            m = l
-            while e[m] > negligible:
-                m += 1
-        d[l] += shift
-    return True
+            _shift(l, n, lanes, d, e, work)
+            left = _sweep(l, n, lanes, d, e, work)
+        for k in range(lanes):
+            d[o + k] = d[o + k] + work[_SHIFT + k] if work[_ACTIVE + k] == 0.0 else math.nan
 
 
-@njit
-def eigenvalues(A, d, e):
-    """Eigenvalues of A (overwritten) ascending into d; e is work space of the same size."""
-    tridiagonal(A, d, e)
-    fine = rational_ql(d, e)
-    for i in range(1, d.size):  # insertion sort: short and nearly ordered
-        x, j = d[i], i - 1
-        while j >= 0 and d[j] > x:
-            d[j + 1] = d[j]
-            j -= 1
-        d[j + 1] = x
-    return fine
+@njit(fastmath=_SAME)
+def sort_falling(lanes, x):
+    """Sort every lane of x (n, LANES), largest first: a network of exchanges."""
+    n = x.shape[0]
+    x = x.reshape(x.size)
+    for i in range(1, n):
+        for j in range(i, 0, -1):
+            o = row(j - 1)
+            for k in range(lanes):
+                a, b = x[o + k], x[o + LANES + k]
+                ordered = a >= b
+                x[o + k] = a if ordered else b
+                x[o + LANES + k] = b if ordered else a

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from spectral_edge import simulate, theory
-from spectral_edge.simulate._kernels.eigen import eigenvalues
+from spectral_edge.simulate._kernels import eigen
 from tests.reference import simulate_dyson as reference
 
 ALPHA = 1e-4
@@ -89,7 +89,9 @@ class TestReproducible:
             np.testing.assert_array_equal(ends(n=20), wanted)
         finally:
             numba.set_num_threads(threads)
-        np.testing.assert_array_equal(ends(n=5), wanted[:5])
+        for n in (1, 5, 17):
+            np.testing.assert_array_equal(ends(n=n), wanted[:n])
+        np.testing.assert_array_equal(ends(n=150)[:20], wanted)
         assert not np.array_equal(ends(n=20, seed=2), wanted)
 
     def test_records(self):
@@ -154,19 +156,30 @@ class TestLevels:
             simulate.follow_modes(np.eye(9), 3, memory=0)
 
 
+def eigenvalues(matrices):
+    """Of matrices (m, n, n), m at most LANES, by the kernel; largest first."""
+    m, n = matrices.shape[:2]
+    A = np.full((n, n, eigen.LANES), np.nan)
+    A[..., :m] = np.moveaxis(matrices, 0, -1)
+    d, e, work = np.empty((n, eigen.LANES)), np.empty((n, eigen.LANES)), np.empty((6, eigen.LANES))
+    eigen.tridiagonal(m, A, d, e, work[0])
+    eigen.rational_ql(m, d, e, work)
+    eigen.sort_falling(m, d)
+    return d[:, :m].T
+
+
 def test_eigenvalues_of_small_matrices():
     rng = np.random.default_rng(1)
     for n in (2, 3, 4, 10, 30):
-        for _ in range(40):
-            X = rng.standard_normal((n, n + 1)) * 10 ** rng.uniform(-3, 3, (n, 1))
-            G = X @ X.T
-            d = np.empty(n)
-            assert eigenvalues(G.copy(), d, np.empty(n))
-            assert np.abs(d - np.linalg.eigvalsh(G)).max() < 1e-13 * d[-1]
+        for m in (1, 5, eigen.LANES, eigen.LANES):
+            X = rng.standard_normal((m, n, n + 1)) * 10 ** rng.uniform(-3, 3, (m, n, 1))
+            G = X @ X.swapaxes(1, 2)
+            found, wanted = eigenvalues(G), np.linalg.eigvalsh(G)[:, ::-1]
+            assert np.all(np.abs(found - wanted) < 1e-13 * wanted[:, :1])
+            np.testing.assert_array_equal(found[-1], eigenvalues(G[-1:])[0])  # whatever lies beside it
     for G in (np.zeros((3, 3)), np.eye(4), np.ones((5, 5)), np.diag([3.0, 1.0, 2.0])):
-        d = np.empty(len(G))
-        assert eigenvalues(G.copy(), d, np.empty(len(G)))
-        np.testing.assert_allclose(d, np.linalg.eigvalsh(G), atol=1e-14)
+        np.testing.assert_allclose(eigenvalues(G[None])[0], np.linalg.eigvalsh(G)[::-1], atol=1e-14)
+    assert np.all(np.isnan(eigenvalues(np.full((1, 4, 4), np.nan))))
 
 
 class TestBadInput:
