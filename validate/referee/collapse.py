@@ -6,6 +6,10 @@ told apart by their directions (`simulate.follow_modes`).
 
 A state is taken at every `EVERY`-th record, wherever an event may lie, and never closer to it than `LEAD` records. At
 one fixed distance from the events all observed times would be the same: no slope, and the mean would predict them all.
+
+A second reading names modes by rank and waits until σ_k/σ_{k+1} falls to `CLOSED`, by the same flow: 1.1·σ_{k+1}
+obeys 3.1 with 1.21·p. It was added after the first four recordings had shown that their modes are lost within a few
+records, before any of its own times was looked at: it explores and decides nothing.
 """
 
 from dataclasses import dataclass
@@ -28,6 +32,8 @@ EVERY = W
 PAST = W
 #: Squared overlap with its remembered direction above which a mode is itself: no other mode can have as much.
 FOLLOWED = 0.5
+#: Where modes go by rank, which never meet (4.1), a gap has collapsed when σ_k/σ_{k+1} is down to this.
+CLOSED = 1.1
 #: Updates over which modes are remembered: what recordings hold.
 REACH = 32
 
@@ -53,6 +59,8 @@ class Tracks:
     h : (n, W)
         Curvature v_iᵀHv_i, of the loss itself and not of the preconditioned one; the last known at that time, NaN
         before the first.
+    closed : float
+        Ratio of the two strengths at which their gap has collapsed: 1, or `CLOSED` by rank.
     """
 
     steps: NDArray[np.int64]
@@ -62,20 +70,26 @@ class Tracks:
     followed: NDArray[np.bool_]
     p: Floats
     h: Floats
+    closed: float = 1.0
 
     @classmethod
-    def of(cls, run: GramSequence) -> "Tracks":
-        """Follow the modes of `run`, with what the probes say of them."""
+    def of(cls, run: GramSequence, by_rank: bool = False) -> "Tracks":
+        """Follow the modes of `run`, or name them by rank, with what the probes say of them."""
         windows = run.window(W)
-        modes = simulate.follow_modes(as_band(run.K, min(REACH, run.T - 2, run.W_max)), W)
+        if by_rank:
+            rank, sigma = np.tile(np.arange(W), (len(windows.steps), 1)), windows.sigma
+            followed, closed = np.ones(rank.shape, dtype=bool), CLOSED
+        else:
+            modes = simulate.follow_modes(as_band(run.K, min(REACH, run.T - 2, run.W_max)), W)
+            rank, sigma, followed, closed = modes.rank, modes.sigma, modes.overlap > FOLLOWED, 1.0
 
-        def named(by_rank: Floats) -> Floats:
-            return np.take_along_axis(by_rank, modes.rank, axis=1)
+        def named(values: Floats) -> Floats:
+            return np.take_along_axis(values, rank, axis=1)
 
         p, h = named(windows.project("gradient") ** 2), named(windows.curvature("hessian"))
         known = np.maximum.accumulate(np.where(np.isfinite(h), np.arange(len(h))[:, None], -1), axis=0)
         h = np.where(known >= 0, np.take_along_axis(h, np.maximum(known, 0), axis=0), np.nan)
-        return cls(windows.steps, windows.k_star, modes.rank, modes.sigma, modes.overlap > FOLLOWED, p, h)
+        return cls(windows.steps, windows.k_star, rank, sigma, followed, p, h, closed)
 
 
 @dataclass(frozen=True)
@@ -87,9 +101,9 @@ class Collapse:
     upper, lower : int
         The two modes, by their names in `Tracks`; `upper` is the stronger one before.
     window : int
-        First window in which it is the weaker one.
+        First window in which it is the weaker one (by rank: in which the gap is closed).
     step : float
-        Where the two strengths are equal, by a straight line between that window and the one before.
+        Where that happens, by a straight line between that window and the one before.
     """
 
     upper: int
@@ -99,7 +113,7 @@ class Collapse:
 
 
 def next_collapse(tracks: Tracks, window: int) -> Collapse | None:
-    """First exchange, after `window`, of the two modes that bound the gap there.
+    """First collapse, after `window`, of the two modes that bound the gap there.
 
     None where there is no gap, where either mode is lost before they meet, or where they never do.
     """
@@ -108,7 +122,7 @@ def next_collapse(tracks: Tracks, window: int) -> Collapse | None:
     k = int(tracks.k_star[window])
     order = np.argsort(tracks.rank[window])
     pair = order[k - 1 : k + 1]
-    gap = tracks.sigma[window:, pair[0]] - tracks.sigma[window:, pair[1]]
+    gap = tracks.sigma[window:, pair[0]] - tracks.closed * tracks.sigma[window:, pair[1]]
     met = np.flatnonzero(gap <= 0)
     if not len(met) or met[0] == 0 or not tracks.followed[window : window + met[0] + 1, pair].all():
         return None
@@ -122,7 +136,7 @@ def next_collapse(tracks: Tracks, window: int) -> Collapse | None:
 class State:
     """Two modes at one record, what is known of them by then, and when they were seen to meet.
 
-    Pairs are of the upper mode and the lower one.
+    Pairs are of the upper mode and the lower one; by rank d and p of the lower one are those of `CLOSED` times it.
 
     Attributes
     ----------
@@ -184,13 +198,15 @@ def missing(run: GramSequence) -> str | None:
     return None
 
 
-def states(run: GramSequence) -> list[State]:
+def states(run: GramSequence, by_rank: bool = False) -> list[State]:
     """All states of `run` from which a collapse was seen `LEAD` records later or more, in time order.
 
     Parameters
     ----------
     run : GramSequence
         With the probes "gradient" and "hessian", its learning rate and its weight decay.
+    by_rank : bool
+        Name modes by rank, the second reading.
 
     Returns
     -------
@@ -212,7 +228,7 @@ def states(run: GramSequence) -> list[State]:
     lacking = missing(run)
     if lacking:
         raise ValueError(f"run must have {lacking} for its collapses to be predicted")
-    tracks = Tracks.of(run)
+    tracks = Tracks.of(run, by_rank)
     found = []
     # records count from 1, and the first window ends at record W
     for window in range(PAST, len(tracks.steps)):
@@ -230,17 +246,19 @@ def states(run: GramSequence) -> list[State]:
 def _state(run: GramSequence, tracks: Tracks, window: int, event: Collapse) -> State | None:
     """The state at `window`; None where a mode was not itself before it or something was not measured."""
     pair, past = [event.upper, event.lower], slice(window - PAST, window + 1)
-    u, steps = tracks.sigma[past][:, pair] ** 2, tracks.steps[past]
-    h, p = tracks.h[window, pair], tracks.p[past][:, pair].mean(axis=0)
+    # σ_k = closed·σ_{k+1} is where the upper mode meets the lower one so scaled, which obeys 3.1 too
+    scale = np.array([1.0, tracks.closed])
+    u, steps = (scale * tracks.sigma[past][:, pair]) ** 2, tracks.steps[past]
+    h, p = tracks.h[window, pair], scale**2 * tracks.p[past][:, pair].mean(axis=0)
     if not (tracks.followed[past][:, pair].all() and np.isfinite([h, p]).all()):
         return None
-    to_come = slice(window, None)
-    later = [(tracks.steps[to_come] - tracks.steps[window])[:, None], tracks.h[to_come], tracks.p[to_come]]
+    ahead = (tracks.steps[window:] - tracks.steps[window])[:, None]
+    coefficients = [tracks.h[window:][:, pair], scale**2 * tracks.p[window:][:, pair]]
     return State(
         run=str(run.config.get("run", f"{run.config.get('task', 'run')}-{run.config.get('seed', '')}")),
         step=int(tracks.steps[window]),
         collapse=event,
-        d=tracks.sigma[window, pair],
+        d=scale * tracks.sigma[window, pair],
         h=h,
         p=p,
         level=np.trapezoid(u, steps, axis=0) / (steps[-1] - steps[0]),
@@ -249,5 +267,5 @@ def _state(run: GramSequence, tracks: Tracks, window: int, event: Collapse) -> S
         omega=float(run.config["weight_decay"]),
         spacing=float(np.median(np.diff(run.steps))),
         end=int(run.steps[-1]),
-        later=np.concatenate([later[0], later[1][:, pair], later[2][:, pair]], axis=1),
+        later=np.concatenate([ahead, *coefficients], axis=1),
     )

@@ -6,12 +6,18 @@ all the error: regressed the other way round, that error would flatten the line.
 pairs, so that a few forecasts of "never" do not turn it.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.collapse import State, states
+from spectral_edge.validate.referee.collapse_forms import HORIZON, predict, predict_mean
 from spectral_edge.validate.referee.statistics import TAIL, Estimate
 
 RESAMPLES = 999
@@ -79,3 +85,73 @@ def less_error(errors: Floats, control: Floats, run: NDArray[np.int64]) -> float
     if not len(differences):
         return 1.0
     return float(stats.wilcoxon(differences, alternative="less").pvalue)
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Every state before a collapse, with what each form predicts from it.
+
+    Attributes
+    ----------
+    states : tuple of State
+    run : (n,) int64
+        Number of the run each comes from.
+    predicted : dict of str to (n,) array, steps
+        By form.
+    """
+
+    states: tuple[State, ...]
+    run: NDArray[np.int64]
+    predicted: dict[str, Floats]
+
+    @classmethod
+    def of(cls, runs: Sequence[GramSequence], forms: Sequence[str], by_rank: bool = False) -> "Forecasts":
+        """Find the states of all `runs` and predict from each by all `forms`."""
+        found = [(state, number) for number, run in enumerate(runs) for state in states(run, by_rank)]
+        chosen = tuple(state for state, _ in found)
+        predicted = {form: np.array([predict(state, form) for state in chosen]) for form in forms}
+        return cls(chosen, np.array([number for _, number in found], dtype=np.int64), predicted)
+
+    @cached_property
+    def events(self) -> list[Any]:
+        """Of each state, the collapse it leads to."""
+        return [(int(run), state.collapse) for run, state in zip(self.run, self.states, strict=True)]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many collapses, in how many runs."""
+        return len(set(self.events)), len(np.unique(self.run))
+
+    @cached_property
+    def observed(self) -> Floats:
+        """Steps from each state to its collapse."""
+        return np.array([state.observed for state in self.states])
+
+    @cached_property
+    def mean(self) -> Floats:
+        """The control: the mean time of the other collapses."""
+        return predict_mean(self.states, self.events)
+
+    def calibrated(self, times: Floats) -> Calibration:
+        """Calibration of `times` against what was observed."""
+        return calibrate(times, self.observed, self.mean, self.run)
+
+    def p_value(self, form: str) -> float:
+        """Of the errors of `form` being below those of the control."""
+        own, other = (relative_error(times, self.observed) for times in (self.predicted[form], self.mean))
+        return less_error(own, other, self.run)
+
+    def pairs(self) -> list[dict[str, Any]]:
+        """One row a state, JSON values: what `collapse_figures.calibration` draws."""
+        return [
+            {
+                "run": state.run,
+                "step": state.step,
+                "collapse_step": state.collapse.step,
+                "observed": state.observed,
+                "horizon": HORIZON * state.end,
+                "mean": float(self.mean[i]),
+                **{form: float(times[i]) for form, times in self.predicted.items()},
+            }
+            for i, state in enumerate(self.states)
+        ]

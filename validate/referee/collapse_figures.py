@@ -28,16 +28,18 @@ if TYPE_CHECKING:
 MEAN = "mean"
 
 
-def calibration(verdict: "Verdict", ax: Axes, form: str | None = None) -> Axes:
+def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, modes: str = "followed") -> Axes:
     """Draw predicted against observed times by `form` (default: the rule's), those of the control behind them.
+
+    `modes` is "followed", which the rule uses, or "by rank".
 
     On the line they are equal. Triangles are states from which no collapse is foreseen.
     """
     details = verdict.details
-    pairs: list[dict[str, Any]] = details.get("pairs", [])
+    pairs: list[dict[str, Any]] = details.get("pairs", {}).get(modes, [])
     ax.set(xlabel="observed time to collapse (steps)", ylabel="predicted time (steps)")
     if not pairs:
-        ax.text(0.5, 0.5, "no forecast to draw", ha="center", va="center", transform=ax.transAxes)
+        ax.text(0.5, 0.5, "no collapse was found", ha="center", va="center", transform=ax.transAxes)
         ax.set(xticks=[], yticks=[])
         return ax
     form = form or details["form"]
@@ -56,7 +58,9 @@ def calibration(verdict: "Verdict", ax: Axes, form: str | None = None) -> Axes:
     return ax
 
 
-def calibration_figure(verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None) -> Figure:
+def calibration_figure(
+    verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None, modes: str = "followed"
+) -> Figure:
     """Calibration plot of prediction 20, one panel a world.
 
     Parameters
@@ -65,6 +69,8 @@ def calibration_figure(verdicts: "Verdict | Mapping[str, Verdict]", form: str | 
         Of prediction 20; the names are the titles.
     form : str, optional
         One of `collapse_forms.FORMS`; by default the one that the rule uses.
+    modes : {"followed", "by rank"}
+        Which collapses: those the rule is about, or those of the second reading (forms "exact", "straight line").
 
     Returns
     -------
@@ -74,7 +80,7 @@ def calibration_figure(verdicts: "Verdict | Mapping[str, Verdict]", form: str | 
     figure = Figure(figsize=(4.6 * len(worlds), 4.2), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(worlds)))
     for ax, (name, verdict) in zip(axes, worlds.items(), strict=True):
-        calibration(verdict, ax, form)
+        calibration(verdict, ax, form, modes)
         ax.set_title(f"{name}: {verdict.verdict}" if name else verdict.verdict, fontsize=10)
     return figure
 

@@ -12,7 +12,7 @@ from scipy import stats
 from spectral_edge import simulate, theory
 from spectral_edge.theory.gram import as_band
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.referee import collapse_figures, collapse_forms, worlds
+from spectral_edge.validate.referee import collapse_calibration, collapse_figures, collapse_forms, worlds
 from spectral_edge.validate.referee.collapse import (
     LEAD,
     Collapse,
@@ -124,6 +124,18 @@ def test_no_collapse_where_the_gap_stays() -> None:
     tracks = Tracks.of(run)
     assert all(next_collapse(tracks, i) is None for i in range(len(tracks.steps)))
     assert states(run) == []
+
+
+def test_by_rank_a_gap_closes_a_little_before_the_modes_meet(planted: list[GramSequence]) -> None:
+    run = planted[0]
+    followed, ranked = states(run), states(run, by_rank=True)
+    one, other = followed[0], ranked[0]
+    assert one.step == other.step
+    assert other.d == pytest.approx(one.d * [1, CLOSED], rel=1e-12)
+    assert other.p == pytest.approx(one.p * [1, CLOSED**2], rel=1e-12)
+    assert source_scale(other) == pytest.approx(source_scale(one), rel=1e-12)
+    assert 0 < one.collapse.step - other.collapse.step < 30 * RECORD
+    assert predict(other) == pytest.approx(other.observed, rel=0.05)
 
 
 def test_a_mode_that_was_lost_has_no_collapse(planted: list[GramSequence]) -> None:
@@ -241,7 +253,8 @@ def test_planted_collapses_are_foreseen(judged: Verdict) -> None:
     assert judged.statistic < 0.05 < judged.control
     assert judged.effect.low <= 1 <= judged.effect.high
     assert judged.p_value < 0.01
-    assert [reading.name for reading in judged.readings] == list(collapse_forms.FORMS)
+    names = [reading.name for reading in judged.readings]
+    assert names == [*collapse_forms.FORMS, "exact, modes by rank", "straight line, modes by rank"]
     by_name = {reading.name: reading for reading in judged.readings}
     assert by_name["straight line"].passes is False
     # 3.5: the frozen form is too slow, up to twice
@@ -250,9 +263,10 @@ def test_planted_collapses_are_foreseen(judged: Verdict) -> None:
 
 def test_details_are_json_and_complete(judged: Verdict) -> None:
     details = json.loads(json.dumps(judged.details))
-    assert details["events"] >= p20.EVENTS
-    assert {"run", "step", "observed", "mean", *collapse_forms.FORMS} <= details["pairs"][0].keys()
-    assert all(np.isfinite(pair[p20.FORM]) for pair in details["pairs"])
+    assert details["collapses"]["followed"][0] >= p20.EVENTS
+    pairs = details["pairs"]["followed"]
+    assert {"run", "step", "observed", "mean", *collapse_forms.FORMS} <= pairs[0].keys()
+    assert all(np.isfinite(pair[p20.FORM]) for pair in pairs)
 
 
 @pytest.mark.usefixtures("quick")
@@ -260,10 +274,10 @@ def test_details_are_json_and_complete(judged: Verdict) -> None:
 def test_a_wrong_sign_is_not_supported(
     flip: str, planted: list[GramSequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_states, true_time = p20.states, theory.collapse_time
+    true_states, true_time = collapse_calibration.states, theory.collapse_time
 
-    def turned(run: GramSequence) -> list[State]:
-        return [replace(state, growth=-state.growth) for state in true_states(run)]
+    def turned(run: GramSequence, by_rank: bool) -> list[State]:
+        return [replace(state, growth=-state.growth) for state in true_states(run, by_rank)]
 
     def wrong(d0: Any, *, h: Any, p: Any, omega: Any, **own: Any) -> Any:
         if flip == "sources exchanged":
@@ -271,7 +285,7 @@ def test_a_wrong_sign_is_not_supported(
         return true_time(d0, h=-h, p=p, omega=-omega, **own)
 
     if flip == "growth turned round":
-        monkeypatch.setattr(p20, "states", turned)
+        monkeypatch.setattr(collapse_calibration, "states", turned)
     else:
         monkeypatch.setattr(theory, "collapse_time", wrong)
     assert p20.judge(planted, []).verdict != "supported"
@@ -334,15 +348,15 @@ def test_calibration_figure(judged: Verdict) -> None:
     assert first.get_title() == "planted world: supported"
     labels = [text.get_text() for text in first.get_legend().get_texts()]
     assert labels == ["the mean of the others", "exact", "equal"]
-    assert "no forecast to draw" in [text.get_text() for text in second.texts]
+    assert "no collapse was found" in [text.get_text() for text in second.texts]
     assert "steps" in first.get_xlabel()
     assert len(collapse_figures.calibration_figure(judged, "frozen").axes) == 1
 
 
 def test_never_is_drawn_apart(judged: Verdict) -> None:
-    pairs = [dict(pair) for pair in judged.details["pairs"]]
+    pairs = [dict(pair) for pair in judged.details["pairs"]["followed"]]
     pairs[0]["exact"] = pairs[0]["horizon"]
-    late = replace(judged, details={**judged.details, "pairs": pairs})
+    late = replace(judged, details={**judged.details, "pairs": {"followed": pairs}})
     ax = collapse_figures.calibration(late, Figure().subplots())
     assert "none foreseen" in [text.get_text() for text in ax.get_legend().get_texts()]
 

@@ -1,22 +1,13 @@
 """Prediction 20: the gap flow says when a gap will collapse."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.collapse import LEAD, State, missing, states
-from spectral_edge.validate.referee.collapse_calibration import (
-    Calibration,
-    calibrate,
-    less_error,
-    relative_error,
-)
-from spectral_edge.validate.referee.collapse_forms import FORMS, HORIZON, predict, predict_mean
-from spectral_edge.validate.referee.statistics import short
+from spectral_edge.validate.referee.collapse import LEAD, missing
+from spectral_edge.validate.referee.collapse_calibration import Calibration, Forecasts
+from spectral_edge.validate.referee.collapse_forms import FORMS
+from spectral_edge.validate.referee.statistics import UNKNOWN, short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
     SUPPORTED,
@@ -32,25 +23,8 @@ SLACK = 0.1  # a slope this near to 1 does not refute, however narrow its interv
 #: The reading that the rule uses; "integrated" is told the coefficients of the future and cannot be it.
 FORM = "exact"
 LINE = "straight line"
-
-Floats = NDArray[np.float64]
-
-
-class Collapses(NamedTuple):
-    """States before collapses, with the number of the run each comes from."""
-
-    states: list[State]
-    run: NDArray[np.int64]
-
-    @property
-    def events(self) -> list[Any]:
-        """Of each state, the collapse it leads to."""
-        return [(int(run), state.collapse) for run, state in zip(self.run, self.states, strict=True)]
-
-    @property
-    def observed(self) -> Floats:
-        """Steps from each state to its collapse."""
-        return np.array([state.observed for state in self.states])
+#: Forms whose times are also compared where modes go by rank; these decide nothing.
+BY_RANK = (FORM, LINE)
 
 
 def holds(found: Calibration) -> bool | None:
@@ -64,90 +38,61 @@ def holds(found: Calibration) -> bool | None:
     return True if 0 < slope.low <= 1 <= slope.high and ratio.high < 1 else None
 
 
-def collect(runs: Sequence[GramSequence]) -> Collapses:
-    """The states before all collapses of `runs`, of those that lack nothing."""
-    found = [
-        (state, number) for number, run in enumerate(runs) if missing(run) is None for state in states(run)
-    ]
-    return Collapses([state for state, _ in found], np.array([number for _, number in found], dtype=np.int64))
-
-
-def _undecided(found: Collapses, n: int) -> Verdict:
-    events, runs = len(set(found.events)), len(np.unique(found.run))
-    return PREDICTION.verdict(
-        UNDECIDED,
-        n=n,
-        statistic_name="median relative error of the predicted time",
-        effect_name="calibration slope",
-        details={"events": events, "runs": runs},
-        meaning=(
-            f"{events} collapses in {runs} of {n} runs could be followed from a state {LEAD} records before or "
-            f"more. Fewer than {EVENTS} in {RUNS} runs decide nothing."
-        ),
-    )
-
-
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """Compare predicted with observed times to collapse, and their error with that of predicting the mean."""
     usable = sorted((run for run in runs if missing(run) is None), key=lambda run: worlds.key(run, 0))
     if not usable:
         reasons = sorted({str(missing(run)) for run in runs})
         return PREDICTION.not_run(f"no run with all it takes; missing: {'; '.join(reasons)}")
-    found = collect(usable)
-    if len(set(found.events)) < EVENTS or len(np.unique(found.run)) < RUNS:
-        return _undecided(found, len(usable))
-    observed, control = found.observed, predict_mean(found.states, found.events)
-    predicted = {form: np.array([predict(state, form) for state in found.states]) for form in FORMS}
-    results = {form: calibrate(times, observed, control, found.run) for form, times in predicted.items()}
-    mean = calibrate(control, observed, control, found.run)
-    first = results[FORM]
-    passed = holds(first)
-    own, other = (relative_error(times, observed) for times in (predicted[FORM], control))
-    return PREDICTION.verdict(
-        {True: SUPPORTED, False: REFUTED, None: UNDECIDED}[passed],
-        statistic=first.error.value,
-        control=mean.error.value,
-        statistic_name="median relative error of the predicted time",
-        effect=first.slope,
-        effect_name="slope of log predicted on log observed time",
-        p_value=less_error(own, other, found.run),
-        n=len(usable),
-        readings=tuple(
-            Reading(form, result.error, mean.error, holds(result), False) for form, result in results.items()
-        ),
-        details=_details(found, predicted, control, results),
-        meaning=(
-            f'Over {len(set(found.events))} collapses in {len(np.unique(found.run))} runs the form "{FORM}" errs by '
-            f"{first.error.value:.0%} in the median, the mean of the other collapses by {mean.error.value:.0%}, a "
-            f"straight line of the gap by {results[LINE].error.value:.0%}. Twice the time observed is predicted as "
+    followed, ranked = Forecasts.of(usable, tuple(FORMS)), Forecasts.of(usable, BY_RANK, by_rank=True)
+    readings, found, mean = _readings(followed, "")
+    beside, by_rank, _ = _readings(ranked, ", modes by rank")
+    (events, where), first = followed.counts, found.get(FORM)
+    if first is None:
+        verdict, p_value = UNDECIDED, float("nan")
+        meaning = (
+            f"{events} collapses in {where} of {len(usable)} runs could be followed from a state {LEAD} records "
+            f"before or more. Fewer than {EVENTS} in {RUNS} runs decide nothing."
+        )
+    else:
+        verdict = {True: SUPPORTED, False: REFUTED, None: UNDECIDED}[holds(first)]
+        p_value = followed.p_value(FORM)
+        meaning = (
+            f'Over {events} collapses in {where} runs the form "{FORM}" errs by {first.error.value:.0%} in the median, '
+            f"the mean of the other collapses by {mean:.0%}, a straight line of the gap by "
+            f"{found[LINE].error.value:.0%}. Twice the time observed is predicted as "
             f"{short(2**first.slope.value, 2)} times as long."
-        ),
+        )
+    return PREDICTION.verdict(
+        verdict,
+        statistic=first.error.value if first else float("nan"),
+        control=mean,
+        statistic_name="median relative error of the predicted time",
+        effect=first.slope if first else UNKNOWN,
+        effect_name="slope of log predicted on log observed time",
+        p_value=p_value,
+        n=len(usable),
+        readings=readings + beside,
+        details={
+            "form": FORM,
+            "collapses": {"followed": list(followed.counts), "by rank": list(ranked.counts)},
+            "slopes": {form: list(one.slope) for form, one in (found | by_rank).items()},
+            "error_ratios": {form: list(one.ratio) for form, one in (found | by_rank).items()},
+            "pairs": {"followed": followed.pairs(), "by rank": ranked.pairs()},
+        },
+        meaning=meaning,
     )
 
 
-def _details(
-    found: Collapses, predicted: dict[str, Floats], control: Floats, results: dict[str, Calibration]
-) -> dict[str, Any]:
-    """JSON values: what `collapse_figures.calibration_figure` draws."""
-    return {
-        "events": len(set(found.events)),
-        "runs": len(np.unique(found.run)),
-        "form": FORM,
-        "slopes": {form: list(result.slope) for form, result in results.items()},
-        "error_ratios": {form: list(result.ratio) for form, result in results.items()},
-        "pairs": [
-            {
-                "run": state.run,
-                "step": state.step,
-                "collapse_step": state.collapse.step,
-                "observed": state.observed,
-                "horizon": HORIZON * state.end,
-                "mean": float(control[i]),
-                **{form: float(times[i]) for form, times in predicted.items()},
-            }
-            for i, state in enumerate(found.states)
-        ],
-    }
+def _readings(found: Forecasts, suffix: str) -> tuple[tuple[Reading, ...], dict[str, Calibration], float]:
+    """Every form as a reading, its calibration, and the error of the control; nothing where collapses are few."""
+    events, runs = found.counts
+    if events < EVENTS or runs < RUNS:
+        return (), {}, float("nan")
+    mean = found.calibrated(found.mean).error
+    results = {form + suffix: found.calibrated(times) for form, times in found.predicted.items()}
+    readings = [Reading(form, one.error, mean, holds(one), False) for form, one in results.items()]
+    return tuple(readings), results, mean.value
 
 
 PREDICTION = Prediction(
