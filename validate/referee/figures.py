@@ -13,22 +13,24 @@ from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee.events import grok_step
 
 # Okabe and Ito's colours, told apart by colour-blind readers; line styles carry the distinction in grey.
-BLACK, ORANGE, SKY, GREEN, BLUE, RED = "#333333", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
+BLACK, ORANGE, GREEN, BLUE, RED = "#333333", "#e69f00", "#009e73", "#0072b2", "#d55e00"
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def singular_values(windows: WindowSpectra, ax: Axes, threshold: float | None = None) -> Axes:
     """Singular values of every window against the step, with the BBP threshold as a dashed line."""
-    import matplotlib
-
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, windows.W))
+    styles = dict(enumerate(((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."))))
     for j in range(windows.W):
-        name = f"σ{j + 1}" if j in (0, 1, 2, windows.W - 1) else None
-        ax.plot(windows.steps, windows.sigma[:, j], color=shades[j], lw=1.8 if j < 3 else 0.9, label=name)
+        colour, style = styles.get(j, (BLACK, "-"))
+        last = j == windows.W - 1
+        name = "σ" + str(j + 1).translate(SUBSCRIPTS) if j in styles or last else None
+        shade = {"lw": 1.5} if j in styles else {"lw": 0.6 + 0.4 * last, "alpha": 0.45 + 0.4 * last}
+        ax.plot(windows.steps, windows.sigma[:, j], color=colour, ls=style, label=name, **shade)
     if threshold is not None:
-        ax.axhline(threshold, color=RED, ls="--", lw=1.4, label="BBP threshold")
+        ax.axhline(threshold, color=RED, ls=":", lw=1.6, label="BBP threshold")
     ax.set(
         xlabel="step",
-        ylabel=r"$\sigma_j$ (parameter units)",
+        ylabel="σⱼ (parameter units)",
         yscale="log",
         title="Singular values of the window",
     )
@@ -43,9 +45,17 @@ def ratio_profile(windows: WindowSpectra, ax: Axes) -> Axes:
     top = int(np.nanargmax(middle))
     colours = [BLUE if i != top else ORANGE for i in range(len(j))]
     ax.bar(j, middle, color=colours, width=0.65)
-    ax.errorbar(j, middle, yerr=[middle - low, high - middle], fmt="none", ecolor=BLACK, lw=1, capsize=2)
+    ax.errorbar(
+        j,
+        middle,
+        yerr=np.maximum([middle - low, high - middle], 0),
+        fmt="none",
+        ecolor=BLACK,
+        lw=1,
+        capsize=2,
+    )
     ax.axhline(1, color=BLACK, lw=0.8)
-    ax.set(xlabel="j", ylabel=r"$\sigma_j/\sigma_{j+1}$", title="Ratio profile (median, quartiles)", xticks=j)
+    ax.set(xlabel="mode j", ylabel="σⱼ/σⱼ₊₁", title="Ratio profile (median, quartiles)", xticks=j)
     ax.set_ylim(bottom=0.9)
     return ax
 
@@ -63,7 +73,7 @@ def ratio_over_time(windows: WindowSpectra, ax: Axes, event: int | None = None) 
     if at.any():
         ax.scatter(windows.steps[at], windows.ratio[at], s=14, color=RED, marker="x", label="k* > 3")
     mark_event(ax, event)
-    ax.set(xlabel="step", ylabel=r"$R = \sigma_{k*}/\sigma_{k*+1}$", title="Gap ratio over training")
+    ax.set(xlabel="step", ylabel="gap ratio R", title="Gap ratio over training")
     ax.legend(fontsize=7, frameon=False)
     return ax
 
@@ -85,6 +95,7 @@ def against_loss(run: GramSequence, windows: WindowSpectra, ax: Axes) -> Axes:
     other = ax.twinx()
     other.plot(run.steps, loss, color=ORANGE, ls="--", lw=1.5, label="validation loss")
     other.set(ylabel="validation loss", yscale="log")
+    other.spines["right"].set_visible(True)
     mark_event(ax, grok_step(run))
     lines = ax.get_legend_handles_labels(), other.get_legend_handles_labels()
     ax.legend(*(a + b for a, b in zip(*lines, strict=True)), fontsize=7, frameon=False)
@@ -121,85 +132,158 @@ def window_figure(run: GramSequence, W: int, nu: float | None = None) -> Figure:
     return figure
 
 
+def consecutive(windows: WindowSpectra, ax: Axes, event: int | None = None) -> Axes:
+    """The leading ratios σ_j/σ_{j+1} over training."""
+    for j, style in _leading(windows):
+        name = f"{j + 1}/σ{j + 2}".translate(SUBSCRIPTS)
+        ax.plot(windows.steps, windows.ratios[:, j], label=f"σ{name}", **style)
+    ax.set(xlabel="step", ylabel="σⱼ/σⱼ₊₁", title="Consecutive ratios")
+    if np.nanmax(windows.ratios[:, : len(_STYLES)]) > 10:
+        ax.set_yscale("log")
+    mark_event(ax, event)
+    ax.legend(fontsize=7, ncols=4, frameon=False)
+    return ax
+
+
+def eigenvalue_gaps(windows: WindowSpectra, ax: Axes, event: int | None = None) -> Axes:
+    """The leading gaps λ_j − λ_{j+1} over training."""
+    for j, style in _leading(windows):
+        name = f"λ{j + 1} − λ{j + 2}".translate(SUBSCRIPTS)
+        ax.plot(windows.steps, windows.lam[:, j] - windows.lam[:, j + 1], label=name, **style)
+    ax.set(xlabel="step", ylabel="λⱼ − λⱼ₊₁ (param. units²)", title="Eigenvalue gaps", yscale="log")
+    mark_event(ax, event)
+    ax.legend(fontsize=7, ncols=4, frameon=False)
+    return ax
+
+
+_STYLES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (BLACK, ":"))
+
+
+def _leading(windows: WindowSpectra) -> list[tuple[int, dict[str, Any]]]:
+    shown = enumerate(_STYLES[: windows.W - 1])
+    return [(j, {"color": colour, "ls": style, "lw": 1.3}) for j, (colour, style) in shown]
+
+
 def evolution_figure(run: GramSequence, W: int) -> Figure:
     """Figure 2 of the thesis, from any run: ratios, eigenvalue gaps, and R over the validation loss."""
     windows = run.window(W)
     figure = Figure(figsize=(9, 8.5), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True)
-    shown = min(4, W - 1)
-    styles = zip((BLUE, ORANGE, GREEN, BLACK), ("-", "--", "-.", ":"), strict=True)
-    for j, (colour, style) in zip(range(shown), styles, strict=False):
-        name = f"{j + 1}/{j + 2}"
-        top.plot(windows.steps, windows.ratios[:, j], color=colour, ls=style, label=f"σ{name}")
-        gaps = windows.lam[:, j] - windows.lam[:, j + 1]
-        middle.plot(windows.steps, gaps, color=colour, ls=style, label=f"λ{j + 1} − λ{j + 2}")
-    top.set(ylabel=r"$\sigma_j/\sigma_{j+1}$", title="Consecutive ratios")
-    if np.nanmax(windows.ratios[:, :shown]) > 10:
-        top.set_yscale("log")
-    middle.set(ylabel=r"$\lambda_j-\lambda_{j+1}$ (parameter units²)", title="Eigenvalue gaps", yscale="log")
+    consecutive(windows, top, grok_step(run))
+    eigenvalue_gaps(windows, middle, grok_step(run))
     against_loss(run, windows, bottom)
     for ax in (top, middle):
-        mark_event(ax, grok_step(run))
-        ax.legend(fontsize=7, ncols=4, frameon=False)
+        ax.set_xlabel("")
     return figure
 
 
 def grokking_figure(runs: Sequence[GramSequence], W: int) -> Figure:
     """Test accuracy, g_23 and R of every run: with weight decay in one colour, without in another."""
     figure = Figure(figsize=(10, 8), layout="constrained")
-    accuracy, gap, ratio = figure.subplots(3, 1, sharex=True)
+    for ax, quantity in zip(figure.subplots(3, 1, sharex=True), ("accuracy", "g_23", "ratio"), strict=True):
+        curves(runs, quantity, ax, W)
+        ax.label_outer()
+        if quantity != "accuracy":
+            ax.get_legend().remove()
+    return figure
+
+
+#: What `curves` draws: title, label of the axis, scale.
+QUANTITIES = {
+    "accuracy": ("Generalisation", "test accuracy", "linear"),
+    "loss": ("Validation loss", "validation loss", "log"),
+    "g_23": ("Sub-leading gap", "g₂₃ = λ₂ − λ₃ (units²)", "log"),
+    "ratio": ("Gap ratio", "gap ratio R", "log"),
+}
+
+
+def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axes:
+    """One of `QUANTITIES` over training, a thin line a run; a dot marks the grok step, a dotted line a change of data.
+
+    Treated runs are blue, their controls orange and dashed; see `contrast`.
+    """
+    title, label, scale = QUANTITIES[quantity]
     named: set[str] = set()
     for run in runs:
-        decays = float(run.config.get("weight_decay", 0)) > 0
-        label = "with weight decay" if decays else "without weight decay"
-        style: dict[str, Any] = {
-            "color": BLUE if decays else ORANGE,
-            "ls": "-" if decays else "--",
-            "lw": 1.3,
-            "label": None if label in named else label,
-        }
-        named.add(label)
-        windows = run.window(W)
-        if "test_accuracy" in run.metrics:
-            accuracy.plot(run.steps, run.metrics["test_accuracy"], **style)
-        gap.plot(windows.steps, windows.g_23, **style)
-        ratio.plot(windows.steps, windows.ratio, **style)
+        name, treated = contrast(run)
+        style: dict[str, Any] = {"color": BLUE, "ls": "-"} if treated else {"color": ORANGE, "ls": "--"}
+        steps, values = _series(run, quantity, W)
+        if not len(values):
+            continue
+        ax.plot(steps, values, lw=1.1, alpha=0.85, label=None if name in named else name, **style)
+        named.add(name)
         step = grok_step(run)
-        if step is not None and decays:
-            at = np.searchsorted(windows.steps, step)
-            gap.plot(windows.steps[at], windows.g_23[at], marker="o", color=RED, ms=6)
-    accuracy.set(ylabel="test accuracy", ylim=(-0.03, 1.03), title="Generalisation")
-    gap.set(
-        ylabel="g₂₃ = λ₂ − λ₃ (units²)",
-        yscale="log",
-        title="Sub-leading gap (red: the grok step)",
-    )
-    ratio.set(ylabel="R", xlabel="step", title="Gap ratio")
-    accuracy.legend(frameon=False, loc="center right")
-    return figure
+        if step is not None and step <= steps[-1] and treated:
+            at = np.searchsorted(steps, step)
+            ax.plot(
+                steps[at], values[at], "o", color=RED, ms=4.5, label=None if "dot" in named else "grok step"
+            )
+            named.add("dot")
+    for step in {int(run.config.get("shift_step") or 0) for run in runs} - {0}:
+        mark_event(ax, step, "data change")
+    if quantity == "ratio" and ax.get_ylim()[1] < 12:
+        scale = "linear"
+    ax.set(xlabel="step", ylabel=label, title=title, yscale=scale)
+    if quantity == "accuracy":
+        ax.set_ylim(-0.03, 1.03)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
 
 
-def readings_figure(verdict: Any) -> Figure:
+def _series(run: GramSequence, quantity: str, W: int) -> tuple[Any, Any]:
+    if quantity in ("g_23", "ratio"):
+        windows = run.window(W)
+        return windows.steps, getattr(windows, quantity)
+    names = {"accuracy": ("test_accuracy",), "loss": ("test_loss", "validation_loss")}[quantity]
+    values = next((run.metrics[name] for name in names if name in run.metrics), np.zeros(0))
+    return run.steps[: len(values)], values
+
+
+def contrast(run: GramSequence) -> tuple[str, bool]:
+    """What sets a run apart from its control, and whether it is the treated one."""
+    config = run.config
+    if config.get("experiment") == "shift":
+        return ("data change", True) if config.get("shift_step") else ("data stay", False)
+    if config.get("experiment") == "optimizer":
+        name = str(config.get("optimizer", "?"))
+        return name, name.lower() == "muon"
+    decays = float(config.get("weight_decay") or 0) > 0
+    return ("with weight decay", True) if decays else ("without weight decay", False)
+
+
+def readings(verdict: Any, ax: Axes) -> Axes:
     """Treated runs against the control, for every reading of one verdict, with 95 % intervals."""
-    figure = Figure(figsize=(8, 1.0 + 0.6 * max(1, len(verdict.readings))), layout="constrained")
-    ax = figure.subplots()
     for row, reading in enumerate(verdict.readings):
         for offset, estimate, colour, marker, name in (
-            (-0.13, reading.treated, BLUE, "o", "treated"),
-            (0.13, reading.control, ORANGE, "s", "control"),
+            (0.08, reading.treated, BLUE, "o", "treated"),
+            (0.32, reading.control, ORANGE, "s", "control"),
         ):
             low, high = estimate.low, estimate.high
-            if np.isfinite(high):
-                ax.plot([low, high], [row + offset] * 2, color=colour, lw=2)
+            if np.isfinite(high) and np.isfinite(low):
+                ax.plot([low, high], [row + offset] * 2, color=colour, lw=2, solid_capstyle="butt")
             ax.plot(
-                estimate.value, row + offset, marker, color=colour, ms=7, label=name if row == 0 else None
+                estimate.value, row + offset, marker, color=colour, ms=6, label=name if row == 0 else None
             )
-    names = [fill(reading.name, 30) for reading in verdict.readings]
-    ax.set_yticks(range(len(names)), names)
-    figure.supxlabel(verdict.statistic_name, fontsize=10)
-    ax.set(ylim=(len(verdict.readings) - 0.5, -0.5))
-    if verdict.statistic > 20:
+        ax.text(
+            0.01,
+            row - 0.12,
+            fill(reading.name, 62),
+            transform=ax.get_yaxis_transform(),
+            va="bottom",
+            fontsize=8,
+        )
+        if row:
+            ax.axhline(row - 0.55, color=BLACK, lw=0.4, alpha=0.4)
+    known = [x for r in verdict.readings for e in (r.treated, r.control) for x in e if np.isfinite(x)]
+    if known and max(known) > 20 and max(known) > 50 * min(known) > 0:
         ax.set_xscale("log")
-    ax.grid(axis="x", lw=0.4)
+    ax.set(ylim=(len(verdict.readings) - 0.45, -0.6), yticks=[], xlabel=fill(verdict.statistic_name, 70))
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x", lw=0.4, alpha=0.5)
     ax.legend(frameon=False, fontsize=8)
-    return figure
+    return ax
+
+
+def readings_height(verdict: Any) -> float:
+    """Inches that the panel of `readings` needs."""
+    return 0.95 + 0.52 * max(1, len(verdict.readings))

@@ -1,53 +1,33 @@
 """The report: one self-contained HTML file with the verdicts, their pictures and how to repeat them."""
 
-import io
-import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from spectral_edge.theory import dependency
+from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.gram.storage import replace_atomically
-from spectral_edge.validate.referee import figures
+from spectral_edge.validate.referee import figures, prediction_figures
+from spectral_edge.validate.referee.drawing import Panel, Picture, picture, style, svg
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
-from spectral_edge.validate.referee.statistics import short
+from spectral_edge.validate.referee.statistics import Estimate, short
+from spectral_edge.validate.referee.thesis_figures import ThesisFigure, family, thesis_figures
+from spectral_edge.validate.referee.verdict import VERDICTS
+
+if TYPE_CHECKING:
+    from spectral_edge.validate.referee.early_warning_result import EarlyWarning
 
 W = 10
-
-# Drawn in this colour, then given to the page's own text colour, so that pictures follow light and dark.
-_INK = "#010203"
-_DRAWING: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "spectral-edge",
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    **dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor"),
-        _INK,
-    ),
-}
-
-
-def svg(figure: Figure, description: str) -> str:
-    """Return `figure` as inline SVG: transparent, in the page's own ink, with a text alternative."""
-    from markupsafe import escape
-
-    buffer = io.StringIO()
-    with rc_context(_DRAWING):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor").replace(figures.BLACK, "currentColor")
-    # ids are unique within one drawing only: several share the page
-    prefix = f"f{zlib.crc32(description.encode()):x}-"
-    for before in ('id="', 'xlink:href="#', "url(#"):
-        text = text.replace(before, before + prefix)
-    label = f'<svg role="img" aria-label="{escape(description)}" preserveAspectRatio="xMidYMid meet" '
-    return label + text[len("<svg ") :]
+#: A sign for every verdict: colour alone would not do.
+SIGNS = dict(zip(VERDICTS, "✓≈✗?–", strict=True))
 
 
 def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:
@@ -58,39 +38,78 @@ def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:
         return replace_atomically(path, lambda file: figure.savefig(file, format=kind, metadata=metadata))
 
 
-def draw(board: Scoreboard) -> dict[str, str]:
-    """Return the pictures of the report as inline SVG, by name."""
-    with rc_context(_DRAWING):
-        pictures = {
-            verdict.id: svg(
-                figures.readings_figure(verdict),
-                f"{verdict.id}: {verdict.statistic_name}, treated runs against the control, for every reading",
-            )
-            for verdict in board
-            if verdict.readings
-        }
-        long_enough = [run for run in board.runs if run.T > W and run.W_max >= W]
-        if long_enough:
-            pictures["grokking"] = svg(
-                figures.grokking_figure(long_enough, W),
-                "Test accuracy, sub-leading gap and gap ratio of every run, with and without weight decay",
-            )
-            run = long_enough[-1]
-            name = run.config.get("run", "the run")
-            pictures["window"] = svg(
-                figures.window_figure(run, W),
-                f"Singular values, ratio profile, gap ratio and validation loss of {name}",
-            )
-            pictures["evolution"] = svg(
-                figures.evolution_figure(run, W),
-                f"Consecutive ratios, eigenvalue gaps and R over loss of {name}",
-            )
-            pictures["drawn_run"] = str(name)
-    return pictures
+def verdict_pictures(board: Scoreboard) -> dict[str, list[Picture]]:
+    """Return the pictures of every verdict, by its id."""
+    return {
+        verdict.id: [picture(panel) for panel in prediction_figures.pictures(verdict, board.runs)]
+        for verdict in board
+    }
 
 
-def render(board: Scoreboard) -> str:
-    """Return the report as one HTML document that needs nothing else."""
+def family_pictures(runs: Sequence[GramSequence]) -> dict[str, list[Picture]]:
+    """Return test accuracy (or loss), g_23 and R of every family of runs."""
+    families: dict[str, list[GramSequence]] = {}
+    for run in runs:
+        families.setdefault(family(run), []).append(run)
+    drawn = {}
+    for name, group in families.items():
+        learnt = "accuracy" if any("test_accuracy" in run.metrics for run in group) else "loss"
+        panels = [
+            Panel(
+                partial(figures.curves, group, quantity, W=W),
+                f"{name}: {figures.QUANTITIES[quantity][0].lower()} of every run over training",
+                (3.7, 2.5),
+            )
+            for quantity in (learnt, "g_23", "ratio")
+        ]
+        drawn[name] = [picture(panel) for panel in panels]
+    return drawn
+
+
+def thesis_pictures(runs: Sequence[GramSequence]) -> list[tuple[ThesisFigure, list[Picture]]]:
+    """Return the five figures of the thesis: 1 to 4 from `runs`, 5 from the propositions."""
+    found = thesis_figures(runs, W) if runs else []
+    drawn = [(one, [picture(panel) for panel in one.panels]) for one in found]
+    with style():
+        network = svg(
+            dependency.plot().figure,
+            "Figure 5: dependency graph of the results, coloured by how much each leans on [P, H] = 0",
+        )
+    caption = (
+        "An arrow runs from a result to what rests on it. The list in words: spectral-edge propositions; what "
+        "commutation of preconditioner and Hessian is needed for: docs/theory.md, 8.7."
+    )
+    leaning = ThesisFigure(5, "What rests on commuting [P, H] ≈ 0", caption, ())
+    return [*drawn, (leaning, [Picture("", network, wide=True)])]
+
+
+def warning_pictures(warning: "EarlyWarning") -> list[Picture]:
+    """Return the pictures of the early warning: areas with their intervals, lead times, ROC curves."""
+    from spectral_edge.validate.referee import early_warning_figures as pictures
+    from spectral_edge.validate.referee.early_warning_features import BASELINE, SPECTRAL
+
+    names = ", ".join(one.name for one in warning.warners)
+    height = 1.5 + 0.3 * len(warning.warners)
+    panels = [
+        Panel(partial(pictures.areas, warning), f"Area under the ROC curve of {names}", (4.9, height)),
+        Panel(partial(pictures.lead_times, warning), f"Lead times of {names}", (4.9, height)),
+    ]
+    panels += [
+        Panel(partial(pictures.roc_curves, warning, group=group), f"ROC curves, {group}", (4.3, 4.6))
+        for group in (SPECTRAL, BASELINE)
+    ]
+    return [picture(panel) for panel in panels]
+
+
+def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
+    """Return the report as one HTML document that needs nothing else.
+
+    Parameters
+    ----------
+    board : Scoreboard
+    warning : EarlyWarning, optional
+        What warns of a transition; without it that section is left out.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -100,12 +119,21 @@ def render(board: Scoreboard) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = short
+    filters: dict[str, Callable[..., str]] = {"figure": short, "interval": interval, "percent": percent}
+    environment.filters |= filters
+    long_enough = [run for run in board.runs if run.T > W and run.W_max >= W]
+    rows = [{**run_row(run), "family": family(run)} for run in board.runs]
     context: dict[str, Any] = {
         "board": board,
+        "tally": [(v, n) for v in VERDICTS if (n := Counter(one.verdict for one in board)[v])],
+        "signs": SIGNS,
         "predictions": {prediction.id: prediction for prediction in PREDICTIONS},
-        "runs": [run_row(run) for run in board.runs],
-        "pictures": draw(board),
+        "runs": sorted(rows, key=_order),
+        "pictures": verdict_pictures(board),
+        "families": family_pictures(long_enough),
+        "figures": thesis_pictures(long_enough),
+        "warning": warning,
+        "warning_pictures": [] if warning is None else warning_pictures(warning),
         "version": version("spectral-edge"),
         "family": FAMILY,
         "W": W,
@@ -113,7 +141,27 @@ def render(board: Scoreboard) -> str:
     return environment.get_template("report.html.jinja").render(context)
 
 
-def write_report(board: Scoreboard, folder: str | PathLike[str]) -> Path:
+def _order(row: dict[str, Any]) -> tuple[str, float, int, str]:
+    return row["family"], -float(row["weight_decay"] or 0), int(row["seed"] or 0), row["run"]
+
+
+def interval(estimate: Estimate) -> str:
+    """Return the ends of an interval in words, nothing where it has none."""
+    low, high = short(estimate.low), short(estimate.high)
+    return "" if "–" in (low, high) else f"{low} to {high}"
+
+
+def percent(estimate: Estimate) -> str:
+    """Return a rate with its interval in per cent."""
+    if estimate.value != estimate.value:
+        return "not measured"
+    value, low, high = (f"{100 * x:.3g}" for x in estimate)
+    return f"{value} % ({low} to {high})"
+
+
+def write_report(
+    board: Scoreboard, folder: str | PathLike[str], warning: "EarlyWarning | None" = None
+) -> Path:
     """Write ``index.html`` into `folder` (made if missing); returns its path.
 
     Raises
@@ -121,5 +169,5 @@ def write_report(board: Scoreboard, folder: str | PathLike[str]) -> Path:
     OSError
         If the folder cannot be written; nothing is left half-written.
     """
-    page = render(board).encode()
+    page = render(board, warning).encode()
     return replace_atomically(Path(folder) / "index.html", lambda file: file.write(page))

@@ -94,10 +94,12 @@ def test_it_says_every_verdict_with_its_control(board: validate.Scoreboard, page
 
 
 def test_names_from_data_are_escaped(board: validate.Scoreboard) -> None:
-    run = replace(board.runs[0], config={**board.runs[0].config, "run": "<script>alert(1)</script>"})
-    page = render(replace(board, runs=(run,)))
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
+    bad = "<script>alert(1)</script>"
+    run = replace(board.runs[0], config={**board.runs[0].config, "run": bad, "task": bad, "command": bad})
+    verdict = replace(board.verdicts[0], meaning=bad, statistic_name=bad)
+    page = render(replace(board, runs=(run,), verdicts=(verdict,)))
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 4
 
 
 def test_same_board_same_page(board: validate.Scoreboard, page: str) -> None:

@@ -1,0 +1,203 @@
+"""Pictures of single predictions, beside their readings: the runs themselves, as the claim looks at them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import figures, group_figures
+from spectral_edge.validate.referee.drawing import Panel
+from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.figures import contrast
+from spectral_edge.validate.referee.group_figures import Aligned, Floats, Runs, Series, W
+from spectral_edge.validate.referee.series import log_loss
+from spectral_edge.validate.referee.thesis_figures import QUERY, drawn_run, family
+from spectral_edge.validate.referee.verdict import NOT_RUN, Verdict
+from spectral_edge.validate.referee.worlds import decay_pairs
+
+
+def pictures(verdict: Verdict, runs: Runs) -> list[Panel]:
+    """Return the panels of one verdict: its readings first, then what its runs show, where they hold it."""
+    if verdict.verdict == NOT_RUN or not verdict.readings:
+        return []
+    what = f"{verdict.id}: {verdict.statistic_name}, treated runs against the control, for every reading"
+    first = Panel(partial(figures.readings, verdict), what, (4.6, figures.readings_height(verdict)))
+    long_enough = [run for run in runs if run.T > W and run.W_max >= W]
+    return [first, *_SPECIAL.get(verdict.id, _none)(verdict, long_enough)]
+
+
+def _none(verdict: Verdict, runs: Runs) -> list[Panel]:
+    return []
+
+
+# -- along training, with the event at zero -------------------------------------------------------------------
+
+
+def _grokking(runs: Runs) -> list[Aligned]:
+    """Runs that grok, and the run without weight decay of the same seed at the same step."""
+    treated, control = decay_pairs(runs)
+    steps = {key: step for key, run in treated.items() if (step := grok_step(run)) is not None}
+    return [
+        Aligned(group[key], step, group is treated)
+        for group in (control, treated)
+        for key, step in steps.items()
+        if key in group
+    ]
+
+
+def _since_grokking(series: Series, label: str, what: str, keep: Callable[[GramSequence], bool]) -> Any:
+    def make(verdict: Verdict, runs: Runs) -> list[Panel]:
+        chosen = [one for one in _grokking(runs) if keep(one.run)]
+        if not chosen:
+            return []
+
+        def draw(ax: Axes) -> Axes:
+            group_figures.aligned(chosen, series, ax, label, "grok step")
+            return ax.set(yscale="log")  # type: ignore[return-value]
+
+        return [
+            Panel(draw, f"{verdict.id}: {what} before and after the grok step, with weight decay and without")
+        ]
+
+    return make
+
+
+def _query(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+    return run.steps, run.metrics[f"{QUERY}.sigma_1"] / run.metrics[f"{QUERY}.sigma_2"]
+
+
+def _subleading(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+    windows = run.window(W)
+    return windows.steps, windows.g_23 / np.median(windows.g_23)
+
+
+def _adiabatic(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+    windows = run.window(W)
+    return windows.steps[:-1], windows.adiabatic(run.config["learning_rate"])
+
+
+def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+    return run.window(W).steps, run.window(W).ratio
+
+
+def _shift(verdict: Verdict, runs: Runs) -> list[Panel]:
+    runs = [run for run in runs if run.config.get("experiment") == "shift"]
+    steps = [int(run.config["shift_step"]) for run in runs if run.config.get("shift_step")]
+    if not steps:
+        return []
+    chosen = [
+        Aligned(run, int(run.config.get("shift_step") or steps[0]), contrast(run)[1])
+        for run in sorted(runs, key=lambda run: contrast(run)[1])
+    ]
+    draw = partial(group_figures.aligned, chosen, _ratio, label="gap ratio R", event="data change")
+    return [
+        Panel(
+            draw, f"{verdict.id}: gap ratio before and after the change of data, and in runs whose data stay"
+        )
+    ]
+
+
+# -- where the gap is ------------------------------------------------------------------------------------------
+
+
+def _positions(experiment: str) -> Any:
+    def make(verdict: Verdict, runs: Runs) -> list[Panel]:
+        groups: dict[str, list[GramSequence]] = {}
+        chosen = [run for run in runs if run.config.get("experiment", "grokking") == experiment]
+        for run in sorted(chosen, key=lambda run: not contrast(run)[1]):
+            groups.setdefault(contrast(run)[0], []).append(run)
+        what = f"{verdict.id}: share of windows at each gap position, {' and '.join(groups)}"
+        return [Panel(partial(group_figures.positions, groups), what)] if groups else []
+
+    return make
+
+
+def _profile(verdict: Verdict, runs: Runs) -> list[Panel]:
+    what = f"{verdict.id}: stability coefficient and overlap of every mode, counted from the gap position"
+    return [Panel(partial(group_figures.stability_profile, runs), what)] if runs else []
+
+
+# -- the rest --------------------------------------------------------------------------------------------------
+
+
+def _grok_steps(verdict: Verdict, runs: Runs) -> list[Panel]:
+    runs = [run for group in decay_pairs(runs) for run in group.values()]
+    if not runs:
+        return []
+    height = 1.3 + 0.24 * len({family(run) for run in runs})
+    return [
+        Panel(
+            partial(group_figures.grok_steps, runs),
+            f"{verdict.id}: grok step of every run, by family",
+            (4.3, height),
+        )
+    ]
+
+
+def _phases(verdict: Verdict, runs: Runs) -> list[Panel]:
+    runs = [run for run in runs if run.config.get("experiment", "grokking") == "grokking"]
+    what = f"{verdict.id}: gap ratio over training, every run with weight decay and without, and the medians"
+    return [Panel(partial(group_figures.phases, runs), what)] if runs else []
+
+
+def _tracks(verdict: Verdict, runs: Runs) -> list[Panel]:
+    runs = [run for run in runs if log_loss(run, W) is not None]
+    if not runs:
+        return []
+    run = drawn_run(runs)
+    what = f"{verdict.id}: log R and log validation loss without their trends, {run.config.get('run', 'one run')}"
+    return [Panel(partial(group_figures.without_trends, run), what)]
+
+
+def _hierarchy(verdict: Verdict, runs: Runs) -> list[Panel]:
+    pairs = []
+    for run in (run for run in runs if {"gradient", "hessian"} <= run.probes.keys()):
+        windows = run.window(W)
+        stiff = windows.curvature() + float(run.config.get("weight_decay") or 0)
+        gradient = np.abs(windows.project("gradient"))
+        for row in np.flatnonzero(np.isfinite(stiff).all(axis=1) & (stiff > 0).all(axis=1)):
+            x, y = gradient[row] / np.sqrt(stiff[row]), windows.sigma[row]
+            if (x > 0).all() and (y > 0).all():
+                pairs.append((x / np.exp(np.log(x).mean()), y / np.exp(np.log(y).mean())))
+    what = f"{verdict.id}: strength of the modes against gradient over root curvature, windows without negative h_j + ω"
+    return [Panel(partial(group_figures.steady_state, pairs), what)] if pairs else []
+
+
+def _collapses(verdict: Verdict, runs: Runs) -> list[Panel]:
+    from spectral_edge.validate.referee.collapse_figures import calibration
+
+    if not verdict.details.get("pairs"):
+        return []
+    what = (
+        f"{verdict.id}: predicted against observed times to collapse, and the mean of the others as control"
+    )
+    return [Panel(partial(calibration, verdict), what, (4.3, 3.8))]
+
+
+_SPECIAL: dict[str, Callable[[Verdict, Runs], list[Panel]]] = {
+    "small-gap-position": _positions("grokking"),
+    "three-phases": _phases,
+    "stability-hierarchy": _profile,
+    "inverted-hierarchy": _hierarchy,
+    "gap-precedes-grokking": _since_grokking(
+        _subleading, "g₂₃ over its median", "sub-leading gap", lambda run: True
+    ),
+    "weight-decay-needed": _grok_steps,
+    "gap-opens-at-grokking": _since_grokking(
+        _query,
+        "σ₁/σ₂ of W_Q",
+        "ratio of the singular values of W_Q",
+        lambda run: f"{QUERY}.sigma_1" in run.metrics,
+    ),
+    "optimiser-dependence": _positions("optimizer"),
+    "adiabatic-regimes": _since_grokking(
+        _adiabatic, "𝒜 = ‖ΔC‖/(ηg²)", "adiabatic parameter", lambda run: "learning_rate" in run.config
+    ),
+    "gap-tracks-loss": _tracks,
+    "shift-detection": _shift,
+    "collapse-time": _collapses,
+}

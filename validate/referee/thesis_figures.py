@@ -1,0 +1,222 @@
+"""The five figures of the thesis, as panels drawn from recorded runs."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from spectral_edge import theory
+from spectral_edge.validate.gram import GramSequence, WindowSpectra
+from spectral_edge.validate.referee import figures
+from spectral_edge.validate.referee.drawing import Panel
+from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.figures import BLUE, ORANGE, contrast, mark_event
+
+#: Columns of the heat map at most: more would not be seen, and each cell is a path.
+COLUMNS = 90
+#: The query matrix whose singular values figure 4 shows.
+QUERY = "encoder.0.Q"
+# Green to red as in the thesis, and light to dark, so that the order survives in grey and for the colour-blind.
+_STABLE_TO_UNSTABLE = ["#7f1d00", "#c4500e", "#e99a4f", "#f0d9a8", "#c9ead0"]
+
+
+#: The coefficient as published, with the C that the text leaves open at 1, and the one that is a bound.
+_READINGS = {"as published": (1.0, "eigenvalue"), "as a bound": (4.0, "operator")}
+
+
+class ThesisFigure(NamedTuple):
+    """One figure: its number and title in the thesis, what is drawn here, and the panels."""
+
+    number: int
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+
+
+def thesis_figures(runs: Sequence[GramSequence], W: int) -> list[ThesisFigure]:
+    """Return what can be drawn of figures 1 to 4 from `runs`, each of which must hold a window of `W` updates."""
+    run = drawn_run(runs)
+    name, windows, event = run.config.get("run", "the run"), run.window(W), grok_step(run)
+    nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, run.P, debias=False))) if run.P else None
+    threshold = None if nu is None or run.P is None else float(theory.bbp_threshold(nu, run.P, W))
+    first = (
+        Panel(
+            partial(figures.singular_values, windows, threshold=threshold),
+            f"Figure 1 A: singular values of the window over training, {name}",
+        ),
+        Panel(partial(figures.ratio_profile, windows), f"Figure 1 B: ratio profile, {name}"),
+        Panel(
+            partial(figures.ratio_over_time, windows, event=event),
+            f"Figure 1 C: gap ratio over training, {name}",
+        ),
+        Panel(
+            partial(figures.against_loss, run, windows),
+            f"Figure 1 D: gap ratio and validation loss over training, {name}",
+        ),
+    )
+    second = (
+        Panel(
+            partial(figures.consecutive, windows, event=event),
+            f"Figure 2, top: consecutive ratios over training, {name}",
+        ),
+        Panel(
+            partial(figures.eigenvalue_gaps, windows, event=event),
+            f"Figure 2, middle: eigenvalue gaps over training, {name}",
+        ),
+    )
+    third = tuple(
+        Panel(
+            partial(
+                stability_map, one.window(W), C=C, norm=norm, event=grok_step(one),
+                title=f"{one.config.get('run', '')}, {reading}",
+            ),
+            f"Figure 3: stability coefficient of every mode over training, {reading}, "
+            f"{one.config.get('run', 'the run')}",
+            (4.6, 3.1),
+        )
+        for one in (run, *twins(run, runs))
+        for reading, (C, norm) in _READINGS.items()
+    )  # fmt: skip
+    return [
+        ThesisFigure(
+            1,
+            "The window of one run",
+            f"{name}. BBP threshold at the noise estimated from the lower half of the spectrum; orange bar: the "
+            "highest ratio.",
+            first,
+        ),
+        ThesisFigure(
+            2,
+            "How its gaps evolve",
+            f"{name}. The bottom panel of the thesis's figure is panel D above.",
+            second,
+        ),
+        ThesisFigure(
+            3,
+            "Stability of every mode",
+            "The published proxy of ‖ΔG‖ is made of eigenvalues alone and guarantees nothing; the bound (C = 4, "
+            "operator norm) is a lower bound of the squared overlap of v_j with itself one record later "
+            "(docs/theory.md, 5.4). The thesis colours green to red; here light is stable and dark is not, which "
+            "reads in grey too. Below stands the control of the same seed, where there is one.",
+            third,
+        ),
+        *query_figures(runs),
+    ]
+
+
+def drawn_run(runs: Sequence[GramSequence]) -> GramSequence:
+    """The run that stands for all: the first that grokked with weight decay, with a loss if one has it."""
+
+    def fitness(run: GramSequence) -> tuple[bool, bool, bool]:
+        plain = run.config.get("experiment", "grokking") == "grokking"
+        return plain and contrast(run)[1] and grok_step(run) is not None, "test_loss" in run.metrics, plain
+
+    return max(runs, key=fitness)
+
+
+def family(run: GramSequence) -> str:
+    """Task and operation of a run, as a heading."""
+    card = run.config
+    task = str(card.get("task", "")).replace("-", " ") or "unnamed task"
+    operation = str(card.get("operation") or "")
+    named = task.endswith("addition") or task == "planted"  # the heading says it already
+    return task if named or not operation else f"{task}, {operation}"
+
+
+def twins(run: GramSequence, runs: Sequence[GramSequence]) -> list[GramSequence]:
+    """The control of `run`: same family and seed, the other side of the contrast; empty if there is none."""
+    return [
+        other
+        for other in runs
+        if family(other) == family(run)
+        and other.config.get("seed") == run.config.get("seed")
+        and contrast(other)[1] != contrast(run)[1]
+    ][:1]
+
+
+def stability_map(
+    windows: WindowSpectra,
+    ax: Axes,
+    *,
+    C: float = 4.0,
+    norm: str = "operator",
+    event: int | None = None,
+    title: str = "",
+) -> Axes:
+    """Figure 3: α_j of every mode over training, light where stable, with k* as dots.
+
+    Beyond `COLUMNS` windows, a column is the mean over neighbouring ones.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    alpha = windows.alpha(C, norm)
+    parts = np.array_split(np.arange(len(alpha)), min(COLUMNS, len(alpha)))
+    means = np.array([alpha[part].mean(axis=0) for part in parts])
+    steps = windows.steps
+    edges = np.array([steps[0], *(steps[part[-1] + 1] for part in parts)])
+    colours = LinearSegmentedColormap.from_list("stability", _STABLE_TO_UNSTABLE)
+    mesh = ax.pcolormesh(
+        edges, np.arange(windows.W + 1) + 0.5, means.T, cmap=colours, vmin=0, vmax=1, antialiased=False
+    )
+    middle = [part[len(part) // 2] for part in parts]
+    ax.plot(
+        steps[middle], windows.k_star[middle], "o", color="white", mec="black", mew=0.5, ms=2.8, label="k*"
+    )
+    mark_event(ax, event)
+    bar = ax.figure.colorbar(mesh, ax=ax, ticks=[0, 0.5, 1], pad=0.02, aspect=30)
+    bar.set_label("α (1 stable, 0 not)")
+    bar.solids.set_rasterized(False)
+    ax.set(xlabel="step", ylabel="mode j", title=title, yticks=range(1, windows.W + 1))
+    ax.invert_yaxis()
+    ax.legend()
+    return ax
+
+
+def query_figures(runs: Sequence[GramSequence]) -> list[ThesisFigure]:
+    """Figure 4, from Dyck-1 where its query matrices were recorded, else from the first family that has them."""
+    have = [run for run in runs if f"{QUERY}.sigma_1" in run.metrics and contrast(run)[0].endswith("decay")]
+    if not have:
+        return []
+    chosen = next((family(run) for run in have if "dyck" in family(run).lower()), family(have[0]))
+    group = [run for run in have if family(run) == chosen]
+    what = f"of the first query matrix over training, {chosen}"
+    accuracy = f"Figure 4, bottom: test accuracy over training, {chosen}"
+    panels = (
+        Panel(partial(query_ratio, group), f"Figure 4, top: σ₁/σ₂ {what}"),
+        Panel(partial(query_norm, group), f"Figure 4, middle: norm {what}"),
+        Panel(partial(figures.curves, group, "accuracy", W=2), accuracy),
+    )
+    caption = f"{chosen}: {len(group)} runs, with weight decay and without; W_Q of the first layer."
+    return [ThesisFigure(4, "Grokking as an event of the spectrum", caption, panels)]
+
+
+def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:
+    """σ_1/σ_2 of W_Q over training, one line a run."""
+    for run, style in _styled(runs):
+        ax.plot(run.steps, run.metrics[f"{QUERY}.sigma_1"] / run.metrics[f"{QUERY}.sigma_2"], **style)
+    ax.set(xlabel="step", ylabel="σ₁/σ₂ of W_Q", title="Ratio of its singular values")
+    ax.legend()
+    return ax
+
+
+def query_norm(runs: Sequence[GramSequence], ax: Axes) -> Axes:
+    """Frobenius norm of W_Q over training, one line a run."""
+    for run, style in _styled(runs):
+        if f"{QUERY}.norm" in run.metrics:
+            ax.plot(run.steps, run.metrics[f"{QUERY}.norm"], **style)
+    ax.set(xlabel="step", ylabel="‖W_Q‖ (parameter units)", title="Frobenius norm")
+    ax.legend()
+    return ax
+
+
+def _styled(runs: Sequence[GramSequence]) -> list[tuple[GramSequence, dict[str, object]]]:
+    named: set[str] = set()
+    styled: list[tuple[GramSequence, dict[str, object]]] = []
+    for run in runs:
+        name, treated = contrast(run)
+        line = {"color": BLUE, "ls": "-"} if treated else {"color": ORANGE, "ls": "--"}
+        styled.append((run, {**line, "lw": 1.3, "label": None if name in named else name}))
+        named.add(name)
+    return styled
