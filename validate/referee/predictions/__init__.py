@@ -20,6 +20,7 @@ from spectral_edge.validate.referee.predictions import (
     p17_projection_keeps_gap,
     p18_lag_flip,
     p19_shift_detection,
+    p20_collapse_time,
 )
 
 PREDICTIONS = tuple(
@@ -44,5 +45,6 @@ PREDICTIONS = tuple(
         p17_projection_keeps_gap,
         p18_lag_flip,
         p19_shift_detection,
+        p20_collapse_time,
     )
 )
