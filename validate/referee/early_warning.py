@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory._arguments import whole
 from spectral_edge.validate.gram import GramSequence
@@ -77,8 +78,15 @@ def early_warning(
     chosen = tuple(features)
     if not chosen or len({feature.name for feature in chosen}) < len(chosen):
         raise ValueError("features must be at least one, each with its own name")
-    watched, left_out, not_judged = _watched(list(runs), chosen)
-    draws = _draws(len(watched), whole("seed", seed, 0))
+    seed = whole("seed", seed, 0)
+    # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _judged(list(runs), chosen, seed)
+
+
+def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:
+    watched, left_out, not_judged = _watched(runs, chosen)
+    draws = _draws(len(watched), seed)
     scored = [_single(watched, feature) for feature in chosen]
     scored += _combinations(watched, chosen)
     named = {one.feature.name: one for one in scored}

@@ -153,7 +153,7 @@ class EarlyWarning:
         return pd.DataFrame(rows).set_index("name")
 
     def table(self, *, wide: bool = False) -> "Table":
-        """Return the features as a table for the terminal; `wide` (120 columns) adds alarms and lead times."""
+        """Return the features as a table for the terminal; `wide` (120 columns) adds the loss, alarms and leads."""
         from rich import box
         from rich.markup import escape
         from rich.table import Table
@@ -166,14 +166,16 @@ class EarlyWarning:
             padding=(0, 1, 0, 0),
             show_edge=False,
         )
-        for name in ("feature", "warns", "AUC, 95 %", "when, 95 %", "over the loss"):
+        names = ("feature", "warns", "AUC, 95 %", "when, 95 %", *(("over the loss",) if wide else ()))
+        for name in names:
             table.add_column(name, no_wrap=True)
         for name in ("hits", "false", "lead") if wide else ():
             table.add_column(name, justify="right", no_wrap=True)
         for i, w in enumerate(self.warners):
             style = {True: "bold green", False: "", None: "cyan"}[w.passes]
-            row = [escape(w.name), w.warns, *(escape(str(e)) for e in (w.auc, w.when, w.over_loss))]
+            row = [escape(w.name), w.warns, escape(str(w.auc)), escape(str(w.when))]
             if wide:
+                row.append(escape(str(w.over_loss)))
                 lead = f"{np.median(w.lead_records):g} rec." if w.lead_records else "–"
                 row += [f"{short(w.hit_rate.value, 2)}", f"{short(w.false_alarm_rate.value, 2)}", lead]
             last = i + 1 < len(self.warners) and self.warners[i + 1].group != w.group
