@@ -113,25 +113,31 @@ class EarlyWarning:
         return next(warner for warner in self.warners if warner.name == name)
 
     def __str__(self) -> str:
-        """Say the outcome in three sentences."""
+        """Say the outcome in a few sentences."""
         singles = [w for w in self.warners if w.group == SPECTRAL]
-        passed = [w.name for w in singles if w.passes]
-        n = sum(self.families.values())
-        first = (
-            f"Left out {self.left_out} by {self.left_out} ({n} transitions in {len(self.families)} families), "
-            f"{', '.join(passed) if passed else 'no spectral feature'} warned better than chance of a "
-            f"transition within {self.horizon} records."
-        )
+        n, families = sum(self.families.values()), len(self.families)
+        said = [
+            f"Left out {self.left_out} by {self.left_out} ({n} transitions in {families} "
+            f"{'family' if families == 1 else 'families'}), {_listed([w.name for w in singles if w.passes])} "
+            f"warned better than chance of a transition within {self.horizon} records."
+        ]
         if any(w.passes is None for w in singles):
-            first += f" Judged on fewer than {MIN_RUNS} runs of a kind, a feature is undecided."
+            said.append(f"A feature judged on fewer than {MIN_RUNS} runs of a kind is undecided.")
+        known = [w.auc for w in self.warners if w.name == "weight decay" and np.isfinite(w.auc.value)]
+        if known:
+            said.append(f"Knowing the weight decay alone, which never changes, gives an AUC of {known[0]}.")
+        if any(np.isfinite(w.when.value) for w in singles):
+            timed = _listed([w.name for w in singles if w.when.low > 0.5])
+            said.append(f"Among runs that all have a transition, {timed} told when it comes.")
         low, high = self.adds.low, self.adds.high
-        outcome = (
-            "add to" if low > 0 else "take away from" if high < 0 else "add nothing that could be shown to"
-        )
-        return (
-            f"{first} Together, the spectral features {outcome} validation loss and weight norm: the AUC "
-            f"changes by {self.adds}."
-        )
+        if np.isfinite(low):
+            what = "add to" if low > 0 else "take away from" if high < 0 else "add nothing that is certain to"
+            said.append(
+                f"Together, the spectral features {what} what one watches anyway: the AUC changes by {self.adds}."
+            )
+        else:
+            said.append("What the spectral features add to the baselines cannot be judged on so few runs.")
+        return " ".join(said)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values with stable keys; NaN and infinity become None, an estimate is value, low and high."""
@@ -181,6 +187,10 @@ class EarlyWarning:
             last = i + 1 < len(self.warners) and self.warners[i + 1].group != w.group
             table.add_row(*row, style=style, end_section=last)
         return table
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "no spectral feature"
 
 
 def _json(value: Any) -> Any:

@@ -68,6 +68,7 @@ def test_planted_gap_warns_and_better_than_the_loss(found: validate.EarlyWarning
     assert found.adds.low > 0
     assert "g_23" in str(found)
     assert "add to" in str(found)
+    assert "Among runs that all have a transition, g_23, g_23 share, k* told when" in str(found)
 
 
 def test_alarms_come_in_time(found: validate.EarlyWarning) -> None:
@@ -175,6 +176,7 @@ def test_one_family_is_judged_seed_by_seed(runs: list[GramSequence]) -> None:
     assert found["g_23"].passes is None  # three transitions do not exclude chance
     assert found["g_23"].auc.low < 0.5
     assert "undecided" in str(found)
+    assert "cannot be judged on so few runs" in str(found)
 
 
 # -- noise -----------------------------------------------------------------------------------------------------
