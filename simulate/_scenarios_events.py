@@ -199,7 +199,7 @@ def lag_flip(name: str, seed: int, control: bool, rng: np.random.Generator) -> P
 
     Control: the loss is another curve.
     """
-    T, lag = 400, 7
+    T, lag = 240, 7
     curve = smooth(T + lag, 30, rng)
     strengths = FLOOR * (15 * np.exp(0.35 * curve[lag:]))[:, None]
     followed = smooth(T, 30, rng) if control else curve[:T]

@@ -128,39 +128,29 @@ def validate(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(help="Seed of the synthetic worlds.")] = 0,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure the size and power of every test instead (an hour).")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="With --calibrate: a tenth of it, held against what is stored.")
+    ] = False,
+    only: Annotated[str | None, typer.Option(help="With --calibrate: one prediction, by its id.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="With --calibrate: processes at a time.")] = 2,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Judge recorded runs: a table of verdicts here, and a report with its figures.
 
     Example: `spectral-edge validate --out report`
+    The tests themselves: `spectral-edge validate --calibrate --quick`
     """
-    from rich.markup import escape
-    from rich.padding import Padding
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from spectral_edge import _validate
 
-    from spectral_edge.validate import bundled, check
-    from spectral_edge.validate.referee.report import write_report
-    from spectral_edge.validate.runs.bundle import recorded
-
-    sequences = bundled() if runs is None else recorded(runs)
-    out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    with Progress(*columns, console=stderr, transient=True) as progress:
-        task = progress.add_task("reading")
-        board = check(sequences, seed=seed, progress=lambda part: progress.update(task, description=part))
-        progress.update(task, description="report")
-        page = write_report(board, out)
-    if as_json:
-        print_json(board.to_dict())
-        return
-    console.print(runs_table(board.to_dict()["runs"]))
-    console.print(board.table(wide=console.width >= 120))
-    for verdict in board:
-        console.print(
-            Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(verdict.meaning)}", (0, 0, 0, 2)),
-            highlight=False,
-        )
-    console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
+    if calibrate:
+        return _validate.calibrated(out, quick, only, jobs, as_json)
+    if quick or only is not None:
+        raise ValueError("quick and only go with --calibrate")
+    _validate.judged(runs, out, seed, as_json)
+    return 0
 
 
 def runs_table(rows: list[dict[str, Any]]) -> "Table":

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.calibration import rates
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.statistics import holm, short
@@ -154,23 +155,10 @@ def _judge(
         report(prediction.id)
         verdict = prediction.judge(runs, noise)
         if verdict.verdict != NOT_RUN:
-            verdict = replace(verdict, worlds=_other_worlds(prediction, runs, noise, seed))
-        verdicts.append(verdict)
+            in_noise = prediction.judge_noise(runs, noise, seed)
+            verdict = replace(verdict, worlds={"planted": prediction.judge_planted(seed), "noise": in_noise})
+        verdicts.append(replace(verdict, **rates(prediction)))
     return verdicts
-
-
-def _other_worlds(
-    prediction: Prediction, runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]], seed: int
-) -> dict[str, str]:
-    planted = prediction.planted(seed)
-    # the first noise copy of every run takes its place, the others are its control
-    null = (
-        [copies[0] for copies in noise] if prediction.null_runs is None else prediction.null_runs(runs, seed)
-    )
-    return {
-        "planted": prediction.judge(planted, [worlds.matched_noise(run, seed) for run in planted]).verdict,
-        "noise": prediction.judge(null, [copies[1:] for copies in noise]).verdict,
-    }
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
 
 SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
@@ -126,6 +127,20 @@ class Prediction:
     planted: Callable[[int], list[GramSequence]]
     null_runs: Callable[[Sequence[GramSequence], int], list[GramSequence]] | None = None
     expected_when_planted: str = SUPPORTED
+
+    def judge_planted(self, seed: int) -> str:
+        """The verdict where the claim holds by construction."""
+        runs = self.planted(seed)
+        return self.judge(runs, [worlds.matched_noise(run, seed) for run in runs]).verdict
+
+    def judge_noise(
+        self, runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]], seed: int
+    ) -> str:
+        """The verdict where nothing happens: a noise copy of every run takes its place, the others are its control."""
+        if self.null_runs is None:
+            return self.judge([copies[0] for copies in noise], [copies[1:] for copies in noise]).verdict
+        null = self.null_runs(runs, seed)
+        return self.judge(null, [worlds.matched_noise(run, seed) for run in null]).verdict
 
     def verdict(self, verdict: str, **figures: Any) -> Verdict:
         """Return a `Verdict` that carries this prediction's number, id and claim."""

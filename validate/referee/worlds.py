@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,20 +52,52 @@ def noise_model(run: GramSequence) -> NoiseModel:
     return NoiseModel(max(P_eff, 2.0 * W), np.where(norms > 0, norms, np.finfo(float).tiny), tau / tau[0])
 
 
-def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[GramSequence]:
-    """Noise of the run's effective dimension, norms and autocorrelation, with its steps, metrics and card.
+class Noise(Sequence[GramSequence]):
+    """Noise of a run's effective dimension, norms and autocorrelation, with its steps, metrics and card.
 
     Where the run has gradients or Hessians, the noise has isotropic ones of the same size: they prefer no mode.
-    What ablation cost comes along as it was measured.
+    What ablation cost comes along as it was measured. A copy is made when it is first looked at.
     """
-    model = noise_model(run)
-    rng = np.random.default_rng(key(run, seed))
-    found = []
-    for _ in range(copies):
-        K = simulate.noise(run.T, P=model.P_eff, norms=model.norms, autocorrelation=model.tau, seed=rng).K
-        about = {"metrics": run.metrics, "probes": _isotropic(run, K, rng), "config": run.config}
-        found.append(GramSequence.from_inner_products(K, run.steps, run.P, **about))
-    return found
+
+    def __init__(self, run: GramSequence, seed: int, numbers: range = range(COPIES)) -> None:
+        self._run, self._seed, self._numbers = run, seed, numbers
+        self._made: dict[int, GramSequence] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> GramSequence: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Noise": ...
+
+    def __getitem__(self, index: int | slice) -> "GramSequence | Noise":
+        if isinstance(index, slice):
+            part = Noise(self._run, self._seed, self._numbers[index])
+            part._made = self._made
+            return part
+        number = self._numbers[index]
+        if number not in self._made:
+            self._made[number] = self._make(number)
+        return self._made[number]
+
+    @cached_property
+    def _model(self) -> NoiseModel:
+        return noise_model(self._run)
+
+    def _make(self, number: int) -> GramSequence:
+        run, (P, norms, tau) = self._run, self._model
+        rng = np.random.default_rng([*key(run, self._seed), number])
+        K = simulate.noise(run.T, P=P, norms=norms, autocorrelation=tau, seed=rng).K
+        return GramSequence.from_inner_products(
+            K, run.steps, run.P, metrics=run.metrics, probes=_isotropic(run, K, rng), config=run.config
+        )
+
+
+def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> Noise:
+    """Copies of noise like `run`: see `Noise`."""
+    return Noise(run, seed, range(copies))
 
 
 def _isotropic(

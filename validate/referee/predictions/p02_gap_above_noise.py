@@ -15,6 +15,7 @@ W = 10
 QUANTILE = 0.99
 MAJORITY = 0.5
 DRAWS = 200  # noise sequences behind each window's quantile
+SAMPLES = 4000  # windows behind the quantile of stationary noise
 SEED = 2
 
 Levels = Callable[[GramSequence], NDArray[np.float64]]
@@ -27,12 +28,13 @@ def _own_norms(run: GramSequence) -> NDArray[np.float64]:
 def _stationary(run: GramSequence) -> NDArray[np.float64]:
     model = worlds.noise_model(run)
     return np.atleast_1d(
-        simulate.null_quantile(QUANTILE, model.P_eff, W, autocorrelation=model.tau[:W], seed=SEED)
+        simulate.null_quantile(QUANTILE, model.P_eff, W, autocorrelation=model.tau[:W], n=SAMPLES, seed=SEED)
     )
 
 
 def _white(run: GramSequence) -> NDArray[np.float64]:
-    return np.atleast_1d(simulate.null_quantile(QUANTILE, worlds.noise_model(run).P_eff, W, seed=SEED))
+    P_eff = worlds.noise_model(run).P_eff
+    return np.atleast_1d(simulate.null_quantile(QUANTILE, P_eff, W, n=SAMPLES, seed=SEED))
 
 
 #: The level that R must exceed in each window, by reading of what noise is.
