@@ -114,7 +114,7 @@ PREDICTION = Prediction(
     statistic="lag of the largest correlation of log R and log validation loss, both without trend",
     treatment="all runs of 60 records or more",
     control="R with random phases; noise beside the same loss",
-    rule=f"both correlations significant against both (p < {LEVEL:g}); leads of opposite sign, their intervals without 0",
+    rule=f"both correlations significant against both (p < {LEVEL:g}); leads of opposite sign, intervals without 0",
     judge=judge,
     planted=worlds.planted("lag-flip"),
 )
