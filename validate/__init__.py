@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spectral_edge.validate.gram import GramSequence, GramTracker, WindowSpectra
-    from spectral_edge.validate.referee import EarlyWarning, Scoreboard, Verdict, check, early_warning
+    from spectral_edge.validate.referee import Scoreboard, Verdict, check
+    from spectral_edge.validate.referee.early_warning import EarlyWarning, early_warning
     from spectral_edge.validate.runs import bundled
 
 _HOMES = {

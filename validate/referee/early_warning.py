@@ -165,7 +165,7 @@ def _watched(
 
 def _comparable(runs: list[Watched]) -> set[str]:
     pairs, _ = folds.matched_pairs(runs, [np.zeros(len(run.steps)) for run in runs])
-    return {run.family for run, count in zip(runs, pairs.count.sum(axis=1), strict=True) if count}
+    return {run.family for run, count in zip(runs, pairs.compared.sum(axis=1), strict=True) if count}
 
 
 # -- scores with what was learned on the other folds -------------------------------------------------------------
@@ -196,7 +196,7 @@ def _single(runs: list[Watched], feature: Feature) -> _Scored:
     values = [learned[run.fold] * score for run, score in zip(runs, raw, strict=True)]
     sides = {"high" if sign > 0 else "low" for sign in learned.values()}
     signs = np.array([learned[run.fold] for run in runs])[:, None]
-    judged = Pairs(np.where(signs > 0, pairs.concordant, pairs.turned().concordant), pairs.count)
+    judged = Pairs(np.where(signs > 0, pairs.concordant, pairs.turned().concordant), pairs.compared)
     missing = tuple(run.name for run, score in zip(runs, raw, strict=True) if np.isnan(score).all())
     warns = sides.pop() if len(sides) == 1 else "mixed"
     return _Scored(feature, warns, values, threshold, judged.within(_same_fold(runs)), missing)
@@ -239,7 +239,7 @@ def _resampled(pairs: Pairs, draws: Floats) -> Floats:
 
 def _kinds(pairs: Pairs) -> int:
     """Runs of the rarer kind: with positive or with negative records in a pair."""
-    return int(min((pairs.count.sum(axis=axis) > 0).sum() for axis in (0, 1)))
+    return int(min((pairs.compared.sum(axis=axis) > 0).sum() for axis in (0, 1)))
 
 
 def _interval(pairs: Pairs, draws: Floats) -> Estimate:
@@ -259,7 +259,7 @@ def _difference(one: _Scored | None, other: _Scored | None, draws: Floats) -> Es
     """Difference of the AUCs of two scores on the runs that have both, with its paired bootstrap interval."""
     if one is None or other is None:
         return UNKNOWN
-    common = (one.pairs.count > 0) & (other.pairs.count > 0)
+    common = (one.pairs.compared > 0) & (other.pairs.compared > 0)
     first, second = one.pairs.within(common), other.pairs.within(common)
     if _kinds(first) < MIN_RUNS:
         return UNKNOWN
@@ -277,12 +277,12 @@ def _warner(runs: list[Watched], scored: _Scored, plain: _Scored | None, draws: 
     auc = _interval(pairs, draws)
     sounded = folds.alarms(runs, values, scored.threshold)
     leads = [lead for lead in sounded.leads if lead is not None]
-    involved = (pairs.count.sum(axis=0) + pairs.count.sum(axis=1)) > 0
+    involved = (pairs.compared.sum(axis=0) + pairs.compared.sum(axis=1)) > 0
     return Warner(
         name=scored.feature.name,
         group=scored.feature.group,
         meaning=scored.feature.meaning,
-        warns=scored.warns if pairs.count.any() else "–",
+        warns=scored.warns if pairs.compared.any() else "–",
         auc=auc,
         when=_interval(pairs.within(np.outer(has, has)), draws),
         unmatched=_interval(folds.all_pairs(runs, values).within(same), draws),
@@ -299,7 +299,7 @@ def _warner(runs: list[Watched], scored: _Scored, plain: _Scored | None, draws: 
         false_alarms_per_run=float(np.mean(sounded.false)) if sounded.false else float("nan"),
         lead_records=tuple(records for records, _ in leads),
         lead_steps=tuple(steps for _, steps in leads),
-        transitions=int((pairs.count.sum(axis=1) > 0).sum()),
+        transitions=int((pairs.compared.sum(axis=1) > 0).sum()),
         runs=int(involved.sum()),
         missing=scored.missing,
         passes=None if _kinds(pairs) < MIN_RUNS else bool(auc.low > 0.5),

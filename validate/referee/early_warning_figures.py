@@ -113,7 +113,8 @@ def early_warning_figure(result: EarlyWarning) -> Figure:
     matplotlib.figure.Figure
     """
     figure = Figure(figsize=(11, 13), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.5])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1, 1.5])
+    top, bottom = parts
     for ax, group in zip(top.subplots(1, 3), (SPECTRAL, BASELINE, TOGETHER), strict=True):
         roc_curves(result, ax, group)
     left, right = bottom.subplots(1, 2)

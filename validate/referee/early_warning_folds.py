@@ -76,25 +76,25 @@ class Pairs(NamedTuple):
     concordant : (n, n) array
         [i, j]: pairs of a positive record of run i and a negative one of run j in which the first has the
         higher score; equal scores count half.
-    count : (n, n) array
+    compared : (n, n) array
         All such pairs.
     """
 
     concordant: Floats
-    count: Floats
+    compared: Floats
 
     def turned(self) -> "Pairs":
         """The pairs of the scores with the opposite sign."""
-        return Pairs(self.count - self.concordant, self.count)
+        return Pairs(self.compared - self.concordant, self.compared)
 
     def within(self, mask: NDArray[np.bool_]) -> "Pairs":
         """The pairs for which `mask` (n, n) holds."""
-        return Pairs(np.where(mask, self.concordant, 0.0), np.where(mask, self.count, 0.0))
+        return Pairs(np.where(mask, self.concordant, 0.0), np.where(mask, self.compared, 0.0))
 
     @property
     def auc(self) -> float:
         """Share of the pairs that are concordant, NaN where there are none."""
-        total = self.count.sum()
+        total = self.compared.sum()
         return float(self.concordant.sum() / total) if total else float("nan")
 
 

@@ -260,7 +260,7 @@ def test_auc_matched_in_time_is_the_mean_over_strata(runs: list[GramSequence]) -
         if ones and others:
             total += mannwhitneyu(ones, others).statistic
             count += len(ones) * len(others)
-    assert pairs.count.sum() == count
+    assert pairs.compared.sum() == count
     assert pairs.auc == pytest.approx(total / count)
     heights = roc[1, :-1]  # steps after each placement
     assert np.sum(np.diff(roc[0]) * heights) == pytest.approx(pairs.auc, abs=1e-12)
