@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge import simulate
-from spectral_edge.theory.gram import as_band
+from spectral_edge.theory.gram import as_band, window_blocks
 from spectral_edge.validate.gram import GramSequence
 
 Floats = NDArray[np.float64]
@@ -90,6 +90,38 @@ class Tracks:
         known = np.maximum.accumulate(np.where(np.isfinite(h), np.arange(len(h))[:, None], -1), axis=0)
         h = np.where(known >= 0, np.take_along_axis(h, np.maximum(known, 0), axis=0), np.nan)
         return cls(windows.steps, windows.k_star, rank, sigma, followed, p, h, closed)
+
+
+def persistence(run: GramSequence) -> Floats:
+    """Squared overlap of the two modes around k* with whatever mode is most like them `LEAD` records later.
+
+    Exact, from K (5.5); the two windows share no update. 1 where a mode stays the direction it is; above `FOLLOWED` it
+    can be recognised without having been watched in between, below it has turned into something else.
+
+    Parameters
+    ----------
+    run : GramSequence
+        Of W + `LEAD` records at least, in a band as wide.
+
+    Returns
+    -------
+    (m, 2) array
+        One row a window that has a gap: the upper mode and the lower one.
+
+    Examples
+    --------
+    >>> from spectral_edge.validate.referee import worlds
+    >>> planted = worlds.planted("collapse-time", 1)(0)[0]
+    >>> bool(persistence(planted)[:50].min() > FOLLOWED)  # long before their collapse
+    True
+    """
+    windows, blocks = run.window(W), window_blocks(run.K, W + LEAD)
+    scaled = windows.u / np.where(windows.sigma > 0, windows.sigma, np.inf)[:, None, :]
+    inner = np.einsum("nsj,nst,ntl->nlj", scaled[LEAD:], blocks[:, LEAD:, :W], scaled[:-LEAD])
+    most = np.max(inner**2, axis=2)
+    k = windows.k_star[:-LEAD]
+    pair = np.where(np.isfinite(k), k, 1).astype(int)[:, None] + [-1, 0]
+    return np.take_along_axis(most, pair, axis=1)[np.isfinite(k)]
 
 
 @dataclass(frozen=True)
@@ -186,8 +218,8 @@ class State:
 
 def missing(run: GramSequence) -> str | None:
     """Say what `run` lacks for its collapses to be predicted; None where it lacks nothing."""
-    if run.T < W + PAST + LEAD or run.W_max < W:
-        return f"{W + PAST + LEAD} records in a band of {W} updates"
+    if run.T < W + PAST + LEAD or run.W_max < W + LEAD:
+        return f"{W + PAST + LEAD} records in a band of {W + LEAD} updates"
     for name, ndim in (("gradient", 2), ("hessian", 3)):
         probe = run.probes.get(name)
         if probe is None or probe.ndim != ndim or probe.shape[1] < W:

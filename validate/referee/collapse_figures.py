@@ -39,7 +39,7 @@ def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, modes: st
     pairs: list[dict[str, Any]] = details.get("pairs", {}).get(modes, [])
     ax.set(xlabel="observed time to collapse (steps)", ylabel="predicted time (steps)")
     if not pairs:
-        ax.text(0.5, 0.5, "no collapse was found", ha="center", va="center", transform=ax.transAxes)
+        ax.text(0.5, 0.5, "no collapse could be followed", ha="center", va="center", transform=ax.transAxes)
         ax.set(xticks=[], yticks=[])
         return ax
     form = form or details["form"]

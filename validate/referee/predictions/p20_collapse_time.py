@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.collapse import LEAD, missing
+from spectral_edge.validate.referee.collapse import FOLLOWED, LEAD, missing, persistence
 from spectral_edge.validate.referee.collapse_calibration import Calibration, Forecasts
 from spectral_edge.validate.referee.collapse_forms import FORMS
 from spectral_edge.validate.referee.statistics import UNKNOWN, short
@@ -48,11 +50,13 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     readings, found, mean = _readings(followed, "")
     beside, by_rank, _ = _readings(ranked, ", modes by rank")
     (events, where), first = followed.counts, found.get(FORM)
+    recognised = float(np.mean([np.mean(persistence(run).min(axis=1) > FOLLOWED) for run in usable]))
     if first is None:
         verdict, p_value = UNDECIDED, float("nan")
         meaning = (
             f"{events} collapses in {where} of {len(usable)} runs could be followed from a state {LEAD} records "
-            f"before or more. Fewer than {EVENTS} in {RUNS} runs decide nothing."
+            f"before or more, and fewer than {EVENTS} in {RUNS} runs decide nothing. Both modes around k* can be "
+            f"recognised so many records later in {recognised:.0%} of the windows."
         )
     else:
         verdict = {True: SUPPORTED, False: REFUTED, None: UNDECIDED}[holds(first)]
@@ -76,6 +80,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         details={
             "form": FORM,
             "collapses": {"followed": list(followed.counts), "by rank": list(ranked.counts)},
+            "recognised": recognised,
             "slopes": {form: list(one.slope) for form, one in (found | by_rank).items()},
             "error_ratios": {form: list(one.ratio) for form, one in (found | by_rank).items()},
             "pairs": {"followed": followed.pairs(), "by rank": ranked.pairs()},
