@@ -40,9 +40,9 @@ def kernel(method: str) -> Callable[[dict[str, np.ndarray]], None]:
 
     def run(c: dict[str, np.ndarray]) -> None:
         n = len(c["g0"])
-        constant = np.broadcast_to([ETA, OMEGA, W, T_MAX], (n, 4))
-        rows = np.ascontiguousarray(np.column_stack([c["g0"], c["d0"], c["h"], c["p"], constant]))
-        compute_chunk(_Job(method, None, RTOL, ATOL), rows, alone=False)
+        constant = np.broadcast_to([[ETA], [OMEGA], [W], [T_MAX]], (4, n))
+        columns = np.concatenate([[c["g0"], c["d0"]], c["h"].T, c["p"].T, constant])
+        compute_chunk(_Job(method, None, RTOL, ATOL), columns, alone=False)
 
     return run
 
@@ -127,6 +127,7 @@ def cyrk() -> Callable[[dict[str, np.ndarray]], None]:
                 rk_method=1,
                 rtol=RTOL,
                 atol=ATOL,
+                warnings=False,
             )
 
     return run

@@ -171,17 +171,17 @@ def gap_sweep(
     except ValueError:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in parameters.items() if value.ndim)
         raise ValueError(f"the parameters must broadcast against one another, got {shapes}") from None
-    table = np.empty((*shape, len(PARAMETERS)))
+    table = np.empty((len(PARAMETERS), *shape))
     for i, value in enumerate(parameters.values()):
-        table[..., i] = value
-    rows = table.reshape(-1, len(PARAMETERS))
-    _check_signals(rows)
+        table[i, ...] = value
+    columns = table.reshape(len(PARAMETERS), -1)
+    _check_signals(columns)
     job = _Job(method, functions if varying else None, rtol, atol)
-    out = _compute(job, rows, executor, whole("chunk", chunk, 1), checkpoint, progress)
-    _check_status(job, rows, out)
-    results = {name: out[:, i].reshape(shape) for i, name in enumerate(RESULTS)}
+    out = _compute(job, columns, executor, whole("chunk", chunk, 1), checkpoint, progress)
+    _check_status(job, columns, out)
+    results = {name: out[i].reshape(shape) for i, name in enumerate(RESULTS)}
     given = {name: value for name, value in parameters.items() if name not in functions}
-    crossings = out[:, 4].astype(np.int64).reshape(shape)
+    crossings = out[4].astype(np.int64).reshape(shape)
     return GapSweep(**results, crossings=crossings, parameters=given, method=method)
 
 
@@ -227,24 +227,30 @@ def _parameters(
     return arrays, functions
 
 
-def _check_signals(rows: FloatArray) -> None:
-    bad = np.flatnonzero(~(rows[:, 1] > rows[:, 0] / 2))
-    if bad.size:
-        g, d = rows[bad[0], :2]
+def _check_signals(columns: FloatArray) -> None:
+    g0, d0 = columns[:2]
+    fine = d0 > g0 / 2
+    if not fine.all():
+        bad = np.flatnonzero(~fine)
+        g, d = columns[:2, bad[0]]
         raise ValueError(
-            f"d0 must exceed g0/2 (both signals are positive), got d0 = {d:g}, g0 = {g:g} in {bad.size} of {len(rows)}"
+            f"d0 must exceed g0/2 (both signals are positive), got d0 = {d:g}, g0 = {g:g} in {bad.size} of {g0.size}"
         )
 
 
-def _check_status(job: _Job, rows: FloatArray, out: FloatArray) -> None:
-    bad = np.flatnonzero(out[:, 5])
-    if not bad.size:
+def _check_status(job: _Job, columns: FloatArray, out: FloatArray) -> None:
+    status, reached = out[5:]
+    if not status.any():
         return
-    values = ", ".join(f"{name} = {value:g}" for name, value in zip(PARAMETERS, rows[bad[0]], strict=True))
-    if job.functions and out[bad[0], 5] == 1:
-        _coefficients.complain(*_as_coefficients(job.functions), out[bad[0], 6])
+    bad = np.flatnonzero(status)
+    first = bad[0]
+    values = ", ".join(
+        f"{name} = {value:g}" for name, value in zip(PARAMETERS, columns[:, first], strict=True)
+    )
+    if job.functions and status[first] == 1:
+        _coefficients.complain(*_as_coefficients(job.functions), reached[first])
     raise ValueError(
-        f"t_max, rtol or atol cannot be reached in {bad.size} of {len(rows)} (t = {out[bad[0], 6]:.6g}): {values}"
+        f"t_max, rtol or atol cannot be reached in {bad.size} of {status.size} (t = {reached[first]:.6g}): {values}"
     )
 
 
@@ -257,52 +263,54 @@ def _as_coefficients(functions: dict[str, Any]) -> tuple[Any, Any, Any]:
     return pairs[0], pairs[1], functions.get("eta", 1.0)
 
 
-def compute_chunk(job: _Job, rows: FloatArray, alone: bool = True) -> FloatArray:
-    """Results (n, 7) of the rows (n, 10): on this thread alone, or on all cores.
+def compute_chunk(job: _Job, columns: FloatArray, alone: bool = True) -> FloatArray:
+    """Results (7, n) of the parameters (10, n): on this thread alone, or on all cores.
 
-    The columns are those of `RESULTS`, the number of crossings (-1: marginal), a status and the time reached.
+    The rows are those of `RESULTS`, the number of crossings (-1: marginal), a status and the time reached.
     """
-    out = np.empty((len(rows), len(RESULTS) + 3))
+    out = np.empty((len(RESULTS) + 3, columns.shape[1]))
     if job.method == "exact":
         with compiling("the exact sweep"):
             from spectral_edge.simulate._kernels import sweep_exact
-        (sweep_exact.solve_rows_alone if alone else sweep_exact.solve_rows)(rows, MARGINAL, out)
+        (sweep_exact.solve_rows_alone if alone else sweep_exact.solve_rows)(columns, MARGINAL, out)
         return out
     with compiling("the integrated sweep"):
         from spectral_edge.simulate._kernels import gap as kernel
         from spectral_edge.simulate._kernels import sweep as kernels
     function, max_step = kernel.no_coefficients, np.inf
     if job.functions:
-        function, max_step = _coefficients.compiled(*_as_coefficients(job.functions)), rows[:, 9].min() / 100
+        function, max_step = _coefficients.compiled(*_as_coefficients(job.functions)), columns[9].min() / 100
     integrate = kernels.integrate_rows_alone if alone else kernels.integrate_rows
-    integrate(function, bool(job.functions), rows, max_step, job.rtol, job.atol, out)
+    integrate(function, bool(job.functions), columns, max_step, job.rtol, job.atol, MARGINAL, out)
     return out
 
 
 def _compute(
-    job: _Job, rows: FloatArray, executor: Executor | None, chunk: int, checkpoint: Any, progress: bool
+    job: _Job, columns: FloatArray, executor: Executor | None, chunk: int, checkpoint: Any, progress: bool
 ) -> FloatArray:
+    n = columns.shape[1]
     if executor is None and checkpoint is None and not progress:
-        return compute_chunk(job, rows, alone=False)
-    pieces = [slice(i, min(i + chunk, len(rows))) for i in range(0, len(rows), chunk)]
-    out, done = _resume(checkpoint, job, rows, len(pieces))
+        return compute_chunk(job, columns, alone=False)
+    pieces = [slice(i, min(i + chunk, n)) for i in range(0, n, chunk)]
+    out, done = _resume(checkpoint, job, columns, len(pieces))
     waiting = [i for i in range(len(pieces)) if not done[i]]
     with _bar(progress, len(pieces), len(pieces) - len(waiting)) as advance:
-        for i, result in _results(job, rows, [(i, pieces[i]) for i in waiting], executor):
-            out[pieces[i]], done[i] = result, True
-            _save(checkpoint, job, rows, out, done)
+        for i, result in _results(job, columns, [(i, pieces[i]) for i in waiting], executor):
+            out[:, pieces[i]], done[i] = result, True
+            _save(checkpoint, job, columns, out, done)
             advance()
     return out
 
 
 def _results(
-    job: _Job, rows: FloatArray, pieces: list[tuple[int, slice]], executor: Executor | None
+    job: _Job, columns: FloatArray, pieces: list[tuple[int, slice]], executor: Executor | None
 ) -> Iterator[Any]:
+    parts = {i: np.ascontiguousarray(columns[:, piece]) for i, piece in pieces}
     if executor is None:
-        for i, piece in pieces:
-            yield i, compute_chunk(job, rows[piece], alone=False)
+        for i, part in parts.items():
+            yield i, compute_chunk(job, part, alone=False)
         return
-    futures = {executor.submit(compute_chunk, job, rows[piece]): i for i, piece in pieces}
+    futures = {executor.submit(compute_chunk, job, part): i for i, part in parts.items()}
     for future in as_completed(futures):
         yield futures[future], future.result()
 
@@ -326,15 +334,15 @@ def _bar(wanted: bool, total: int, completed: int) -> Any:
     return shown()
 
 
-def _fingerprint(job: _Job, rows: FloatArray, n_pieces: int) -> str:
+def _fingerprint(job: _Job, columns: FloatArray, n_pieces: int) -> str:
     names = sorted(job.functions) if job.functions else []
     text = f"{job.method} {names} {job.rtol} {job.atol} {n_pieces}".encode()
-    return hashlib.sha256(text + rows.tobytes()).hexdigest()
+    return hashlib.sha256(text + columns.tobytes()).hexdigest()
 
 
-def _resume(path: Any, job: _Job, rows: FloatArray, n_pieces: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+def _resume(path: Any, job: _Job, columns: FloatArray, n_pieces: int) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Results and finished chunks of an earlier call with the same parameters, or none."""
-    nothing = np.full((len(rows), 7), np.nan), np.zeros(n_pieces, dtype=bool)
+    nothing = np.full((7, columns.shape[1]), np.nan), np.zeros(n_pieces, dtype=bool)
     if path is None or not Path(path).exists():
         return nothing
     try:
@@ -342,16 +350,16 @@ def _resume(path: Any, job: _Job, rows: FloatArray, n_pieces: int) -> tuple[Floa
             fingerprint, out, done = str(file["fingerprint"]), file["out"], file["done"]
     except Exception:
         raise ValueError(f"checkpoint must be a file that gap_sweep wrote, got {path}") from None
-    if fingerprint != _fingerprint(job, rows, n_pieces):
+    if fingerprint != _fingerprint(job, columns, n_pieces):
         raise ValueError(f"checkpoint must belong to this sweep, got one of other parameters: {path}")
     return out, done
 
 
-def _save(path: Any, job: _Job, rows: FloatArray, out: FloatArray, done: NDArray[np.bool_]) -> None:
+def _save(path: Any, job: _Job, columns: FloatArray, out: FloatArray, done: NDArray[np.bool_]) -> None:
     if path is None:
         return
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     with open(partial, "wb") as file:
-        np.savez(file, fingerprint=np.array(_fingerprint(job, rows, len(done))), out=out, done=done)
+        np.savez(file, fingerprint=np.array(_fingerprint(job, columns, len(done))), out=out, done=done)
     os.replace(partial, target)

@@ -2,211 +2,262 @@
 
 u_j(t) = u_j + r_j (1 - e^{-k_j t})/k_j with k = 2 kappa and r the slope at t = 0, so that the difference
 f = u_1 - u_2 has one extremum at most, which separates its roots (3.6).
+
+Trajectories go through in blocks. A work space has a row of BLOCK numbers for every quantity, and each stage is one
+loop along the rows without branches, which the compiler turns into vector instructions; what only some trajectories
+need (a root, an inner minimum) is gathered side by side first. Loops run over whole vectors, so that the bits of a
+trajectory do not depend on where in a block it stands.
 """
 
 import math
 
 from numba import njit
 
-_FAST = {"contract", "nsz", "arcp"}
-_DOUBLINGS = 16  # at most, of the times between which the smallest gap is looked for
+from spectral_edge.simulate._kernels.elementary import expm1, log
+
+FAST = {"contract", "nsz"}
+BLOCK = 128
+_VECTOR = 8  # the widest vector, in numbers: loops run over whole ones
+_ITERATIONS = 200  # of a root; five are usual
+
+# Rows of a work space, first the parameters in the order of a sweep's columns.
+_G, _D, _H1, _H2, _P1, _P2, _ETA, _OMEGA, _W, T_MAX = (row * BLOCK for row in range(10))
+U1, U2, R1, R2, K1, K2, INV1, INV2 = (row * BLOCK for row in range(10, 18))
+_DELTA, _T_M, _AT_T_M, _SIGN, _LATER, _HAS1, _HAS2 = (row * BLOCK for row in range(18, 25))
+FIRST, SECOND, COUNT, LAST, SMALLEST = (row * BLOCK for row in range(25, 30))
+OPEN, _LO, _HI, _X = (row * BLOCK for row in range(30, 34))
+ROWS = 34
 
 
-@njit(fastmath=_FAST)
-def grown(r, k, t):
-    """Integral of r·e^{-k t} from 0 to t."""
-    x = k * t
-    if x > 0.7:  # no digits are lost, and exp is the faster one
-        return r * (1.0 - math.exp(-x)) / k
-    return r * t if abs(x) < 1e-300 else -r * math.expm1(-x) / k
+@njit
+def whole(n):
+    """How far a loop over n runs: what lies behind n in a row is computed with it and not used."""
+    return (n + _VECTOR - 1) // _VECTOR * _VECTOR
 
 
-@njit(fastmath=_FAST)
-def difference(delta, r1, r2, k1, k2, t):
-    """f(t) = u_1 - u_2."""
-    return delta + grown(r1, k1, t) - grown(r2, k2, t)
-
-
-@njit(fastmath=_FAST)
+@njit(fastmath=FAST, forceinline=True)
 def _sign(x):
-    return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)
+    return (1.0 if x > 0.0 else 0.0) - (1.0 if x < 0.0 else 0.0)
 
 
-@njit(fastmath=_FAST)
-def _late_slope(r1, r2, k1, k2):
-    """Sign of f' as t grows: the slower exponential decides."""
-    if k1 == k2:
-        return _sign(r1 - r2)
-    if k1 < k2:
-        return _sign(r1) if r1 != 0.0 else -_sign(r2)
-    return -_sign(r2) if r2 != 0.0 else _sign(r1)
+@njit(fastmath=FAST, forceinline=True)
+def _inverse(k):
+    """1/k, and 0 where k = 0, whose growth is linear."""
+    return 0.0 if k == 0.0 else 1.0 / (1.0 if k == 0.0 else k)
 
 
-@njit(fastmath=_FAST)
-def sign_at_infinity(delta, u1, u2, s1, s2, r1, r2, k1, k2):
-    """Sign of f as t → inf."""
-    late = _late_slope(r1, r2, k1, k2)
-    if k1 == k2 and (r1 == r2 or k1 > 0.0):
-        limit = delta if r1 == r2 else s1 - s2
-    elif (k1 <= 0.0 and r1 != 0.0) or (k2 <= 0.0 and r2 != 0.0):
-        return late
-    else:
-        limit = (s1 / k1 if k1 > 0.0 else u1) - (s2 / k2 if k2 > 0.0 else u2)
-    return _sign(limit) if limit != 0.0 else -late
+@njit(fastmath=FAST, forceinline=True)
+def _grown(r, k, inverse, t, m):
+    """Integral of r·e^{-k t} from 0 to t; m is expm1(-k t)."""
+    return r * t if k == 0.0 else -r * m * inverse
 
 
-@njit(fastmath=_FAST)
-def _guess(f, slope, bend, lo, hi):
-    """Where a parabola through lo, with the value, slope and second derivative there, meets zero; else the middle."""
-    if slope == 0.0:
-        step = math.sqrt(-2.0 * f / bend) if f * bend < 0.0 else math.inf
-    else:
+@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+def gap_at(w, i, t):
+    """d_1 - d_2 of trajectory i at time t."""
+    k1, k2 = w[K1 + i], w[K2 + i]
+    a = w[U1 + i] + _grown(w[R1 + i], k1, w[INV1 + i], t, expm1(-k1 * t))
+    b = w[U2 + i] + _grown(w[R2 + i], k2, w[INV2 + i], t, expm1(-k2 * t))
+    return math.sqrt(a if a > 0.0 else 0.0) - math.sqrt(b if b > 0.0 else 0.0)
+
+
+@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+def _sign_at_infinity(delta, u1, u2, s1, s2, r1, r2, k1, k2):
+    """Sign of f as t → inf, and of f' where f vanishes: the slower exponential decides."""
+    slow1, slow2 = _sign(r1), -_sign(r2)
+    unequal = (slow1 if r1 != 0.0 else slow2) if k1 < k2 else (slow2 if r2 != 0.0 else slow1)
+    late = _sign(r1 - r2) if k1 == k2 else unequal
+    grows = (r1 != 0.0 if k1 <= 0.0 else False) | (r2 != 0.0 if k2 <= 0.0 else False)
+    end1 = s1 / k1 if k1 > 0.0 else u1
+    end2 = s2 / k2 if k2 > 0.0 else u2
+    same = s1 - s2 if r1 != r2 else delta
+    limit = same if k1 == k2 else end1 - end2
+    bounded = (k1 > 0.0 or r1 == r2) if k1 == k2 else not grows
+    return (_sign(limit) if limit != 0.0 else -late) if bounded else late
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def _describe(n, w):
+    """Squares, slopes, rates and the gap at t_max."""
+    for i in range(n):
+        g, d, eta, omega = w[_G + i], w[_D + i], w[_ETA + i], w[_OMEGA + i]
+        upper, lower = d + 0.5 * g, d - 0.5 * g
+        u1, u2 = upper * upper, lower * lower
+        k1, k2 = 2.0 * eta * (w[_H1 + i] + omega), 2.0 * eta * (w[_H2 + i] + omega)
+        source = 2.0 * eta * w[_W + i]
+        r1, r2 = source * w[_P1 + i] - k1 * u1, source * w[_P2 + i] - k2 * u2
+        w[U1 + i], w[U2 + i], w[R1 + i], w[R2 + i], w[K1 + i], w[K2 + i] = u1, u2, r1, r2, k1, k2
+        w[INV1 + i], w[INV2 + i], w[_DELTA + i] = _inverse(k1), _inverse(k2), 2.0 * g * d
+    for i in range(n):
+        w[LAST + i] = gap_at(w, i, w[T_MAX + i])
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def _find_extremum(n, w):
+    """The time of the extremum of f, 0 where there is none, and f there."""
+    for i in range(n):
+        k1, k2, r1, r2 = w[K1 + i], w[K2 + i], w[R1 + i], w[R2 + i]
+        turns = k1 != k2 and r1 * r2 > 0.0
+        t = log(r1 / r2 if turns else 1.0) / (k1 - k2 if turns else 1.0)
+        t = t if t > 0.0 and t < math.inf else 0.0
+        grown1 = _grown(r1, k1, w[INV1 + i], t, expm1(-k1 * t))
+        grown2 = _grown(r2, k2, w[INV2 + i], t, expm1(-k2 * t))
+        w[_T_M + i] = t
+        w[_AT_T_M + i] = w[_DELTA + i] + grown1 - grown2
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def _count(n, w, marginal):
+    """Count the crossings there will ever be, -1 in the marginal case; and which of them come before t_max."""
+    for i in range(n):
+        r1, r2, k1, k2, t_m, t = w[R1 + i], w[R2 + i], w[K1 + i], w[K2 + i], w[_T_M + i], w[T_MAX + i]
+        delta, source, last = w[_DELTA + i], 2.0 * w[_ETA + i] * w[_W + i], w[LAST + i]
+        p1, p2 = w[_P1 + i], w[_P2 + i]
+        sign = _sign(delta) if delta != 0.0 else _sign(r1 - r2)
+        turning = _sign(w[_AT_T_M + i]) if t_m > 0.0 else sign
+        late = _sign_at_infinity(delta, w[U1 + i], w[U2 + i], source * p1, source * p2, r1, r2, k1, k2)
+        before = turning * sign < 0.0
+        later = turning if before else sign
+        after = late * later < 0.0
+        w[_HAS1 + i] = 1.0 if before and (t_m <= t or last * sign < 0.0) else 0.0
+        w[_HAS2 + i] = 1.0 if after and t_m < t and last * later < 0.0 else 0.0
+        w[_SIGN + i], w[_LATER + i] = sign, later
+        count = (1.0 if before else 0.0) + (1.0 if after else 0.0)
+        # the squares of the equilibrium strengths, in proportion
+        x1, x2 = w[_H1 + i] + w[_OMEGA + i], w[_H2 + i] + w[_OMEGA + i]
+        larger = max(p1 * x2, p2 * x1)
+        nothing = x1 > 0.0 and x2 > 0.0 and abs(p1 * x2 - p2 * x1) <= 2.0 * marginal * larger
+        w[COUNT + i] = -1.0 if count == 0.0 and nothing else count
+
+
+@njit
+def chosen_by(n, w, flag, chosen):
+    """Indices of the trajectories whose row `flag` is positive; return how many."""
+    m = 0
+    for i in range(n):
+        chosen[m] = i
+        m += 1 if w[flag + i] > 0.0 else 0
+    return m
+
+
+@njit
+def take(m, w, rows, chosen, task):
+    """Copy `rows` of the chosen trajectories side by side."""
+    for row in rows:
+        for j in range(m):
+            task[row + j] = w[row + chosen[j]]
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def _begin_roots(m, task, from_extremum):
+    """The bracket, and in it the zero of a parabola that has f and f' of the left end, f'' or the extremum."""
+    for j in range(m):
+        r1, r2, k1, k2 = task[R1 + j], task[R2 + j], task[K1 + j], task[K2 + j]
+        t_m, t, f_m = task[_T_M + j], task[T_MAX + j], task[_AT_T_M + j]
+        f, slope, bend = task[_DELTA + j], r1 - r2, k2 * r2 - k1 * r1
+        lo, hi = (t_m, t) if from_extremum else (0.0, min(t_m, t))
         below = 2.0 * slope * slope - f * bend
-        step = -2.0 * f * slope / below if below != 0.0 else math.inf
-    return lo + step if lo < lo + step < hi else 0.5 * (lo + hi)
+        x = -2.0 * f * slope / below
+        if from_extremum:
+            e = expm1(-k1 * t_m) + 1.0
+            beyond = t_m + math.sqrt(abs(2.0 * f_m / ((k2 - k1) * r1 * e)))
+            x = beyond if t_m > 0.0 else x
+        task[_LO + j], task[_HI + j] = lo, hi
+        task[_X + j] = x if x > lo and x < hi else 0.5 * (lo + hi)
 
 
-@njit(fastmath=_FAST)
-def _root(delta, r1, r2, k1, k2, lo, hi, sign_lo, x):
-    """Root of f in (lo, hi], whose sign at lo is `sign_lo`, from x: Halley within a bracket, polished by Newton."""
-    inverse1, inverse2 = (1.0 / k1 if k1 != 0.0 else 0.0), (1.0 / k2 if k2 != 0.0 else 0.0)
-    rough = True
-    for _ in range(200):
-        if rough:
-            e1, e2 = math.exp(-k1 * x), math.exp(-k2 * x)
-            grown1, grown2 = r1 * (1.0 - e1) * inverse1, r2 * (1.0 - e2) * inverse2
-        else:  # exact where the exponents are small
-            m1, m2 = math.expm1(-k1 * x), math.expm1(-k2 * x)
-            e1, e2 = 1.0 + m1, 1.0 + m2
-            grown1, grown2 = -r1 * m1 * inverse1, -r2 * m2 * inverse2
-        if k1 == 0.0:
-            grown1 = r1 * x
-        if k2 == 0.0:
-            grown2 = r2 * x
-        f = delta + grown1 - grown2
-        slope = r1 * e1 - r2 * e2
-        bend = k2 * r2 * e2 - k1 * r1 * e1
-        if f * sign_lo > 0.0:
-            lo = x
-        else:
-            hi = x
-        below = 2.0 * slope * slope - f * bend
-        new = x - 2.0 * f * slope / below if below != 0.0 else math.inf
-        if not lo <= new <= hi:
-            new = 0.5 * (lo + hi)
-        near = abs(new - x)
-        x = new
-        if not rough and near <= 1e-14 * x:
-            return x
-        if near <= 1e-5 * x or hi - lo <= 4e-16 * hi:
-            # the step was of third order: done, unless small exponents cost digits
-            if not rough or min(abs(k1), abs(k2)) * x > 0.1:
-                return x
-            rough = False
-    return x
+@njit(fastmath=FAST, error_model="numpy")
+def _improve_roots(m, task):
+    """One step of Halley's method within the bracket where a root is open; return how many still are."""
+    for j in range(m):
+        r1, r2, k1, k2, x = task[R1 + j], task[R2 + j], task[K1 + j], task[K2 + j], task[_X + j]
+        lo, hi, is_open = task[_LO + j], task[_HI + j], task[OPEN + j] > 0.0
+        m1, m2 = expm1(-k1 * x), expm1(-k2 * x)
+        grown1, grown2 = _grown(r1, k1, task[INV1 + j], x, m1), _grown(r2, k2, task[INV2 + j], x, m2)
+        f = task[_DELTA + j] + grown1 - grown2
+        down1, down2 = r1 * (1.0 + m1), r2 * (1.0 + m2)
+        slope, bend = down1 - down2, k2 * down2 - k1 * down1
+        beyond = f * task[_SIGN + j] > 0.0
+        lo, hi = (x if beyond else lo), (hi if beyond else x)
+        new = x - 2.0 * f * slope / (2.0 * slope * slope - f * bend)
+        new = new if new >= lo and new <= hi else 0.5 * (lo + hi)
+        # a step is of third order: what is left after a small one is far smaller
+        done = abs(new - x) <= 1e-5 * new or hi - lo <= 4e-16 * hi
+        task[_LO + j], task[_HI + j] = lo, hi
+        task[_X + j] = new if is_open else x
+        task[OPEN + j] = 1.0 if is_open and not done else 0.0
+    left = 0
+    for j in range(m):
+        left += task[OPEN + j] > 0.0
+    return left
 
 
-@njit(fastmath=_FAST)
-def _gap_at(u1, u2, r1, r2, k1, k2, t):
-    a, b = max(0.0, u1 + grown(r1, k1, t)), max(0.0, u2 + grown(r2, k2, t))
-    return math.sqrt(a) - math.sqrt(b)
+_GIVEN = (T_MAX, R1, R2, K1, K2, INV1, INV2, _DELTA, _T_M, _AT_T_M)
+_KEPT = (R1, R2, K1, K2, INV1, INV2, _DELTA, _SIGN, _LO, _HI, _X, OPEN)
 
 
-@njit(fastmath=_FAST)
-def _falls(growing, r1, r2, a1, a2, b1, b2, e1, e2):
-    """Whether the gap d_1 - d_2 falls where e^{-k t} are e1, e2; slopes of one sign, u_j = a_j - b_j e_j."""
-    slope1, slope2 = r1 * e1, r2 * e2
-    first, second = slope1 * slope1 * (a2 - b2 * e2), slope2 * slope2 * (a1 - b1 * e1)
-    return first < second if growing else first > second
+@njit
+def _find_roots(n, w, from_extremum, chosen, inner, task):
+    """The crossing before the extremum of f, or that after it, where it comes before t_max."""
+    flag, sign, result = (_HAS2, _LATER, SECOND) if from_extremum else (_HAS1, _SIGN, FIRST)
+    for i in range(n):
+        w[result + i] = math.nan
+    m = chosen_by(n, w, flag, chosen)
+    take(m, w, _GIVEN, chosen, task)
+    for j in range(whole(m)):
+        task[OPEN + j] = 1.0 if j < m else 0.0
+        task[_SIGN + j] = w[sign + chosen[j]]
+    _begin_roots(whole(m), task, from_extremum)
+    for _ in range(_ITERATIONS):
+        left = _improve_roots(whole(m), task)
+        if 2 * left > m:
+            continue
+        for j in range(m):
+            w[result + chosen[j]] = task[_X + j]
+        if left == 0:
+            break
+        m = chosen_by(m, task, OPEN, inner)  # go on with those that are open
+        take(m, task, _KEPT, inner, task)
+        for j in range(m):
+            chosen[j] = chosen[inner[j]]
+        for j in range(m, whole(m)):
+            task[OPEN + j] = 0.0
+    for j in range(m):
+        w[result + chosen[j]] = task[_X + j]
 
 
-@njit(fastmath=_FAST)
-def _smallest(u1, u2, r1, r2, k1, k2, t_max, least):
-    """Smallest gap within (0, t_max), `least` that of the ends; an interior one needs slopes of one sign.
-
-    The slope of the gap has three zeros at most; they are looked for between times that double, at which the
-    exponentials are squares of one another.
-    """
-    if not r1 * r2 > 0.0:
-        return least
-    own1, own2 = k1, k2
-    k1 = k1 if abs(k1) * t_max > 1e-7 else 1e-7 / t_max  # only to find the time; division by k loses digits
-    k2 = k2 if abs(k2) * t_max > 1e-7 else 1e-7 / t_max
-    slow = min(abs(k1), abs(k2))
-    end = min(t_max, 40.0 / slow)
-    b1, b2, growing = r1 / k1, r2 / k2, r1 > 0.0
-    a1, a2 = u1 + b1, u2 + b2
-    doublings, t = 3, 0.125 * end
-    while t * max(abs(k1), abs(k2)) > 0.05 and doublings < _DOUBLINGS:
-        t *= 0.5
-        doublings += 1
-    e1, e2 = math.exp(-k1 * t), math.exp(-k2 * t)
-    before, fell = 0.0, _falls(growing, r1, r2, a1, a2, b1, b2, 1.0, 1.0)
-    for _ in range(doublings + 1):
-        falls = _falls(growing, r1, r2, a1, a2, b1, b2, e1, e2)
-        if fell and not falls:
-            lo, hi = before, t
-            while hi - lo > 1e-5 * hi:  # the gap is flat there: its error is the square of this
-                middle = 0.5 * (lo + hi)
-                m1, m2 = math.exp(-k1 * middle), math.exp(-k2 * middle)
-                if _falls(growing, r1, r2, a1, a2, b1, b2, m1, m2):
-                    lo = middle
-                else:
-                    hi = middle
-            least = min(least, _gap_at(u1, u2, r1, r2, own1, own2, 0.5 * (lo + hi)))
-        before, fell = t, falls
-        t, e1, e2 = 2.0 * t, e1 * e1, e2 * e2
-    return least
+@njit(fastmath=FAST)
+def _order(n, w):
+    """The first crossing first; the smallest gap but for a minimum inside."""
+    for i in range(n):
+        first, second = w[FIRST + i], w[SECOND + i]
+        none = first != first
+        w[FIRST + i] = second if none else first
+        w[SECOND + i] = math.nan if none else second
+        g, last = w[_G + i], w[LAST + i]
+        ends = g if g < last else last
+        w[SMALLEST + i] = ends if w[FIRST + i] != w[FIRST + i] else 0.0
 
 
-@njit(fastmath=_FAST)
-def solve(g, d, h1, h2, p1, p2, eta, omega, W, t_max, with_minimum):
-    """Return first and second crossing before t_max (NaN), number of crossings ever, last and smallest gap."""
-    upper, lower = d + 0.5 * g, d - 0.5 * g
-    u1, u2, delta = upper * upper, lower * lower, 2.0 * g * d
-    k1, k2 = 2.0 * eta * (h1 + omega), 2.0 * eta * (h2 + omega)
-    s1, s2 = 2.0 * eta * W * p1, 2.0 * eta * W * p2
-    r1, r2 = s1 - k1 * u1, s2 - k2 * u2
-    last = _gap_at(u1, u2, r1, r2, k1, k2, t_max)
-    sign = _sign(delta) if delta != 0.0 else _sign(r1 - r2)
-    late = sign_at_infinity(delta, u1, u2, s1, s2, r1, r2, k1, k2)
-    first, second, count = math.nan, math.nan, 0
-    t_m = math.log(r1 / r2) / (k1 - k2) if r1 * r2 > 0.0 and k1 != k2 else 0.0
-    turning = sign
-    if 0.0 < t_m < math.inf:
-        turning = _sign(difference(delta, r1, r2, k1, k2, t_m))
-    else:
-        t_m = 0.0
-    if turning * sign < 0.0:
-        count = 1
-        if t_m <= t_max or last * sign < 0.0:
-            hi = min(t_m, t_max)
-            x = _guess(delta, r1 - r2, k2 * r2 - k1 * r1, 0.0, hi)
-            first = _root(delta, r1, r2, k1, k2, 0.0, hi, sign, x)
-        sign = turning
-    if late * sign < 0.0:
-        count += 1
-        if t_m < t_max and last * sign < 0.0:
-            if t_m == 0.0:
-                x = _guess(delta, r1 - r2, k2 * r2 - k1 * r1, 0.0, t_max)
-            else:
-                bend = (k2 - k1) * r1 * math.exp(-k1 * t_m)
-                x = _guess(difference(delta, r1, r2, k1, k2, t_m), 0.0, bend, t_m, t_max)
-            root = _root(delta, r1, r2, k1, k2, t_m, t_max, sign, x)
-            if math.isnan(first):
-                first = root
-            else:
-                second = root
-    smallest = 0.0 if not math.isnan(first) else min(g, last)
-    if with_minimum and math.isnan(first):
-        smallest = max(0.0, _smallest(u1, u2, r1, r2, k1, k2, t_max, smallest))
-    return first, second, count, last, smallest
+@njit
+def load(columns, start, n, w):
+    """The parameters of n trajectories from `start` on, BLOCK at most."""
+    for c in range(columns.shape[0]):
+        for i in range(n):
+            w[c * BLOCK + i] = columns[c, start + i]
 
 
-@njit(fastmath=_FAST)
-def is_marginal(h1, h2, p1, p2, omega, rtol):
-    """Whether the equilibrium gap is zero, to `rtol` of the larger equilibrium strength."""
-    first, second = p1 * (h2 + omega), p2 * (h1 + omega)  # in proportion to the squares of the strengths
-    if not (h1 + omega > 0.0 and h2 + omega > 0.0):
-        return False
-    return abs(first - second) <= 2.0 * rtol * max(first, second)
+@njit
+def count(n, w, marginal):
+    """Fill the rows that describe a trajectory, and COUNT, from the parameters of n trajectories."""
+    _describe(n, w)
+    _find_extremum(n, w)
+    _count(n, w, marginal)
+
+
+@njit
+def cross(n, w, chosen, inner, task):
+    """Fill FIRST, SECOND, and SMALLEST but for a minimum inside, after `count`."""
+    _find_roots(n, w, False, chosen, inner, task)
+    _find_roots(n, w, True, chosen, inner, task)
+    _order(n, w)

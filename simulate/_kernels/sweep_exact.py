@@ -1,29 +1,43 @@
-"""Many gap equations at once, on all cores, by the closed form. One row of numbers a trajectory, as in `sweep`."""
+"""Many gap equations at once, on all cores, by the closed form. One column of numbers a trajectory, as in `sweep`."""
 
 import math
 
+import numpy as np
 from numba import float64, njit, prange, void
 
-from spectral_edge.simulate._kernels import exact
+from spectral_edge.simulate._kernels import exact, exact_minimum
 
 _SOLVE = void(float64[:, ::1], float64, float64[:, ::1])
+_RESULTS = (exact.FIRST, exact.SECOND, exact.LAST, exact.SMALLEST, exact.COUNT)
 
 
 @njit
-def _solve_row(row, marginal, out):
-    h1, h2, p1, p2, omega, W = row[2], row[3], row[4], row[5], row[7], row[8]
-    first, second, count, last, smallest = exact.solve(
-        row[0], row[1], h1, h2, p1, p2, row[6], omega, W, row[9], True
-    )
-    out[0], out[1], out[2], out[3] = first, second, last, smallest
-    out[4] = -1 if count == 0 and exact.is_marginal(h1, h2, p1, p2, omega, marginal) else count
-    out[5] = 0.0 if math.isfinite(last) else 2.0
-    out[6] = row[9]
+def _solve_block(columns, start, n, marginal, out, w, task, chosen, inner):
+    exact.load(columns, start, n, w)
+    exact.count(exact.whole(n), w, marginal)
+    exact.cross(n, w, chosen, inner, task)
+    exact_minimum.lower(n, w, chosen, inner, task)
+    for c in range(5):
+        row = _RESULTS[c]
+        for i in range(n):
+            out[c, start + i] = w[row + i]
+    for i in range(n):
+        out[5, start + i] = 0.0 if math.isfinite(out[2, start + i]) else 2.0
+        out[6, start + i] = columns[9, start + i]
 
 
-def _solve_rows(rows, marginal, out):
-    for i in prange(rows.shape[0]):
-        _solve_row(rows[i], marginal, out[i])
+@njit
+def _solve_part(columns, start, stop, marginal, out):
+    w, task = np.zeros(exact.ROWS * exact.BLOCK), np.zeros(exact_minimum.TASK_ROWS * exact.BLOCK)
+    chosen, inner = np.zeros(exact.BLOCK, np.int64), np.zeros(exact.BLOCK, np.int64)
+    for block in range(start, stop, exact.BLOCK):
+        _solve_block(columns, block, min(exact.BLOCK, stop - block), marginal, out, w, task, chosen, inner)
+
+
+def _solve_rows(columns, marginal, out):
+    n, part = columns.shape[1], 4 * exact.BLOCK
+    for i in prange((n + part - 1) // part):
+        _solve_part(columns, i * part, min(n, (i + 1) * part), marginal, out)
 
 
 solve_rows = njit(_SOLVE, parallel=True, cache=True)(_solve_rows)
