@@ -6,14 +6,16 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from textwrap import fill
 from typing import Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from spectral_edge.validate.referee import figures
+from spectral_edge.validate.referee import figures, typeset
 
 # Drawn in this colour, then given to the page's own text colour, so that pictures follow light and dark.
 _INK = "#010203"
@@ -53,6 +55,10 @@ def style() -> Iterator[None]:
         yield
 
 
+#: Points of the smallest text, and characters of a label that fit in an inch of panel.
+SMALLEST, CHARACTERS = 8, 10.5
+
+
 class Panel(NamedTuple):
     """One picture of the page.
 
@@ -89,10 +95,28 @@ def picture(panel: Panel) -> Picture:
         for place in ("center", "left"):
             ax.set_title("", loc=place)
         for one in figure.axes:
-            if one.get_xlabel() == "step":
-                one.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            _tidy_ticks(one)
+            one.set_xlabel(fill(one.get_xlabel(), int(panel.size[0] * CHARACTERS)))
+        for text in figure.findobj(Text):
+            text.set_fontsize(max(text.get_fontsize(), SMALLEST))
         _legend_above(figure)
         return Picture(title, svg(figure, panel.description))
+
+
+def _tidy_ticks(ax: Axes) -> None:
+    """Few steps, and plain numbers where a logarithmic axis spans less than two decades."""
+    if ax.get_xlabel() == "step":
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = axis.get_view_interval()
+        if axis.get_scale() != "log" or low <= 0 or high / low > 100:
+            continue
+        if high / low < 3:
+            (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("linear")
+            continue
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
 
 
 def _legend_above(figure: Figure) -> None:
@@ -103,9 +127,10 @@ def _legend_above(figure: Figure) -> None:
             continue
         labels = [text.get_text() for text in legend.get_texts()]
         columns = int(figure.get_figwidth() * 72 // (4.6 * max(map(len, labels), default=1) + 34))
+        handles = [handle for handle in legend.legend_handles if handle is not None]
         figure.legend(
-            legend.legend_handles, labels, loc="outside upper left", frameon=False, fontsize=8,
-            ncols=min(max(columns, 1), len(labels)), handlelength=1.6, columnspacing=1.2, borderaxespad=0.2,
+            handles, labels, loc="outside upper left", frameon=False, fontsize=8, handlelength=1.6,
+            ncols=min(max(columns, 1), len(labels)), columnspacing=1.2, borderaxespad=0.2,
         )  # fmt: skip
         legend.remove()
 
@@ -120,6 +145,7 @@ def svg(figure: Figure, description: str) -> str:
     text = buffer.getvalue()
     text = _COLOURS.sub(lambda found: PALETTE[found[0].lower()], text[text.index("<svg") :])
     text = _LONG.sub(lambda found: f"{float(found[0]):.2f}", text)
+    text = typeset.svg(text)
     # neighbouring cells of a map must meet, whatever the page scales them to
     text = text.replace('<g id="QuadMesh', '<g shape-rendering="crispEdges" id="QuadMesh')
     # ids are unique within one drawing only: several share the page

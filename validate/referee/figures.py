@@ -24,7 +24,9 @@ def singular_values(windows: WindowSpectra, ax: Axes, threshold: float | None = 
         colour, style = styles.get(j, (BLACK, "-"))
         last = j == windows.W - 1
         name = "σ" + str(j + 1).translate(SUBSCRIPTS) if j in styles or last else None
-        shade = {"lw": 1.5} if j in styles else {"lw": 0.6 + 0.4 * last, "alpha": 0.45 + 0.4 * last}
+        shade: dict[str, Any] = (
+            {"lw": 1.5} if j in styles else {"lw": 0.6 + 0.4 * last, "alpha": 0.45 + 0.4 * last}
+        )
         ax.plot(windows.steps, windows.sigma[:, j], color=colour, ls=style, label=name, **shade)
     if threshold is not None:
         ax.axhline(threshold, color=RED, ls=":", lw=1.6, label="BBP threshold")
@@ -183,7 +185,7 @@ def grokking_figure(runs: Sequence[GramSequence], W: int) -> Figure:
     for ax, quantity in zip(figure.subplots(3, 1, sharex=True), ("accuracy", "g_23", "ratio"), strict=True):
         curves(runs, quantity, ax, W)
         ax.label_outer()
-        if quantity != "accuracy":
+        if quantity != "accuracy" and ax.get_legend() is not None:
             ax.get_legend().remove()
     return figure
 
@@ -226,7 +228,8 @@ def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axe
     ax.set(xlabel="step", ylabel=label, title=title, yscale=scale)
     if quantity == "accuracy":
         ax.set_ylim(-0.03, 1.03)
-    ax.legend(frameon=False, fontsize=8)
+    if named:
+        ax.legend(frameon=False, fontsize=8)
     return ax
 
 

@@ -1,15 +1,16 @@
 """Pictures of many runs at once, axes in, axes out: what the claims of single predictions look at."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures import BLACK, BLUE, ORANGE, RED, contrast
+from spectral_edge.validate.referee.figures import BLACK, BLUE, GREEN, ORANGE, RED, contrast
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.thesis_figures import family
 
@@ -43,7 +44,7 @@ def aligned(chosen: Sequence[Aligned], series: Series, ax: Axes, label: str, eve
             keep = (records >= grid[0]) & (records <= grid[-1])
             row[records[keep] - grid[0]] = values[keep]
             ax.plot(records[keep], values[keep], color=colour, ls=style, lw=0.7, alpha=0.45)
-        enough = np.isfinite(table).sum(axis=0) > len(group) / 2
+        enough = np.isfinite(table).sum(axis=0) >= max(0.8 * len(group), 1)
         if enough.any():
             name = contrast(group[0].run)[0]
             median = np.nanmedian(table[:, enough], axis=0)
@@ -54,7 +55,7 @@ def aligned(chosen: Sequence[Aligned], series: Series, ax: Axes, label: str, eve
     return ax
 
 
-def positions(groups: dict[str, Runs], ax: Axes) -> Axes:
+def positions(groups: Mapping[str, Runs], ax: Axes) -> Axes:
     """Share of windows at each k*, one bar a group; the whisker spans the runs."""
     width = 0.8 / len(groups)
     for i, ((name, runs), colour) in enumerate(zip(groups.items(), (BLUE, ORANGE), strict=False)):
@@ -79,7 +80,7 @@ def stability_profile(runs: Runs, ax: Axes) -> Axes:
     """α_j and the overlap of v_j with itself a record later, by distance from k*: medians over windows, quartiles."""
     far = np.arange(-2, 5)
     for name, of, colour, style, marker in (
-        ("overlap ⟨v_j, v_j′⟩²", lambda w: np.diagonal(w.overlaps, axis1=1, axis2=2) ** 2, ORANGE, "--", "s"),
+        ("overlap ⟨v_j, v_j′⟩²", lambda w: np.diagonal(w.overlaps, axis1=1, axis2=2) ** 2, GREEN, "--", "s"),
         ("α_j", lambda w: w.alpha(), BLUE, "-", "o"),
     ):
         cells: list[list[float]] = [[] for _ in far]
@@ -92,10 +93,8 @@ def stability_profile(runs: Runs, ax: Axes) -> Axes:
         there = [i for i, cell in enumerate(cells) if cell]
         low, middle, high = np.array([np.nanquantile(cells[i], [0.25, 0.5, 0.75]) for i in there]).T
         spread = np.maximum([middle - low, high - middle], 0)
-        ax.errorbar(
-            far[there], middle, spread, color=colour, ls=style, marker=marker, ms=4,
-            lw=1.5, elinewidth=0.8, capsize=2, label=name,
-        )  # fmt: skip
+        ax.plot(far[there], middle, color=colour, ls=style, marker=marker, ms=4, lw=1.5, label=name)
+        ax.errorbar(far[there], middle, spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2)
     ax.set(xlabel="mode, counted from k*", ylabel="stability", ylim=(-0.03, 1.03), title="Stability by mode")
     ax.legend()
     return ax
@@ -114,19 +113,18 @@ def grok_steps(runs: Runs, ax: Axes) -> Axes:
             if steps[i] is None:
                 seen[row] = seen.get(row, 0) + 1
                 ax.text(last * (1.12 + 0.06 * seen[row]), row, "×", color=colour, ha="center", va="center")
-        known = [i for i, step in enumerate(steps) if step is not None]
+        known = [(step, row) for step, row in zip(steps, rows, strict=True) if step is not None]
         if group:
-            ax.plot(
-                [steps[i] for i in known], rows[known], marker, color=colour, ms=5, alpha=0.85,
-                label=contrast(group[0])[0],
-            )  # fmt: skip
+            x, y = np.array(known, dtype=float).reshape(-1, 2).T
+            ax.plot(x, y, marker, color=colour, ms=5, alpha=0.85, label=contrast(group[0])[0])
     ax.axvline(last * 1.08, color=BLACK, lw=0.6)
     ax.set(
         xlim=(0, last * 1.4),
-        xlabel="grok step (×: not by the end of the run)",
+        xlabel="grok step (×: none by the end of the run)",
         title="Grok step of every run",
     )
-    ax.set_yticks(range(len(names)), [name.replace("modular arithmetic, ", "") for name in names])
+    ax.set_yticks(range(len(names)), [name.removeprefix("modular, ") for name in names])
+    ax.set_xticks([tick for tick in MaxNLocator(4, integer=True).tick_values(0, last) if 0 <= tick <= last])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.legend()
     return ax

@@ -20,14 +20,22 @@ from spectral_edge.validate.referee.verdict import NOT_RUN, Verdict
 from spectral_edge.validate.referee.worlds import decay_pairs
 
 
-def pictures(verdict: Verdict, runs: Runs) -> list[Panel]:
-    """Return the panels of one verdict: its readings first, then what its runs show, where they hold it."""
-    if verdict.verdict == NOT_RUN or not verdict.readings:
+def pictures(verdict: Verdict, runs: Runs, seed: int = 0) -> list[Panel]:
+    """Return the panels of one verdict: its readings, then what its runs show, where they hold it.
+
+    `seed` is that of the planted world, which stands beside the runs in prediction 20.
+    """
+    if verdict.verdict == NOT_RUN:
         return []
-    what = f"{verdict.id}: {verdict.statistic_name}, treated runs against the control, for every reading"
-    first = Panel(partial(figures.readings, verdict), what, (4.6, figures.readings_height(verdict)))
+    panels = []
+    if verdict.readings:
+        what = f"{verdict.id}: {verdict.statistic_name}, treated runs against the control, for every reading"
+        height = figures.readings_height(verdict)
+        panels = [Panel(partial(figures.readings, verdict), what, (4.6, height))]
+    if verdict.id == "collapse-time":
+        return panels + collapses(verdict, seed)
     long_enough = [run for run in runs if run.T > W and run.W_max >= W]
-    return [first, *_SPECIAL.get(verdict.id, _none)(verdict, long_enough)]
+    return panels + _SPECIAL.get(verdict.id, _none)(verdict, long_enough)
 
 
 def _none(verdict: Verdict, runs: Runs) -> list[Panel]:
@@ -167,15 +175,23 @@ def _hierarchy(verdict: Verdict, runs: Runs) -> list[Panel]:
     return [Panel(partial(group_figures.steady_state, pairs), what)] if pairs else []
 
 
-def _collapses(verdict: Verdict, runs: Runs) -> list[Panel]:
+def collapses(verdict: Verdict, seed: int) -> list[Panel]:
+    """Predicted against observed times to collapse: of modes followed and of modes by rank, and where it is planted."""
     from spectral_edge.validate.referee.collapse_figures import calibration
+    from spectral_edge.validate.referee.predictions.p20_collapse_time import PREDICTION
 
-    if not verdict.details.get("pairs"):
-        return []
-    what = (
-        f"{verdict.id}: predicted against observed times to collapse, and the mean of the others as control"
-    )
-    return [Panel(partial(calibration, verdict), what, (4.3, 3.8))]
+    panels = []
+    planted = PREDICTION.judge(PREDICTION.planted(seed), [])
+    for world, one in (("recorded runs", verdict), ("planted world", planted)):
+        for modes, pairs in one.details.get("pairs", {}).items():
+            if pairs and (one is verdict or modes == "followed"):
+                panels.append(_calibration(partial(calibration, one, modes=modes), f"{world}, modes {modes}"))
+    return panels
+
+
+def _calibration(draw: Callable[..., Axes], title: str) -> Panel:
+    what = f"collapse-time: predicted against observed times to collapse, and the mean of the others, {title}"
+    return Panel(lambda ax: draw(ax).set_title(title), what, (4.3, 3.6))
 
 
 _SPECIAL: dict[str, Callable[[Verdict, Runs], list[Panel]]] = {
@@ -199,5 +215,4 @@ _SPECIAL: dict[str, Callable[[Verdict, Runs], list[Panel]]] = {
     ),
     "gap-tracks-loss": _tracks,
     "shift-detection": _shift,
-    "collapse-time": _collapses,
 }

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from spectral_edge.theory import dependency
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.gram.storage import replace_atomically
-from spectral_edge.validate.referee import figures, prediction_figures
+from spectral_edge.validate.referee import figures, prediction_figures, typeset
 from spectral_edge.validate.referee.drawing import Panel, Picture, picture, style, svg
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
@@ -41,7 +41,7 @@ def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:
 def verdict_pictures(board: Scoreboard) -> dict[str, list[Picture]]:
     """Return the pictures of every verdict, by its id."""
     return {
-        verdict.id: [picture(panel) for panel in prediction_figures.pictures(verdict, board.runs)]
+        verdict.id: [picture(panel) for panel in prediction_figures.pictures(verdict, board.runs, board.seed)]
         for verdict in board
     }
 
@@ -119,7 +119,9 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Callable[..., str]] = {"figure": short, "interval": interval, "percent": percent}
+    filters: dict[str, Callable[..., str]] = {
+        "figure": figure, "interval": interval, "percent": percent, "formula": typeset.html,
+    }  # fmt: skip
     environment.filters |= filters
     long_enough = [run for run in board.runs if run.T > W and run.W_max >= W]
     rows = [{**run_row(run), "family": family(run)} for run in board.runs]
@@ -145,9 +147,14 @@ def _order(row: dict[str, Any]) -> tuple[str, float, int, str]:
     return row["family"], -float(row["weight_decay"] or 0), int(row["seed"] or 0), row["run"]
 
 
+def figure(x: float) -> str:
+    """Return a number as the page shows it, with a real minus."""
+    return short(x).replace("-", "−")
+
+
 def interval(estimate: Estimate) -> str:
     """Return the ends of an interval in words, nothing where it has none."""
-    low, high = short(estimate.low), short(estimate.high)
+    low, high = figure(estimate.low), figure(estimate.high)
     return "" if "–" in (low, high) else f"{low} to {high}"
 
 

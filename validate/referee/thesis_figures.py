@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -167,7 +167,8 @@ def stability_map(
     mark_event(ax, event)
     bar = ax.figure.colorbar(mesh, ax=ax, ticks=[0, 0.5, 1], pad=0.02, aspect=30)
     bar.set_label("α (1 stable, 0 not)")
-    bar.solids.set_rasterized(False)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(False)
     ax.set(xlabel="step", ylabel="mode j", title=title, yticks=range(1, windows.W + 1))
     ax.invert_yaxis()
     ax.legend()
@@ -211,9 +212,9 @@ def query_norm(runs: Sequence[GramSequence], ax: Axes) -> Axes:
     return ax
 
 
-def _styled(runs: Sequence[GramSequence]) -> list[tuple[GramSequence, dict[str, object]]]:
+def _styled(runs: Sequence[GramSequence]) -> list[tuple[GramSequence, dict[str, Any]]]:
     named: set[str] = set()
-    styled: list[tuple[GramSequence, dict[str, object]]] = []
+    styled: list[tuple[GramSequence, dict[str, Any]]] = []
     for run in runs:
         name, treated = contrast(run)
         line = {"color": BLUE, "ls": "-"} if treated else {"color": ORANGE, "ls": "--"}

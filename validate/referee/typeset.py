@@ -1,0 +1,56 @@
+"""Formulas in running text, as the predictions write them (σ_1, d_crit, G_j^train), with real indices."""
+
+import re
+
+from markupsafe import Markup, escape
+
+# One letter, or a capital after anything: words joined by an underscore are left alone.
+_BASE = r"(?:(?<![A-Za-z][A-Za-z])(?<=[a-z‖|])|(?<=[A-ZΑ-ω]))"
+_INDEX = r"\{[^{}]+\}|crit|eff|train|val|max|\d+|[A-Za-z]\*?"
+_FORMULA = re.compile(rf"{_BASE}_(?P<sub>{_INDEX})|\^(?P<sup>\{{[^{{}}]+\}}|train|val|\d+|[A-Za-z])")
+_TEXT = re.compile(r"(<text\b[^>]*>)([^<]*[_^][^<]*)(</text>)")
+_DROP = 2.2  # points by which an index stands lower in a picture
+
+
+def html(text: str) -> Markup:
+    """Return `text` escaped, its indices as sub- and superscripts.
+
+    Examples
+    --------
+    >>> html("σ_W/d_crit < 1 and weight_decay")
+    Markup('σ<sub>W</sub>/d<sub>crit</sub> &lt; 1 and weight_decay')
+    """
+
+    def index(found: re.Match[str]) -> str:
+        kind = "sub" if found["sub"] else "sup"
+        return f"<{kind}>{found[kind].strip('{}')}</{kind}>"
+
+    return Markup(_FORMULA.sub(index, str(escape(text))))
+
+
+def svg(picture: str) -> str:
+    """Return an SVG document with the indices in its texts set lower or higher.
+
+    Examples
+    --------
+    >>> svg("<text>σ_1 falls</text>")
+    '<text>σ<tspan dy="2.2" style="font-size: 75%">1</tspan><tspan dy="-2.2"> falls</tspan></text>'
+    """
+    return _TEXT.sub(lambda found: found[1] + _shifted(found[2]) + found[3], picture)
+
+
+def _shifted(text: str) -> str:
+    matches = list(_FORMULA.finditer(text))
+    if not matches:
+        return text
+    ends = [*(found.start() for found in matches[1:]), len(text)]
+    out, level = text[: matches[0].start()], 0.0
+    for found, end in zip(matches, ends, strict=True):
+        kind = "sub" if found["sub"] else "sup"
+        shift = _DROP if kind == "sub" else -_DROP
+        out += f'<tspan dy="{shift - level:g}" style="font-size: 75%">{found[kind].strip("{}")}</tspan>'
+        level = shift
+        if rest := text[found.end() : end]:
+            out += f'<tspan dy="{-level:g}">{rest}</tspan>'
+            level = 0.0
+    return out
