@@ -215,14 +215,14 @@ def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axe
         ax.plot(steps, values, lw=1.1, alpha=0.85, label=None if name in named else name, **style)
         named.add(name)
         step = grok_step(run)
-        if step is not None and step <= steps[-1] and treated:
+        if step is not None and step <= steps[-1]:
             at = np.searchsorted(steps, step)
             ax.plot(
                 steps[at], values[at], "o", color=RED, ms=4.5, label=None if "dot" in named else "grok step"
             )
             named.add("dot")
     for step in {int(run.config.get("shift_step") or 0) for run in runs} - {0}:
-        mark_event(ax, step, "data change")
+        mark_event(ax, step, "step of the change")
     if quantity == "ratio" and ax.get_ylim()[1] < 12:
         scale = "linear"
     ax.set(xlabel="step", ylabel=label, title=title, yscale=scale)

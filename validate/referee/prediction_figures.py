@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import figures, group_figures
+from spectral_edge.validate.referee import figures, group_figures, worlds
 from spectral_edge.validate.referee.drawing import Panel
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import contrast
@@ -18,6 +18,9 @@ from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.thesis_figures import QUERY, drawn_run, family
 from spectral_edge.validate.referee.verdict import NOT_RUN, Verdict
 from spectral_edge.validate.referee.worlds import decay_pairs
+
+#: Planted runs whose collapses are drawn beside those of the recorded ones.
+PLANTED = 4
 
 
 def pictures(verdict: Verdict, runs: Runs, seed: int = 0) -> list[Panel]:
@@ -181,7 +184,8 @@ def collapses(verdict: Verdict, seed: int) -> list[Panel]:
     from spectral_edge.validate.referee.predictions.p20_collapse_time import PREDICTION
 
     panels = []
-    planted = PREDICTION.judge(PREDICTION.planted(seed), [])
+    few = worlds.planted("collapse-time", PLANTED)  # enough to be seen
+    planted = PREDICTION.judge(few(seed), [])
     for world, one in (("recorded runs", verdict), ("planted world", planted)):
         for modes, pairs in one.details.get("pairs", {}).items():
             if pairs and (one is verdict or modes == "followed"):

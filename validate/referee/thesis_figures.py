@@ -15,7 +15,7 @@ from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import BLUE, ORANGE, contrast, mark_event
 
 #: Columns of the heat map at most: more would not be seen, and each cell is a path.
-COLUMNS = 90
+COLUMNS = 60
 #: The query matrix whose singular values figure 4 shows.
 QUERY = "encoder.0.Q"
 # Green to red as in the thesis, and light to dark, so that the order survives in grey and for the colour-blind.

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from spectral_edge import validate
-from spectral_edge.validate.referee import figures
+from spectral_edge.validate.referee import figures, prediction_figures, typeset, worlds
+from spectral_edge.validate.referee.drawing import picture
+from spectral_edge.validate.referee.early_warning import early_warning
 from spectral_edge.validate.referee.report import render, save_figure, write_report
+from spectral_edge.validate.referee.statistics import Estimate
+from spectral_edge.validate.referee.thesis_figures import thesis_figures
+from spectral_edge.validate.referee.verdict import SUPPORTED, Reading, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +130,80 @@ def test_figures_of_a_run_without_metrics(tmp_path: Path) -> None:
     ):
         path = save_figure(draw, tmp_path / "picture.svg")
         assert path.read_text().startswith("<?xml")
+
+
+# -- pictures of what the bundled runs do not hold -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("id", "shows"),
+    [
+        ("gap-opens-at-grokking", "records since the grok step"),
+        ("gap-precedes-grokking", "records since the grok step"),
+        ("adiabatic-regimes", "records since the grok step"),
+        ("shift-detection", "records since the data change"),
+        ("small-gap-position", "gap position k*"),
+        ("optimiser-dependence", "gap position k*"),
+        ("inverted-hierarchy", "slope 1"),
+        ("stability-hierarchy", "mode, counted from k*"),
+        ("three-phases", "share of training"),
+        ("gap-tracks-loss", "without trend, length 1"),
+        ("weight-decay-needed", "grok step (×: none by the end of the"),
+    ],
+)
+def test_pictures_of_single_predictions(id: str, shows: str) -> None:
+    rate = Estimate(0.5, 0.2, 0.8)
+    verdict = Verdict(1, id, "A claim.", SUPPORTED, readings=(Reading("plain", rate, rate, None, None),))
+    runs = worlds.planted(id, 2, with_controls=True)(0)
+    panels = prediction_figures.pictures(verdict, runs)
+    assert len(panels) == 2
+    assert shows in picture(panels[1]).svg
+    # nothing of it in runs that hold too little, and no failure
+    bare = [replace(run, metrics={}, probes={}, config={"experiment": "none"}) for run in runs]
+    assert 1 <= len(prediction_figures.pictures(verdict, bare)) <= 2
+
+
+def test_all_figures_of_the_thesis_where_all_was_recorded(board: validate.Scoreboard) -> None:
+    runs = worlds.planted("gap-opens-at-grokking", 2, with_controls=True)(0)
+    found = thesis_figures(runs, 10)
+    assert [one.number for one in found] == [1, 2, 3, 4]
+    assert [len(one.panels) for one in found] == [4, 2, 4, 3]
+    page = render(replace(board, runs=tuple(runs), verdicts=board.verdicts[:1]))
+    for number in range(1, 6):
+        assert f"<h3>{number}. " in page
+        assert f'aria-label="Figure {number}' in page
+    assert "data:image" not in page  # lines, not pixels
+
+
+def test_early_warning_has_a_section_where_it_was_judged(board: validate.Scoreboard) -> None:
+    runs = worlds.planted("gap-precedes-grokking", 4, with_controls=True)(0)
+    families = [replace(run, config={**run.config, "operation": str(i % 2)}) for i, run in enumerate(runs)]
+    warning = early_warning(families)
+    small = replace(board, verdicts=board.verdicts[:1], runs=board.runs[:1])
+    page = render(small, warning)
+    assert 'href="#warning"' in page
+    assert 'id="warning"' in page
+    assert all(str(typeset.html(warner.name)) in page for warner in warning.warners)
+    assert 'id="warning"' not in render(small)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("σ_W/d_crit > 5", "σ<sub>W</sub>/d<sub>crit</sub> &gt; 5"),
+        ("α_jG_j^trainG_j^val", "α<sub>j</sub>G<sub>j</sub><sup>train</sup>G<sub>j</sub><sup>val</sup>"),
+        ("argmax σ_j/σ_{j+1}", "argmax σ<sub>j</sub>/σ<sub>j+1</sub>"),
+        ("‖ΔC‖_F and g_23", "‖ΔC‖<sub>F</sub> and g<sub>23</sub>"),
+        ("weight_decay, test_loss", "weight_decay, test_loss"),
+    ],
+)
+def test_indices_of_formulas(text: str, shown: str) -> None:
+    assert typeset.html(text) == shown
+
+
+def test_indices_in_pictures_come_back_to_the_line() -> None:
+    drawn = typeset.svg("<text x='1'>σ_1^2 of W_Q</text><title>a_1</title>")
+    shifts = [float(shift) for shift in re.findall(r'dy="([^"]+)"', drawn)]
+    assert len(shifts) == 4
+    assert sum(shifts[:3]) == pytest.approx(0)
+    assert drawn.endswith("<title>a_1</title>")
