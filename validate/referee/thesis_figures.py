@@ -158,7 +158,15 @@ def stability_map(
     edges = np.array([steps[0], *(steps[part[-1] + 1] for part in parts)])
     colours = LinearSegmentedColormap.from_list("stability", _STABLE_TO_UNSTABLE)
     mesh = ax.pcolormesh(
-        edges, np.arange(windows.W + 1) + 0.5, means.T, cmap=colours, vmin=0, vmax=1, antialiased=False
+        edges,
+        np.arange(windows.W + 1) + 0.5,
+        means.T,
+        cmap=colours,
+        vmin=0,
+        vmax=1,
+        antialiased=False,
+        edgecolors="face",
+        lw=0.2,
     )
     middle = [part[len(part) // 2] for part in parts]
     ax.plot(
