@@ -13,7 +13,7 @@ def loop(g, _, r):
     """Slope of the gap, as a system with an idle second variable; smooth through g = 0."""
     kappa, b, c, eps = r
     x = eps / g if g > eps else 1.0
-    return c - kappa * g + b * (1.0 - x * x), 0.0, True
+    return c - kappa * g + b * (1.0 - x * x), 0.0, 1.0
 
 
 _step = stepper(loop)
@@ -22,12 +22,12 @@ _step = stepper(loop)
 @njit
 def _closing(r, g, a, dt):
     """Step length at which the gap reaches zero: bisection and secant in turn, to rounding."""
-    lo, hi, f_lo, f_hi = 0.0, dt, g, _step(g, 0.0, a, 0.0, dt, r, r, r, r, r, r)[0]
+    lo, hi, f_lo, f_hi = 0.0, dt, g, g + _step(g, 0.0, a, 0.0, dt, r, r, r, r, r, r)[0]
     for i in range(200):
         x = hi - f_hi * (hi - lo) / (f_hi - f_lo) if i % 2 else 0.5 * (lo + hi)
         if not lo < x < hi:
             break
-        f = _step(g, 0.0, a, 0.0, x, r, r, r, r, r, r)[0]
+        f = g + _step(g, 0.0, a, 0.0, x, r, r, r, r, r, r)[0]
         if f > 0.0:
             lo, f_lo = x, f
         else:
@@ -59,14 +59,15 @@ def integrate_loop(r, g, t_max, rtol, atol, max_steps, t_eval, gap):
             return DONE, t, closes, g
         if t_max - t < 1.01 * dt:
             dt = t_max - t
-        g1, _, a1, _, error, _, _ = _step(g, 0.0, a, 0.0, dt, r, r, r, r, r, r)
+        rise, _, a1, _, error, _, _ = _step(g, 0.0, a, 0.0, dt, r, r, r, r, r, r)
+        g1 = g + rise
         scaled = abs(error) / (atol + rtol * max(abs(g), abs(g1)))
         if scaled <= 1.0:
             step = dt
             if g1 <= 0.0:
                 step = _closing(r, g, a, dt)
             while outputs < t_eval.size and t_eval[outputs] <= t + step:
-                gap[outputs] = _step(g, 0.0, a, 0.0, t_eval[outputs] - t, r, r, r, r, r, r)[0]
+                gap[outputs] = g + _step(g, 0.0, a, 0.0, t_eval[outputs] - t, r, r, r, r, r, r)[0]
                 outputs += 1
             t = t_max if dt == t_max - t and step == dt else t + step
             g, a = (g1, a1) if g1 > 0.0 else (0.0, r[2])

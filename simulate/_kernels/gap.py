@@ -1,6 +1,8 @@
 """The gap equation 3.3 by adaptive Dormand-Prince 5(4), with output points, crossings and the minimum.
 
-The state is (g, d) = (gap, mean signal) of modes k and k+1. Coefficients are constants, or a compiled
+The state is (g, d) = (gap, mean signal) of modes k and k+1. A stage is evaluated in the signals d + g/2 and d - g/2,
+in which 3.3 falls apart into the two halves it is the difference and the mean of (3.1): a Runge-Kutta step commutes
+with linear maps, so that the step is that of (g, d), in half the operations. Coefficients are constants, or a compiled
 function of time that arrives as a first-class function: the kernel is then compiled once for all functions
 and cached. Output points and crossings come from repeating the step from its start with another length, so
 they carry the fifth order of the method; an interpolant would carry the fourth.
@@ -8,6 +10,7 @@ they carry the fifth order of the method; an interpolant would carry the fourth.
 
 import math
 
+import numpy as np
 from numba import boolean, float64, int64, njit, types
 
 COEFFICIENTS = types.FunctionType(types.UniTuple(float64, 5)(float64))  # t -> h_k, h_k+1, p_k, p_k+1, eta
@@ -20,66 +23,80 @@ _FAST = {"contract", "nsz"}
 
 @njit(fastmath=_FAST, forceinline=True)
 def rates(c, omega, W):
-    """Curvature asymmetry, damping and the two sources as rates, from (h_k, h_k+1, p_k, p_k+1, eta)."""
+    """Dampings and sources of both signals as rates, from (h_k, h_k+1, p_k, p_k+1, eta)."""
     h1, h2, p1, p2, eta = c
-    return eta * (h1 - h2), eta * (0.5 * (h1 + h2) + omega), eta * W * p1, eta * W * p2
+    return eta * (h1 + omega), eta * (h2 + omega), eta * W * p1, eta * W * p2
+
+
+@njit(fastmath=_FAST, forceinline=True, error_model="numpy")
+def slopes(upper, lower, r):
+    """Slopes of both signals, and the lesser of those that have a source, which must be positive."""
+    damping1, damping2, source1, source2 = r
+    at1 = upper if source1 != 0.0 else 1.0
+    at2 = lower if source2 != 0.0 else 1.0
+    return source1 / at1 - damping1 * upper, source2 / at2 - damping2 * lower, min_of(at1, at2)
 
 
 @njit(fastmath=_FAST, forceinline=True)
-def slopes(g, d, r):
-    """Right-hand side of 3.3 and whether both signals are positive where they have a source."""
-    asymmetry, damping, source1, source2 = r
-    upper = d + 0.5 * g
-    lower = d - 0.5 * g
-    if source1 == 0.0:
-        upper = 1.0
-    if source2 == 0.0:
-        lower = 1.0
-    drive1 = source1 / upper
-    drive2 = source2 / lower
-    g_dot = -asymmetry * d - damping * g + drive1 - drive2
-    d_dot = -damping * d - 0.25 * asymmetry * g + 0.5 * (drive1 + drive2)
-    return g_dot, d_dot, (upper > 0.0) & (lower > 0.0)
+def min_of(a, b):
+    """The lesser number, as the processor's one instruction for it."""
+    return a if a < b else b
 
 
 def stepper(slopes):
     """The Dormand-Prince step for a right-hand side `slopes(g, d, rates)`."""
 
-    @njit(fastmath=_FAST, forceinline=True)
-    def dormand_prince(g, d, a1, b1, dt, r2, r3, r4, r5, r6, r7):
-        """One step of length dt: new state, its slope, the error estimate, whether every stage was valid."""
-        a2, b2, ok2 = slopes(g + dt * (1 / 5) * a1, d + dt * (1 / 5) * b1, r2)
-        a3, b3, ok3 = slopes(g + dt * (3 / 40 * a1 + 9 / 40 * a2), d + dt * (3 / 40 * b1 + 9 / 40 * b2), r3)
-        a4, b4, ok4 = slopes(
-            g + dt * (44 / 45 * a1 - 56 / 15 * a2 + 32 / 9 * a3),
-            d + dt * (44 / 45 * b1 - 56 / 15 * b2 + 32 / 9 * b3),
+    @njit(fastmath=_FAST, forceinline=True, error_model="numpy")
+    def dormand_prince(x, y, a1, b1, dt, r2, r3, r4, r5, r6, r7):
+        """One step of length dt: increments, new slopes, error estimates, the least of the stages' third values.
+
+        The slope that is known last is added last: the processor waits for little else.
+        """
+        a2, b2, low2 = slopes(x + dt * (1 / 5) * a1, y + dt * (1 / 5) * b1, r2)
+        c = dt * (9 / 40)
+        a3, b3, low3 = slopes(x + dt * (3 / 40) * a1 + c * a2, y + dt * (3 / 40) * b1 + c * b2, r3)
+        c = dt * (32 / 9)
+        a4, b4, low4 = slopes(
+            x + dt * (44 / 45 * a1 - 56 / 15 * a2) + c * a3,
+            y + dt * (44 / 45 * b1 - 56 / 15 * b2) + c * b3,
             r4,
         )
-        a5, b5, ok5 = slopes(
-            g + dt * (19372 / 6561 * a1 - 25360 / 2187 * a2 + 64448 / 6561 * a3 - 212 / 729 * a4),
-            d + dt * (19372 / 6561 * b1 - 25360 / 2187 * b2 + 64448 / 6561 * b3 - 212 / 729 * b4),
+        c = dt * (-212 / 729)
+        a5, b5, low5 = slopes(
+            x + dt * (19372 / 6561 * a1 - 25360 / 2187 * a2 + 64448 / 6561 * a3) + c * a4,
+            y + dt * (19372 / 6561 * b1 - 25360 / 2187 * b2 + 64448 / 6561 * b3) + c * b4,
             r5,
         )
-        a6, b6, ok6 = slopes(
-            g
-            + dt * (9017 / 3168 * a1 - 355 / 33 * a2 + 46732 / 5247 * a3 + 49 / 176 * a4 - 5103 / 18656 * a5),
-            d
-            + dt * (9017 / 3168 * b1 - 355 / 33 * b2 + 46732 / 5247 * b3 + 49 / 176 * b4 - 5103 / 18656 * b5),
+        c = dt * (-5103 / 18656)
+        a6, b6, low6 = slopes(
+            x + dt * (9017 / 3168 * a1 - 355 / 33 * a2 + 46732 / 5247 * a3 + 49 / 176 * a4) + c * a5,
+            y + dt * (9017 / 3168 * b1 - 355 / 33 * b2 + 46732 / 5247 * b3 + 49 / 176 * b4) + c * b5,
             r6,
         )
-        g1 = g + dt * (35 / 384 * a1 + 500 / 1113 * a3 + 125 / 192 * a4 - 2187 / 6784 * a5 + 11 / 84 * a6)
-        d1 = d + dt * (35 / 384 * b1 + 500 / 1113 * b3 + 125 / 192 * b4 - 2187 / 6784 * b5 + 11 / 84 * b6)
-        a7, b7, ok7 = slopes(g1, d1, r7)
+        c = dt * (11 / 84)
+        dx = dt * (35 / 384 * a1 + 500 / 1113 * a3 + 125 / 192 * a4 - 2187 / 6784 * a5) + c * a6
+        dy = dt * (35 / 384 * b1 + 500 / 1113 * b3 + 125 / 192 * b4 - 2187 / 6784 * b5) + c * b6
+        a7, b7, low7 = slopes(x + dx, y + dy, r7)
         # The embedded fourth-order solution minus the fifth-order one.
         e1, e3, e4, e5, e6, e7 = -71 / 57600, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40
-        error_g = dt * (e1 * a1 + e3 * a3 + e4 * a4 + e5 * a5 + e6 * a6 + e7 * a7)
-        error_d = dt * (e1 * b1 + e3 * b3 + e4 * b4 + e5 * b5 + e6 * b6 + e7 * b7)
-        return g1, d1, a7, b7, error_g, error_d, ok2 & ok3 & ok4 & ok5 & ok6 & ok7
+        error_x = dt * (e1 * a1 + e3 * a3 + e4 * a4 + e5 * a5 + e6 * a6 + e7 * a7)
+        error_y = dt * (e1 * b1 + e3 * b3 + e4 * b4 + e5 * b5 + e6 * b6 + e7 * b7)
+        low = min_of(min_of(min_of(low2, low3), min_of(low4, low5)), min_of(low6, low7))
+        return dx, dy, a7, b7, error_x, error_y, low
 
     return dormand_prince
 
 
-dormand_prince = stepper(slopes)
+_signals_step = stepper(slopes)
+
+
+@njit(fastmath=_FAST, forceinline=True)
+def _step(g, d, a, b, dt, r2, r3, r4, r5, r6, r7):
+    """One step of gap and mean: both, the new slopes of the signals, their errors, the least signal of a stage."""
+    dx, dy, a1, b1, error_x, error_y, low = _signals_step(
+        d + 0.5 * g, d - 0.5 * g, a, b, dt, r2, r3, r4, r5, r6, r7
+    )
+    return g + (dx - dy), d + 0.5 * (dx + dy), a1, b1, error_x, error_y, low
 
 
 @njit(forceinline=True)
@@ -97,7 +114,7 @@ def sum_of(c):
 
 @njit
 def _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b):
-    """`dormand_prince` with coefficients of the time; beside it the first t where they are not finite."""
+    """`_step` with coefficients of the time; beside it the first t where they are not finite."""
     c2 = at(coefficients, scale, t + dt * (1 / 5))
     c3 = at(coefficients, scale, t + dt * (3 / 10))
     c4 = at(coefficients, scale, t + dt * (4 / 5))
@@ -110,20 +127,20 @@ def _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b):
     r6 = rates(c6, omega, W)
     r2, r3 = rates(c2, omega, W), rates(c3, omega, W)
     r4, r5 = rates(c4, omega, W), rates(c5, omega, W)
-    return dormand_prince(g, d, a, b, dt, r2, r3, r4, r5, r6, r6), bad
+    return _step(g, d, a, b, dt, r2, r3, r4, r5, r6, r6), bad
 
 
 @njit
 def _advance(coefficients, problem, start, dt):
     """One step, with constant rates or with the coefficients of the time; beside it where they fail.
 
-    `problem` is (varying, scale, rates, omega, W), `start` is (t, g, d, slope of g, slope of d).
+    `problem` is (varying, scale, rates, omega, W), `start` is (t, g, d, and the slopes of the signals).
     """
     varying, scale, r, omega, W = problem
     t, g, d, a, b = start
     if varying:
         return _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b)
-    return dormand_prince(g, d, a, b, dt, r, r, r, r, r, r), math.nan
+    return _step(g, d, a, b, dt, r, r, r, r, r, r), math.nan
 
 
 @njit
@@ -137,7 +154,7 @@ def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, problem, start):
             if not lo < x < hi:
                 break
         stepped, _ = _advance(coefficients, problem, start, x)
-        f = stepped[2] if of_slope else stepped[0]
+        f = stepped[2] - stepped[3] if of_slope else stepped[0]
         if f == 0.0:
             return x
         if (f > 0.0) == (f_hi > 0.0):
@@ -152,8 +169,7 @@ def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, problem, start):
 @njit
 def _events(sign, minimum, atol, crossings, n, coefficients, problem, start, dt, stepped):
     """Crossings and minimum of the gap within an accepted step, cut in two where the slope changes sign."""
-    t, g, _, a, _ = start
-    g1, a1 = stepped[0], stepped[2]
+    t, g, a, g1, a1 = start[0], start[1], start[3] - start[4], stepped[0], stepped[2] - stepped[3]
     turns = (a < 0.0 < a1 and g + a * dt < max(minimum, 0.0)) or (a > 0.0 > a1 and g <= 0.0 < g + a * dt)
     lo, g_lo = 0.0, g
     for piece in range(2):
@@ -174,18 +190,31 @@ def _events(sign, minimum, atol, crossings, n, coefficients, problem, start, dt,
     return sign, minimum, n
 
 
-@njit(forceinline=True)
+@njit(fastmath=_FAST, forceinline=True, error_model="numpy")
 def _error_norm(stepped, g, rtol, atol):
     """Largest error over its tolerance, of gap and signals; infinite where a stage left the domain.
 
     The lower signal may be far smaller than the mean, and its source turns on its own scale.
     """
-    g1, d1, _, _, error_g, error_d, valid = stepped
-    in_g = abs(error_g) / (atol + rtol * max(abs(g), abs(g1)))
-    in_upper = abs(error_d + 0.5 * error_g) / (atol + rtol * abs(d1 + 0.5 * g1))
-    in_lower = abs(error_d - 0.5 * error_g) / (atol + rtol * abs(d1 - 0.5 * g1))
-    error = max(in_g, in_upper, in_lower)
-    return error if valid and math.isfinite(in_g + in_upper + in_lower) else math.inf
+    g1, d1, _, _, error_x, error_y, low = stepped
+    in_g = abs(error_x - error_y) / (atol + rtol * max(abs(g), abs(g1)))
+    in_upper = abs(error_x) / (atol + rtol * abs(d1 + 0.5 * g1))
+    in_lower = abs(error_y) / (atol + rtol * abs(d1 - 0.5 * g1))
+    total = in_g + in_upper + in_lower
+    error = -min_of(-in_g, min_of(-in_upper, -in_lower))
+    return error if low > 0.0 and total < math.inf else math.inf
+
+
+@njit(forceinline=True)
+def _log2(x):
+    """Binary logarithm of a positive number to 0.05: the bits of a number, read as a whole one, are nearly that."""
+    return np.float64(x).view(np.int64) * 2.0**-52 - 1022.957
+
+
+@njit(forceinline=True)
+def _exp2(x):
+    """Power of two, to 3 %, of -1000 < x < 1000."""
+    return np.int64((x + 1022.957) * 2.0**52).view(np.float64)
 
 
 @njit(
@@ -193,7 +222,7 @@ def _error_norm(stepped, g, rtol, atol):
         COEFFICIENTS, boolean, types.UniTuple(float64, 5), float64, float64, float64, int64, float64, float64,
         float64, float64, int64, float64[::1], float64[::1], float64[::1], float64[::1],
     ),
-    cache=True,
+    error_model="numpy", cache=True,
 )  # fmt: skip
 def integrate(
     coefficients,
@@ -225,14 +254,14 @@ def integrate(
         return NOT_FINITE, 0.0, 0, 0, g, g, d
     r = rates(c, omega, W)
     problem = (varying, scale, r, omega, W)
-    a, b, _ = slopes(g, d, r)
-    sign = math.copysign(1.0, g) if g != 0.0 else (math.copysign(1.0, a) if a != 0.0 else 0.0)
-    # `previous` is the logarithm of the last error: the step follows it too (PI control)
-    t, minimum, n_crossings, steps, outputs, previous = 0.0, g, 0, 0, 0, -9.0
+    a, b, _ = slopes(d + 0.5 * g, d - 0.5 * g, r)
+    sign = math.copysign(1.0, g) if g != 0.0 else (math.copysign(1.0, a - b) if a != b else 0.0)
+    # `previous` is the binary logarithm of the last error: the step follows it too (PI control)
+    t, minimum, n_crossings, steps, outputs, previous = 0.0, g, 0, 0, 0, -13.0
     while outputs < t_eval.size and t_eval[outputs] <= 0.0:
         gap[outputs], mean[outputs] = g, d
         outputs += 1
-    dt = min(0.05 * rtol**0.2 * (abs(d) + atol) / (abs(a) + abs(b) + 1e-300), t_max, max_step)
+    dt = min(0.05 * rtol**0.2 * (abs(d) + atol) / (abs(a - b) + 0.5 * abs(a + b) + 1e-300), t_max, max_step)
     rejected = False
     for _ in range(max_steps):
         if t_max - t < 1.01 * dt:  # the last step ends exactly at t_max
@@ -243,10 +272,12 @@ def integrate(
             if not math.isnan(bad):
                 return NOT_FINITE, bad, steps, n_crossings, minimum, g, d
         else:
-            stepped = dormand_prince(g, d, a, b, dt, r, r, r, r, r, r)
+            stepped = _step(g, d, a, b, dt, r, r, r, r, r, r)
         error = _error_norm(stepped, g, rtol, atol)
         if error <= 1.0:
-            if sign * stepped[0] <= 0.0 or a * stepped[2] < 0.0:  # a crossing or an extremum: rare
+            if (
+                sign * stepped[0] <= 0.0 or (a - b) * (stepped[2] - stepped[3]) < 0.0
+            ):  # a crossing or an extremum: rare
                 sign, minimum, n_crossings = _events(
                     sign, minimum, atol, crossings, n_crossings, coefficients, problem, start, dt, stepped
                 )
@@ -260,10 +291,10 @@ def integrate(
             steps += 1
             if t >= t_max:
                 return DONE, t, steps, n_crossings, minimum, g, d
-            now = math.log(max(error, 1e-10))
-            factor = 0.9 * math.exp(0.04 * previous - 0.17 * now)
+            now = _log2(max(error, 1e-10))
+            factor = 0.885 * _exp2(0.04 * previous - 0.17 * now)
             factor = min(max(factor, 0.2), 1.0 if rejected else 8.0)
-            previous, rejected = max(now, -9.0), False
+            previous, rejected = max(now, -13.0), False
         else:
             factor = max(0.1, 0.9 * error**-0.2) if math.isfinite(error) else 0.1
             rejected = True
