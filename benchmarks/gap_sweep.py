@@ -39,9 +39,8 @@ def kernel(method: str) -> Callable[[dict[str, np.ndarray]], None]:
     from spectral_edge.simulate.sweep import _Job, compute_chunk
 
     def run(c: dict[str, np.ndarray]) -> None:
-        n = len(c["g0"])
-        constant = np.broadcast_to([[ETA], [OMEGA], [W], [T_MAX]], (4, n))
-        columns = np.concatenate([[c["g0"], c["d0"]], c["h"].T, c["p"].T, constant])
+        constant = [np.broadcast_to(float(value), len(c["g0"])) for value in (ETA, OMEGA, W, T_MAX)]
+        columns = (c["g0"], c["d0"], *c["h"].T, *c["p"].T, *constant)
         compute_chunk(_Job(method, None, RTOL, ATOL), columns, alone=False)
 
     return run

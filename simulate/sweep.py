@@ -1,6 +1,7 @@
 """Many gap equations at once: regimes over parameters that broadcast, on all cores or through an executor."""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, as_completed
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("g0", "d0", "h_k", "h_next", "p_k", "p_next", "eta", "omega", "W", "t_max")
 RESULTS = ("collapse_time", "reopen_time", "gap", "minimal_gap")
+Columns = tuple[FloatArray, ...]
 MARGINAL = 1e-9  # relative size of an equilibrium gap that counts as zero, as in theory.gap_regime
 
 
@@ -171,10 +173,7 @@ def gap_sweep(
     except ValueError:
         shapes = ", ".join(f"{name} {value.shape}" for name, value in parameters.items() if value.ndim)
         raise ValueError(f"the parameters must broadcast against one another, got {shapes}") from None
-    table = np.empty((len(PARAMETERS), *shape))
-    for i, value in enumerate(parameters.values()):
-        table[i, ...] = value
-    columns = table.reshape(len(PARAMETERS), -1)
+    columns = tuple(_column(value, shape) for value in parameters.values())
     _check_signals(columns)
     job = _Job(method, functions if varying else None, rtol, atol)
     out = _compute(job, columns, executor, whole("chunk", chunk, 1), checkpoint, progress)
@@ -227,25 +226,33 @@ def _parameters(
     return arrays, functions
 
 
-def _check_signals(columns: FloatArray) -> None:
+def _column(value: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """A parameter of every trajectory in a row; copied only where it is neither one number nor all there are."""
+    if value.size == 1:
+        return np.broadcast_to(value.reshape(()), math.prod(shape))
+    return np.broadcast_to(value, shape).reshape(-1)
+
+
+def _check_signals(columns: Columns) -> None:
     g0, d0 = columns[:2]
     fine = d0 > g0 / 2
     if not fine.all():
         bad = np.flatnonzero(~fine)
-        g, d = columns[:2, bad[0]]
+        g, d = g0[bad[0]], d0[bad[0]]
         raise ValueError(
             f"d0 must exceed g0/2 (both signals are positive), got d0 = {d:g}, g0 = {g:g} in {bad.size} of {g0.size}"
         )
 
 
-def _check_status(job: _Job, columns: FloatArray, out: FloatArray) -> None:
+def _check_status(job: _Job, columns: Columns, out: FloatArray) -> None:
     status, reached = out[5:]
     if not status.any():
         return
     bad = np.flatnonzero(status)
     first = bad[0]
     values = ", ".join(
-        f"{name} = {value:g}" for name, value in zip(PARAMETERS, columns[:, first], strict=True)
+        f"{name} = {value:g}"
+        for name, value in zip(PARAMETERS, (column[first] for column in columns), strict=True)
     )
     if job.functions and status[first] == 1:
         _coefficients.complain(*_as_coefficients(job.functions), reached[first])
@@ -263,12 +270,12 @@ def _as_coefficients(functions: dict[str, Any]) -> tuple[Any, Any, Any]:
     return pairs[0], pairs[1], functions.get("eta", 1.0)
 
 
-def compute_chunk(job: _Job, columns: FloatArray, alone: bool = True) -> FloatArray:
-    """Results (7, n) of the parameters (10, n): on this thread alone, or on all cores.
+def compute_chunk(job: _Job, columns: Columns, alone: bool = True) -> FloatArray:
+    """Results (7, n) of the ten parameters (n,): on this thread alone, or on all cores.
 
     The rows are those of `RESULTS`, the number of crossings (-1: marginal), a status and the time reached.
     """
-    out = np.empty((len(RESULTS) + 3, columns.shape[1]))
+    out = np.empty((len(RESULTS) + 3, columns[0].size))
     if job.method == "exact":
         with compiling("the exact sweep"):
             from spectral_edge.simulate._kernels import sweep_exact
@@ -286,9 +293,9 @@ def compute_chunk(job: _Job, columns: FloatArray, alone: bool = True) -> FloatAr
 
 
 def _compute(
-    job: _Job, columns: FloatArray, executor: Executor | None, chunk: int, checkpoint: Any, progress: bool
+    job: _Job, columns: Columns, executor: Executor | None, chunk: int, checkpoint: Any, progress: bool
 ) -> FloatArray:
-    n = columns.shape[1]
+    n = columns[0].size
     if executor is None and checkpoint is None and not progress:
         return compute_chunk(job, columns, alone=False)
     pieces = [slice(i, min(i + chunk, n)) for i in range(0, n, chunk)]
@@ -303,9 +310,9 @@ def _compute(
 
 
 def _results(
-    job: _Job, columns: FloatArray, pieces: list[tuple[int, slice]], executor: Executor | None
+    job: _Job, columns: Columns, pieces: list[tuple[int, slice]], executor: Executor | None
 ) -> Iterator[Any]:
-    parts = {i: np.ascontiguousarray(columns[:, piece]) for i, piece in pieces}
+    parts = {i: tuple(column[piece] for column in columns) for i, piece in pieces}
     if executor is None:
         for i, part in parts.items():
             yield i, compute_chunk(job, part, alone=False)
@@ -334,15 +341,15 @@ def _bar(wanted: bool, total: int, completed: int) -> Any:
     return shown()
 
 
-def _fingerprint(job: _Job, columns: FloatArray, n_pieces: int) -> str:
+def _fingerprint(job: _Job, columns: Columns, n_pieces: int) -> str:
     names = sorted(job.functions) if job.functions else []
     text = f"{job.method} {names} {job.rtol} {job.atol} {n_pieces}".encode()
-    return hashlib.sha256(text + columns.tobytes()).hexdigest()
+    return hashlib.sha256(text + b"".join(column.tobytes() for column in columns)).hexdigest()
 
 
-def _resume(path: Any, job: _Job, columns: FloatArray, n_pieces: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Results and finished chunks of an earlier call with the same parameters, or none."""
-    nothing = np.full((7, columns.shape[1]), np.nan), np.zeros(n_pieces, dtype=bool)
+    nothing = np.full((7, columns[0].size), np.nan), np.zeros(n_pieces, dtype=bool)
     if path is None or not Path(path).exists():
         return nothing
     try:
@@ -355,7 +362,7 @@ def _resume(path: Any, job: _Job, columns: FloatArray, n_pieces: int) -> tuple[F
     return out, done
 
 
-def _save(path: Any, job: _Job, columns: FloatArray, out: FloatArray, done: NDArray[np.bool_]) -> None:
+def _save(path: Any, job: _Job, columns: Columns, out: FloatArray, done: NDArray[np.bool_]) -> None:
     if path is None:
         return
     target = Path(path)

@@ -11,9 +11,11 @@ trajectory do not depend on where in a block it stands.
 
 import math
 
-from numba import njit
+from numba import float64, njit, types
 
 from spectral_edge.simulate._kernels.elementary import expm1, log
+
+COLUMNS = types.UniTuple(types.Array(float64, 1, "A", readonly=True), 10)  # a sweep's parameters
 
 FAST = {"contract", "nsz"}
 BLOCK = 128
@@ -242,9 +244,10 @@ def _order(n, w):
 @njit
 def load(columns, start, n, w):
     """The parameters of n trajectories from `start` on, BLOCK at most."""
-    for c in range(columns.shape[0]):
+    for c in range(len(columns)):
+        column = columns[c]
         for i in range(n):
-            w[c * BLOCK + i] = columns[c, start + i]
+            w[c * BLOCK + i] = column[start + i]
 
 
 @njit

@@ -10,17 +10,17 @@ from spectral_edge.simulate._kernels.gap import COEFFICIENTS, integrate
 INPUT = ("g0", "d0", "h_k", "h_next", "p_k", "p_next", "eta", "omega", "W", "t_max")
 OUTPUT = ("collapse_time", "reopen_time", "gap", "minimal_gap", "crossings", "status", "reached")
 
-_INTEGRATE = void(COEFFICIENTS, boolean, float64[:, ::1], float64, float64, float64, float64, float64[:, ::1])
+_INTEGRATE = void(COEFFICIENTS, boolean, exact.COLUMNS, float64, float64, float64, float64, float64[:, ::1])
 _PART = 16  # trajectories that a thread takes at a time
 
 
 @njit
 def _integrate_one(coefficients, varying, columns, i, max_step, rtol, atol, crossings, out):
-    c = (columns[2, i], columns[3, i], columns[4, i], columns[5, i], columns[6, i])
+    c = (columns[2][i], columns[3][i], columns[4][i], columns[5][i], columns[6][i])
     nothing = np.empty(0)
     crossings[0] = crossings[1] = np.nan
     status, reached, _, n, minimum, last, _ = integrate(
-        coefficients, varying, c, columns[0, i], columns[1, i], columns[7, i], columns[8, i], columns[9, i],
+        coefficients, varying, c, columns[0][i], columns[1][i], columns[7][i], columns[8][i], columns[9][i],
         max_step, rtol, atol, 5_000_000, nothing, nothing, nothing, crossings,
     )  # fmt: skip
     out[0, i], out[1, i], out[2, i] = crossings[0], crossings[1], last
@@ -42,7 +42,7 @@ def _integrate_block(coefficients, varying, columns, start, n, max_step, rtol, a
 
 
 def _integrate_rows(coefficients, varying, columns, max_step, rtol, atol, marginal, out):
-    n = columns.shape[1]
+    n = columns[0].size
     for i in prange((n + _PART - 1) // _PART):
         start = i * _PART
         size = min(_PART, n - start)

@@ -7,7 +7,7 @@ from numba import float64, njit, prange, void
 
 from spectral_edge.simulate._kernels import exact, exact_minimum
 
-_SOLVE = void(float64[:, ::1], float64, float64[:, ::1])
+_SOLVE = void(exact.COLUMNS, float64, float64[:, ::1])
 _RESULTS = (exact.FIRST, exact.SECOND, exact.LAST, exact.SMALLEST, exact.COUNT)
 
 
@@ -23,7 +23,7 @@ def _solve_block(columns, start, n, marginal, out, w, task, chosen, inner):
             out[c, start + i] = w[row + i]
     for i in range(n):
         out[5, start + i] = 0.0 if math.isfinite(out[2, start + i]) else 2.0
-        out[6, start + i] = columns[9, start + i]
+        out[6, start + i] = columns[9][start + i]
 
 
 @njit
@@ -35,7 +35,7 @@ def _solve_part(columns, start, stop, marginal, out):
 
 
 def _solve_rows(columns, marginal, out):
-    n, part = columns.shape[1], 4 * exact.BLOCK
+    n, part = columns[0].size, 4 * exact.BLOCK
     for i in prange((n + part - 1) // part):
         _solve_part(columns, i * part, min(n, (i + 1) * part), marginal, out)
 
