@@ -135,8 +135,9 @@ def dyson(
         from spectral_edge.simulate._kernels import dyson as kernel
     lanes = min(kernel.LANES, -(-n_paths // numba.get_num_threads()))
     kernel.paths(
-        lanes, states, start, decay, source, nu * np.sqrt(dt), float(P - W), n_steps, stride, sigma, closest
-    )
+        kernel.side_by_side, lanes, states, start, decay, source, nu * np.sqrt(dt), float(P - W), n_steps, stride,
+        sigma, closest,
+    )  # fmt: skip
     times = dt * stride * np.arange(float(sigma.shape[1]))
     return DysonPaths(times, sigma, closest, P)
 

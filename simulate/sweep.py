@@ -278,8 +278,11 @@ def compute_chunk(job: _Job, columns: Columns, alone: bool = True) -> FloatArray
     out = np.empty((len(RESULTS) + 3, columns[0].size))
     if job.method == "exact":
         with compiling("the exact sweep"):
-            from spectral_edge.simulate._kernels import sweep_exact
-        (sweep_exact.solve_rows_alone if alone else sweep_exact.solve_rows)(columns, MARGINAL, out)
+            from spectral_edge.simulate._kernels import sweep_exact as exact
+        if alone:
+            exact.solve_part(columns, 0, columns[0].size, MARGINAL, out)
+        else:
+            exact.solve_rows(exact.solve_part, columns, MARGINAL, out)
         return out
     with compiling("the integrated sweep"):
         from spectral_edge.simulate._kernels import gap as kernel

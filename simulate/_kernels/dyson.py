@@ -9,7 +9,7 @@ side by side, each with its own random numbers; the bits of a path do not depend
 import math
 
 import numpy as np
-from numba import float64, int64, njit, prange, uint64, void
+from numba import float64, int64, njit, prange, types, uint64, void
 
 from spectral_edge.simulate._kernels.eigen import LANES, rational_ql, sort_falling, tridiagonal
 from spectral_edge.simulate._kernels.random import chi_square, fill_normal
@@ -75,9 +75,15 @@ def _record(lanes, u, step, stride, sigma, closest):
             above = x
 
 
-@njit(fastmath=_SAME)
-def _paths(states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
-    """Paths side by side: fill `sigma` (lanes, records, W) and `closest` (lanes, W - 1)."""
+_SIDE_BY_SIDE = int64(
+    uint64[:, ::1], float64[::1], float64[::1], float64[::1], float64, float64, int64, int64,
+    float64[:, :, ::1], float64[:, ::1],
+)  # fmt: skip
+
+
+@njit(_SIDE_BY_SIDE, fastmath=_SAME, cache=True)
+def side_by_side(states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
+    """Paths side by side: fill `sigma` (lanes, records, W) and `closest` (lanes, W - 1); return how many."""
     lanes, W = states.shape[0], d0.size
     width = int64(min(float(W), extra))
     block, gram = np.zeros((2 * W, W, LANES)), np.zeros((W, W, LANES))
@@ -108,21 +114,22 @@ def _paths(states, d0, decay, source, size, extra, n_steps, stride, sigma, close
             own = u[j]
             for k in range(lanes):
                 own[k] = 0.0 if own[k] < 0.0 else own[k]
+    return lanes
 
 
 @njit(
     void(
-        int64, uint64[:, ::1], float64[::1], float64[::1], float64[::1], float64, float64, int64, int64,
-        float64[:, :, ::1], float64[:, ::1],
+        types.FunctionType(_SIDE_BY_SIDE), int64, uint64[:, ::1], float64[::1], float64[::1], float64[::1], float64,
+        float64, int64, int64, float64[:, :, ::1], float64[:, ::1],
     ),
     parallel=True, cache=True,
 )  # fmt: skip
-def paths(lanes, states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
+def paths(some, lanes, states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
     """Fill `sigma` (paths, records, W) every `stride` steps and `closest` (paths, W - 1), the smallest gaps met.
 
-    `lanes` paths go side by side, LANES at most.
+    `some` is `side_by_side`, for `lanes` paths, LANES at most; as a first-class function it is not compiled again.
     """
     n = states.shape[0]
     for i in prange((n + lanes - 1) // lanes):
         lo, hi = i * lanes, min(n, (i + 1) * lanes)
-        _paths(states[lo:hi], d0, decay, source, size, extra, n_steps, stride, sigma[lo:hi], closest[lo:hi])
+        some(states[lo:hi], d0, decay, source, size, extra, n_steps, stride, sigma[lo:hi], closest[lo:hi])

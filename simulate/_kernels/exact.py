@@ -261,6 +261,6 @@ def count(n, w, marginal):
 @njit
 def cross(n, w, chosen, inner, task):
     """Fill FIRST, SECOND, and SMALLEST but for a minimum inside, after `count`."""
-    _find_roots(n, w, False, chosen, inner, task)
-    _find_roots(n, w, True, chosen, inner, task)
+    for second in range(2):
+        _find_roots(n, w, second > 0, chosen, inner, task)
     _order(n, w)

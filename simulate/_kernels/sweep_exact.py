@@ -3,42 +3,38 @@
 import math
 
 import numpy as np
-from numba import float64, njit, prange, void
+from numba import float64, int64, njit, prange, types, void
 
 from spectral_edge.simulate._kernels import exact, exact_minimum
 
-_SOLVE = void(exact.COLUMNS, float64, float64[:, ::1])
+_SOLVE = int64(exact.COLUMNS, int64, int64, float64, float64[:, ::1])
 _RESULTS = (exact.FIRST, exact.SECOND, exact.LAST, exact.SMALLEST, exact.COUNT)
 
 
-@njit
-def _solve_block(columns, start, n, marginal, out, w, task, chosen, inner):
-    exact.load(columns, start, n, w)
-    exact.count(exact.whole(n), w, marginal)
-    exact.cross(n, w, chosen, inner, task)
-    exact_minimum.lower(n, w, chosen, inner, task)
-    for c in range(5):
-        row = _RESULTS[c]
-        for i in range(n):
-            out[c, start + i] = w[row + i]
-    for i in range(n):
-        out[5, start + i] = 0.0 if math.isfinite(out[2, start + i]) else 2.0
-        out[6, start + i] = columns[9][start + i]
-
-
-@njit
-def _solve_part(columns, start, stop, marginal, out):
+@njit(_SOLVE, nogil=True, cache=True)
+def solve_part(columns, start, stop, marginal, out):
+    """Fill `out` for the trajectories from `start` to `stop`; return how many."""
     w, task = np.zeros(exact.ROWS * exact.BLOCK), np.zeros(exact_minimum.TASK_ROWS * exact.BLOCK)
     chosen, inner = np.zeros(exact.BLOCK, np.int64), np.zeros(exact.BLOCK, np.int64)
-    for block in range(start, stop, exact.BLOCK):
-        _solve_block(columns, block, min(exact.BLOCK, stop - block), marginal, out, w, task, chosen, inner)
+    for at in range(start, stop, exact.BLOCK):
+        n = min(exact.BLOCK, stop - at)
+        exact.load(columns, at, n, w)
+        exact.count(exact.whole(n), w, marginal)
+        exact.cross(n, w, chosen, inner, task)
+        exact_minimum.lower(n, w, chosen, inner, task)
+        for c in range(5):
+            row = _RESULTS[c]
+            for i in range(n):
+                out[c, at + i] = w[row + i]
+        for i in range(n):
+            out[5, at + i] = 0.0 if math.isfinite(w[exact.LAST + i]) else 2.0
+            out[6, at + i] = columns[9][at + i]
+    return stop - start
 
 
-def _solve_rows(columns, marginal, out):
+@njit(void(types.FunctionType(_SOLVE), exact.COLUMNS, float64, float64[:, ::1]), parallel=True, cache=True)
+def solve_rows(solve, columns, marginal, out):
+    """`solve` on all cores. As a first-class function it is not compiled again into this one."""
     n, part = columns[0].size, 4 * exact.BLOCK
     for i in prange((n + part - 1) // part):
-        _solve_part(columns, i * part, min(n, (i + 1) * part), marginal, out)
-
-
-solve_rows = njit(_SOLVE, parallel=True, cache=True)(_solve_rows)
-solve_rows_alone = njit(_SOLVE, nogil=True, cache=True)(_solve_rows)
+        solve(columns, i * part, min(n, (i + 1) * part), marginal, out)

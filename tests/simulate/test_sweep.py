@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from spectral_edge import simulate, theory
+from spectral_edge.simulate._kernels import elementary
 
 RESULTS = ("collapse_time", "reopen_time", "gap", "minimal_gap", "regime")
 
@@ -72,6 +73,18 @@ class TestExact:
             crosses = np.any(u[0] < u[1])
             wanted = 0.0 if crosses else (u[0] - u[1]).min()
             assert_allclose(result.minimal_gap[i], wanted, rtol=1e-4, atol=1e-7 * d[i, 0])
+
+
+def test_exponential_and_logarithm():
+    rng = np.random.default_rng(6)
+    small = 10 ** rng.uniform(-20, 0, 2000) * rng.choice([-1, 1], 2000)
+    x = np.concatenate([rng.uniform(-700, 700, 2000), rng.uniform(-3, 3, 2000), small])
+    found = np.array([elementary.expm1(value) for value in x])
+    assert_allclose(found, np.expm1(x), rtol=5e-16)
+    assert [elementary.expm1(np.float64(y)) for y in (-1e9, 0.0, 1e9)] == [-1.0, 0.0, np.inf]
+    x = np.concatenate([10 ** rng.uniform(-200, 200, 2000), 1 + 10 ** rng.uniform(-15, -1, 2000)])
+    found = np.array([elementary.log(value) for value in x])
+    assert_allclose(found, np.log(x), rtol=1e-13)
 
 
 class TestIntegrated:
@@ -157,6 +170,14 @@ class TestWhereItRuns:
             assert_same(sweep(d, c, method="integrate"), wanted)
         finally:
             numba.set_num_threads(threads)
+
+    def test_bits_do_not_depend_on_neighbours(self):
+        """The closed form goes in blocks: where they begin, and how full they are, does not show."""
+        d, c = constants(1000, 4)
+        wanted = sweep(d, c)
+        with ThreadPoolExecutor(2) as pool:
+            for chunk in (1, 7, 300):
+                assert_same(sweep(d, c, executor=pool, chunk=chunk), wanted)
 
     def test_threads_and_processes(self, case):
         d, c, wanted = case
