@@ -36,6 +36,11 @@ class Examples(NamedTuple):
         """Number of examples."""
         return len(self.labels)
 
+    @property
+    def answers(self) -> "torch.Tensor":
+        """How many answers count in each example, (n,)."""
+        return (self.labels != IGNORED).flatten(1).sum(1) if self.labels.ndim > 1 else self.labels != IGNORED
+
     def take(self, rows: Any) -> "Examples":
         """The examples in `rows` (an index tensor or a slice)."""
         inputs, labels = tuple(tensor[rows] for tensor in self.inputs), self.labels[rows]
@@ -120,6 +125,8 @@ class RunConfig:
     whole_sequence: ClassVar[bool] = False
     #: Examples a model is evaluated on at a time.
     chunk: ClassVar[int] = 8192
+    #: Examples of a batch that go through the model together, shortest first: less padding, the same gradient.
+    together: ClassVar[int] = 8192
 
     def __post_init__(self) -> None:
         """Check every value.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from spectral_edge.validate.runs.config import IGNORED, Data, Examples, RunConfig
 
@@ -35,6 +35,8 @@ class DyckConfig(RunConfig):
     batch_size: int = 50
     record_every: int = 25
     hessian_examples: int = 50
+
+    together: ClassVar[int] = 17
 
     @property
     def name(self) -> str:

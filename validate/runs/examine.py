@@ -27,25 +27,25 @@ def loss_of(model: nn.Module, batch: Examples) -> torch.Tensor:
     return cross_entropy(model(*batch.inputs).flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORED)
 
 
-def _chunks(examples: Examples, size: int) -> Iterator[tuple[Examples, float]]:
+def chunks(examples: Examples, size: int) -> Iterator[tuple[Examples, float]]:
     """Parts of `size` examples, each with its share of the answers that count."""
-    answers = int((examples.labels != IGNORED).sum())
+    answers = int(examples.answers.sum())
     for start in range(0, examples.size, size):
         part = examples.take(slice(start, start + size))
-        yield part, int((part.labels != IGNORED).sum()) / answers
+        yield part, int(part.answers.sum()) / answers
 
 
 @torch.no_grad()
 def mean_loss(model: nn.Module, examples: Examples, chunk: int) -> float:
     """Mean loss over `examples`."""
-    return sum(share * float(loss_of(model, part)) for part, share in _chunks(examples, chunk))
+    return sum(share * float(loss_of(model, part)) for part, share in chunks(examples, chunk))
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, examples: Examples, chunk: int, whole_sequence: bool) -> tuple[float, float]:
     """Mean loss, and the share of answers (or of whole sequences of answers) that are right."""
     loss, right, asked = 0.0, 0, 0
-    for part, share in _chunks(examples, chunk):
+    for part, share in chunks(examples, chunk):
         logits = model(*part.inputs)
         loss += share * float(
             cross_entropy(logits.flatten(0, -2), part.labels.flatten(), ignore_index=IGNORED)
@@ -61,7 +61,7 @@ def gradient(model: nn.Module, examples: Examples, chunk: int) -> Tensors:
     """Gradient of the mean loss over `examples`, by parameter."""
     named = dict(model.named_parameters())
     total = {name: torch.zeros_like(tensor) for name, tensor in named.items()}
-    for part, share in _chunks(examples, chunk):
+    for part, share in chunks(examples, chunk):
         found = torch.autograd.grad(share * loss_of(model, part), list(named.values()))
         for into, piece in zip(total.values(), found, strict=True):
             into += piece

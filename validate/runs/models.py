@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
 from spectral_edge.validate.runs.config import RunConfig
 
@@ -57,11 +58,20 @@ class Transformer(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (n, classes) or (n, length, classes) of `tokens` (n, length)."""
         length = tokens.shape[1]
-        mask = later(length) if self.causal else None
-        padding = tokens == 0 if self.padded else None
-        read = self.token(tokens) + self.position.weight[:length]
-        encoded: torch.Tensor = self.encoder(read, mask=mask, src_key_padding_mask=padding)
-        return self.head(encoded[:, -1] if self.last else encoded)
+        hidden = torch.zeros(1, 1, 1, length, dtype=torch.bool)
+        if self.causal:
+            hidden = hidden | later(length)
+        if self.padded:
+            hidden = hidden | (tokens == 0)[:, None, None]
+        x = self.token(tokens) + self.position.weight[:length]
+        *inner, top = self.encoder.layers
+        for layer in inner:
+            x = encode(layer, x, x, hidden)
+        # what is read at one position asks the last layer for that position alone
+        asking = x[:, -1:] if self.last else x
+        x = encode(top, asking, x, hidden[:, :, -asking.shape[1] :])
+        x = x if self.encoder.norm is None else self.encoder.norm(x)
+        return self.head(x[:, -1] if self.last else x)
 
 
 class Translator(nn.Module):
@@ -103,6 +113,25 @@ class Translator(nn.Module):
         )
         logits: torch.Tensor = self.head(decoded)
         return logits
+
+
+def encode(
+    layer: nn.TransformerEncoderLayer, asking: torch.Tensor, asked: torch.Tensor, hidden: torch.Tensor
+) -> torch.Tensor:
+    """The pre-norm layer at the positions of `asking`, with what it reads of all in `asked`.
+
+    What PyTorch's own layer computes, but for no more positions than are needed.
+    """
+    attention = layer.self_attn
+    d, heads = attention.embed_dim, attention.num_heads
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    query = linear(layer.norm1(asking), weight[:d], bias[:d])
+    key, value = linear(layer.norm1(asked), weight[d:], bias[d:]).chunk(2, -1)
+    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))
+    read = scaled_dot_product_attention(query, key, value, attn_mask=~hidden).transpose(1, 2).flatten(2)
+    x = asking + attention.out_proj(read)
+    written: torch.Tensor = x + layer.linear2(gelu(layer.linear1(layer.norm2(x))))
+    return written
 
 
 def later(length: int) -> torch.Tensor:

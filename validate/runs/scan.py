@@ -45,6 +45,7 @@ class ScanConfig(RunConfig):
 
     whole_sequence: ClassVar[bool] = True
     chunk: ClassVar[int] = 32
+    together: ClassVar[int] = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()

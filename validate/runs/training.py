@@ -162,12 +162,15 @@ class _Run:
     def _train(self, examples: Any) -> None:
         import torch
 
-        from spectral_edge.validate.runs.examine import loss_of
+        from spectral_edge.validate.runs.examine import chunks, loss_of
 
         chosen = torch.randint(examples.size, (self.config.batch_size,), generator=self.batches)
+        if examples.padded:
+            chosen = chosen[examples.answers[chosen].argsort(stable=True)]
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        loss_of(self.model, examples.take(chosen)).backward()
+        for part, share in chunks(examples.take(chosen), self.config.together):
+            (share * loss_of(self.model, part)).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         for optimizer in self.optimizers:
             optimizer.step()
