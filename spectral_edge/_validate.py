@@ -3,6 +3,7 @@
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.markup import escape
@@ -55,23 +56,20 @@ def calibrated(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
     if not chosen:
         raise ValueError(f"only must be the id of a prediction, got {only!r}")
     replicates = calibration.QUICK if quick else calibration.REPLICATES
-    counts: dict[str, calibration.Count] = {}
     target = out / "calibration.json"
+    done: dict[str, int] = {}
     # spawned, not forked: numba's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as executor, _bar() as progress:
         task = progress.add_task("", total=len(chosen) * replicates)
-        for done, prediction in enumerate(chosen):
 
-            def tell(id: str, n: int, done: int = done) -> None:
-                progress.update(task, description=id, completed=done * replicates + n)
+        def tell(id: str, n: int) -> None:
+            done[id] = n
+            progress.update(task, description=id, completed=sum(done.values()))
 
-            found = calibration.calibrate(
-                [prediction], replicates=replicates, executor=executor, progress=tell
-            )
-            counts |= found
-            if not quick:
-                calibration.store(found, target)
-    rows = [_row(p, counts[p.id], calibration.stored().get(p.id) if quick else None) for p in chosen]
+        counts = calibration.calibrate(
+            chosen, replicates=replicates, path=None if quick else target, executor=executor, progress=tell
+        )
+    rows = [_row(p, counts[p.id], calibration.rates(p) if quick else None) for p in chosen]
     if as_json:
         print_json(rows)
     else:
@@ -83,10 +81,12 @@ def calibrated(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
     return int(any(row["agrees"] is False or row["too_large"] for row in rows))
 
 
-def _row(prediction: Prediction, count: calibration.Count, before: calibration.Count | None) -> dict:
+def _row(
+    prediction: Prediction, count: calibration.Count, before: dict[str, Estimate] | None
+) -> dict[str, Any]:
     agrees = None
-    if before is not None:
-        pairs = ((count.size, before.size), (count.power, before.power))
+    if before is not None and count.n and before["size"].value == before["size"].value:
+        pairs = ((count.size, before["size"]), (count.power, before["power"]))
         agrees = all(new.low <= old.high and old.low <= new.high for new, old in pairs)
     return {
         "id": prediction.id,
@@ -98,7 +98,7 @@ def _row(prediction: Prediction, count: calibration.Count, before: calibration.C
     }  # fmt: skip
 
 
-def _table(rows: list[dict], quick: bool) -> Table:
+def _table(rows: list[dict[str, Any]], quick: bool) -> Table:
     table = Table(
         title="Size and power", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )

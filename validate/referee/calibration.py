@@ -1,10 +1,13 @@
 """How often each test is right where the truth is known: its size in noise, its power in the planted world."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +25,8 @@ REPLICATES = 200
 QUICK = 20
 #: Largest false-positive rate of a test whose rule says 5 %.
 LARGEST_SIZE = 0.07
+#: Seed of the first set of runs.
+FIRST = 1000
 #: Replicates judged at a time by one task of an executor.
 _CHUNK = 5
 
@@ -71,7 +76,7 @@ def calibrate(
     predictions: Sequence[Prediction],
     *,
     replicates: int = REPLICATES,
-    first: int = 1000,
+    path: str | Path | None = None,
     executor: Executor | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> dict[str, Count]:
@@ -82,9 +87,10 @@ def calibrate(
     predictions : sequence of Prediction
         Those to calibrate.
     replicates : int
-        Sets of runs in each world.
-    first : int
-        Seed of the first set; the same seeds give the same counts, whatever the executor.
+        Sets of runs in each world. Their seeds are `FIRST`, `FIRST` + 1, …: the same counts whatever the executor.
+    path : path, optional
+        File for the counts. What is there already of the same rule is not done again, and every few replicates are
+        added as they come: interrupted work goes on from there.
     executor : concurrent.futures.Executor, optional
         Shares the work; without one it is done here.
     progress : callable, optional
@@ -100,25 +106,37 @@ def calibrate(
     ValueError
         If `replicates` is not a positive whole number.
     """
-    end = first + whole("replicates", replicates, 1)
-    tasks = [(p, range(s, min(s + _CHUNK, end))) for p in predictions for s in range(first, end, _CHUNK)]
-    counts = {p.id: Count(0, 0, 0) for p in predictions}
-    for prediction, found in _results(tasks, executor):
-        counts[prediction.id] += found
-        if progress is not None:
-            progress(prediction.id, counts[prediction.id].n)
+    whole("replicates", replicates, 1)
+    counts = {} if path is None else _current(predictions, read(path))
+    counts = {p.id: counts.get(p.id, Count(0, 0, 0)) for p in predictions}
+    # all to a tenth, then to a half, then to the end: stopped early, something is known of each
+    for goal in sorted({max(1, replicates // 10), max(1, replicates // 2), replicates}):
+        for prediction in predictions:
+            found = counts[prediction.id]
+            tasks = [
+                range(s, min(s + _CHUNK, FIRST + goal)) for s in range(FIRST + found.n, FIRST + goal, _CHUNK)
+            ]
+            for more in _results(prediction, tasks, executor):
+                counts[prediction.id] += more
+                if path is not None:
+                    store(predictions, counts, path)
+                if progress is not None:
+                    progress(prediction.id, counts[prediction.id].n)
     return counts
 
 
-def _results(
-    tasks: Iterable[tuple[Prediction, range]], executor: Executor | None
-) -> Iterator[tuple[Prediction, Count]]:
+def _results(prediction: Prediction, tasks: Iterable[range], executor: Executor | None) -> Iterator[Count]:
+    """The counts of the tasks, in order: what is stored is always the first so many seeds."""
     if executor is None:
-        yield from ((prediction, _task(prediction.number, seeds)) for prediction, seeds in tasks)
-        return
-    waiting = {executor.submit(_task, p.number, seeds): p for p, seeds in tasks}
-    for done in as_completed(waiting):
-        yield waiting[done], done.result()
+        yield from (_task(prediction.number, seeds) for seeds in tasks)
+    else:
+        yield from executor.map(_task, repeat(prediction.number), tasks)
+
+
+def fingerprint(prediction: Prediction) -> str:
+    """Twelve digits that change when the file of the prediction does: counts of another rule are not its own."""
+    module = sys.modules[prediction.judge.__module__]
+    return sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:12]
 
 
 def stored_file() -> Path:
@@ -127,25 +145,36 @@ def stored_file() -> Path:
 
 
 @cache
-def stored() -> dict[str, Count]:
-    """The counts that come with the package."""
-    path = stored_file()
-    if not path.exists():
-        return {}
-    return {id: Count(**found) for id, found in json.loads(path.read_text())["predictions"].items()}
+def stored() -> dict[str, Any]:
+    """What `read` finds in the file that comes with the package."""
+    return read(stored_file())
 
 
-def store(counts: dict[str, Count], path: str | Path, **about: Any) -> Path:
-    """Write counts where `stored` finds them; those of other predictions that are there stay."""
+def read(path: str | Path) -> dict[str, Any]:
+    """The stored counts by id, each with the fingerprint of its rule; nothing where there is no such file."""
     path = Path(path)
-    before = json.loads(path.read_text())["predictions"] if path.exists() else {}
-    merged = {**before, **{id: count._asdict() for id, count in counts.items()}}
-    text = json.dumps({**about, "predictions": dict(sorted(merged.items()))}, indent=1) + "\n"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def _current(predictions: Sequence[Prediction], found: dict[str, Any]) -> dict[str, Count]:
+    """The counts that belong to the rules as they are now."""
+    return {
+        p.id: Count(entry["n"], entry["as_due"], entry["false_positives"])
+        for p in predictions
+        if (entry := found.get(p.id)) is not None and entry["rule"] == fingerprint(p)
+    }
+
+
+def store(predictions: Sequence[Prediction], counts: dict[str, Count], path: str | Path) -> Path:
+    """Write the counts; those of other predictions that are there stay."""
+    mine = {p.id: {"rule": fingerprint(p), **counts[p.id]._asdict()} for p in predictions}
+    text = json.dumps(dict(sorted({**read(path), **mine}.items())), indent=1) + "\n"
     stored.cache_clear()
     return replace_atomically(path, lambda file: file.write(text.encode()))
 
 
 def rates(prediction: Prediction) -> dict[str, Estimate]:
-    """Size and power of a prediction's test, as stored; for `Verdict`."""
-    count = stored().get(prediction.id, Count(0, 0, 0))
+    """Size and power of a prediction's test, as stored for its present rule; for `Verdict`."""
+    count = _current([prediction], stored()).get(prediction.id, Count(0, 0, 0))
     return {"size": count.size, "power": count.power}

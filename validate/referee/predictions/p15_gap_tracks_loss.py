@@ -28,9 +28,14 @@ def _series(run: GramSequence) -> tuple[Floats, Floats] | None:
     return without_trend(ratio), without_trend(loss)
 
 
-def _size(run: GramSequence) -> float:
+def strength(ratio: Floats, loss: Floats) -> float:
+    """|r| of two series without trend."""
+    return float(abs(ratio @ loss))
+
+
+def _strength_of(run: GramSequence) -> float:
     pair = _series(run)
-    return float("nan") if pair is None else float(abs(pair[0] @ pair[1]))
+    return float("nan") if pair is None else strength(*pair)
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
@@ -47,9 +52,10 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     for run, _, (ratio, loss) in chosen:
         rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
         others = phase_randomised(ratio, SURROGATES, rng)
-        surrogates.append(np.array([abs(without_trend(row) @ loss) for row in others]))
-    phases = against(np.abs(signed), surrogates)
-    copies = against(np.abs(signed), [np.array([_size(copy) for copy in others]) for _, others, _ in chosen])
+        surrogates.append(np.array([strength(without_trend(row), loss) for row in others]))
+    observed = [strength(ratio, loss) for _, _, (ratio, loss) in chosen]
+    phases = against(observed, surrogates)
+    copies = against(observed, [np.array([_strength_of(copy) for copy in others]) for _, others, _ in chosen])
     return PREDICTION.verdict(
         beyond_both(phases, copies),
         statistic=phases.treated.value,
