@@ -82,11 +82,11 @@ def calibrated(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
 
 
 def _row(
-    prediction: Prediction, count: calibration.Count, before: dict[str, Estimate] | None
+    prediction: Prediction, count: calibration.Count, before: calibration.Count | None
 ) -> dict[str, Any]:
     agrees = None
-    if before is not None and count.n and before["size"].value == before["size"].value:
-        pairs = ((count.size, before["size"]), (count.power, before["power"]))
+    if before is not None and before.n:
+        pairs = ((count.size, before.size), (count.power, before.power))
         agrees = all(new.low <= old.high and old.low <= new.high for new, old in pairs)
     return {
         "id": prediction.id,

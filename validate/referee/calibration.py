@@ -174,7 +174,6 @@ def store(predictions: Sequence[Prediction], counts: dict[str, Count], path: str
     return replace_atomically(path, lambda file: file.write(text.encode()))
 
 
-def rates(prediction: Prediction) -> dict[str, Estimate]:
+def rates(prediction: Prediction) -> Count:
     """Size and power of a prediction's test, as stored for its present rule; for `Verdict`."""
-    count = _current([prediction], stored()).get(prediction.id, Count(0, 0, 0))
-    return {"size": count.size, "power": count.power}
+    return _current([prediction], stored()).get(prediction.id, Count(0, 0, 0))

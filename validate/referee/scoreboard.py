@@ -157,7 +157,7 @@ def _judge(
         if verdict.verdict != NOT_RUN:
             in_noise = prediction.judge_noise(runs, noise, seed)
             verdict = replace(verdict, worlds={"planted": prediction.judge_planted(seed), "noise": in_noise})
-        verdicts.append(replace(verdict, **rates(prediction)))
+        verdicts.append(replace(verdict, size=(rate := rates(prediction)).size, power=rate.power))
     return verdicts
 
 

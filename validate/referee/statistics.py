@@ -1,5 +1,6 @@
 """Intervals and tests shared by the predictions; what scipy has is called, not written again."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -102,8 +103,7 @@ def holm(p_values: ArrayLike, family: int) -> NDArray[np.float64]:
 
 def mean(values: ArrayLike) -> Estimate:
     """Mean over runs with Student's interval; one value has no interval, NaN are left out."""
-    x = np.asarray(values, dtype=float)
-    x = x[~np.isnan(x)]
+    x = _numbers(values)
     if len(x) == 0:
         return UNKNOWN
     if len(x) == 1:
@@ -135,7 +135,7 @@ class Comparison(NamedTuple):
 COMBINATIONS = 2000
 
 
-def against(observed: ArrayLike, draws: ArrayLike | list[NDArray[np.float64]]) -> Comparison:
+def against(observed: ArrayLike, draws: Iterable[ArrayLike]) -> Comparison:
     """Compare the mean of a statistic over runs with what it is where nothing is going on.
 
     Parameters
@@ -153,14 +153,14 @@ def against(observed: ArrayLike, draws: ArrayLike | list[NDArray[np.float64]]) -
     pairs = [
         (float(x), d)
         for x, row in zip(np.asarray(observed, dtype=float), draws, strict=True)
-        if not np.isnan(x) and len(d := np.asarray(row, dtype=float)[~np.isnan(row)])
+        if not np.isnan(x) and len(d := _numbers(row))
     ]
     if not pairs:
         return Comparison(UNKNOWN, UNKNOWN, UNKNOWN, float("nan"))
     x = np.array([value for value, _ in pairs])
     total = np.zeros(COMBINATIONS)
     for value, row in pairs:
-        rng = np.random.default_rng(np.frombuffer(np.float64([value, *row[:3]]).tobytes(), dtype=np.uint32))
+        rng = np.random.default_rng(np.frombuffer(np.array([value, *row[:3]]).tobytes(), dtype=np.uint32))
         total += row if len(row) == COMBINATIONS else rng.choice(row, COMBINATIONS)
     # ties between an observed mean and its draws are not to hang on the order of a sum
     p_value = monte_carlo_p(x.mean() - 1e-12 * np.abs(x).max(), total / len(pairs))
@@ -172,6 +172,11 @@ def against(observed: ArrayLike, draws: ArrayLike | list[NDArray[np.float64]]) -
     else:
         excess = mean(x - own)
     return Comparison(mean(x), mean(own), excess, p_value)
+
+
+def _numbers(values: ArrayLike) -> NDArray[np.float64]:
+    x = np.asarray(values, dtype=float)
+    return x[~np.isnan(x)]
 
 
 def block_shuffled(

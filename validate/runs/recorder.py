@@ -96,7 +96,8 @@ class Recorder:
                 batch = evenly(data.seen, self.config.hessian_examples)
                 self._keep(group, "hessian", examine.window_hessian(self.model, window, batch))
             if ablated:
-                few = tuple(evenly(part, self.config.ablation_examples) for part in (data.seen, data.unseen))
+                count = self.config.ablation_examples
+                few = evenly(data.seen, count), evenly(data.unseen, count)
                 around = probes, few, self.config.chunk
                 found = examine.ablation(self.model, window, window.directions(), *around)
                 self._keep(group, "ablation", found)

@@ -62,9 +62,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     first = [reading for reading in readings if reading.name.startswith(next(iter(READINGS)))]
     controls_pass = [reading.control_passes for reading in first]
     # one control that passes is enough to say that the claim is not specific
-    control = True if True in controls_pass else None if None in controls_pass else False
+    any_passes = True if True in controls_pass else None if None in controls_pass else False
     return PREDICTION.verdict(
-        decide(first[0].passes, control),
+        decide(first[0].passes, any_passes),
         statistic=first[0].treated.value,
         control=first[0].control.value,
         statistic_name=f"share of windows with k* ≤ {SMALL}",
