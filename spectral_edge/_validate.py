@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from spectral_edge.cli import console, print_json, runs_table, stderr
-from spectral_edge.validate import bundled, check
+from spectral_edge.validate import bundled, check, early_warning
 from spectral_edge.validate.referee import calibration
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.report import write_report
@@ -20,8 +20,8 @@ from spectral_edge.validate.referee.statistics import Estimate
 from spectral_edge.validate.referee.verdict import Prediction
 from spectral_edge.validate.runs.bundle import recorded
 
-#: Parts of the work beside the predictions: the noise world, the report.
-_OTHER_PARTS = 2
+#: Parts of the work beside the predictions: the noise world, the early warning, the report.
+_OTHER_PARTS = 3
 
 
 def judged(runs: Path | None, out: Path, seed: int, as_json: bool) -> None:
@@ -35,10 +35,15 @@ def judged(runs: Path | None, out: Path, seed: int, as_json: bool) -> None:
             progress.update(task, description=part, advance=1)
 
         board = check(sequences, seed=seed, progress=tell)
+        tell("early warning")
+        try:
+            warning, why = early_warning(sequences, seed=seed), ""
+        except ValueError as error:  # no transitions to warn of
+            warning, why = None, str(error)
         tell("report")
-        page = write_report(board, out)
+        page = write_report(board, out, warning)
     if as_json:
-        print_json(board.to_dict())
+        print_json({**board.to_dict(), "early_warning": None if warning is None else warning.to_dict()})
         return
     console.print(runs_table(board.to_dict()["runs"]))
     console.print(board.table(wide=console.width >= 120))
@@ -47,6 +52,12 @@ def judged(runs: Path | None, out: Path, seed: int, as_json: bool) -> None:
             Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(verdict.meaning)}", (0, 0, 0, 2)),
             highlight=False,
         )
+    if warning is None:
+        console.print(f"\nNo early warning: {why}", highlight=False, markup=False)
+    else:
+        console.print()
+        console.print(warning.table(wide=console.width >= 120))
+        console.print(str(warning), highlight=False, markup=False)
     console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -159,12 +159,12 @@ def passes(estimate: Estimate, threshold: float) -> bool | None:
 
 
 def beyond_both(first: Comparison, second: Comparison) -> str:
-    """The verdict of a statistic that must exceed two nulls: supported where both tests reject.
+    """The verdict of a statistic that must exceed two nulls: supported where both tests reject and no run is alone.
 
-    Refuted where it falls short of one: the interval of its excess lies below zero.
+    That is, where the interval of both excesses over the runs lies above zero too; below zero it refutes.
     """
     both = (first, second)
-    if all(one.p_value < LEVEL for one in both):
+    if all(one.p_value < LEVEL and one.excess.low > 0 for one in both):
         return SUPPORTED
     return REFUTED if any(one.excess.high <= 0 for one in both) else UNDECIDED
 

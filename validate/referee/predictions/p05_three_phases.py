@@ -102,7 +102,7 @@ PREDICTION = Prediction(
     statistic="variance of log R explained by rise, plateau and fall, beyond a rise or a fall alone",
     treatment="all runs",
     control="shuffled blocks of R; noise",
-    rule="p < 0.05 against both",
+    rule="p < 0.05 against both, and the intervals of both excesses above 0",
     judge=judge,
     planted=worlds.planted("three-phases"),
 )

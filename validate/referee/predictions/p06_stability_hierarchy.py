@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.statistics import Comparison, against
-from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond_both
+from spectral_edge.validate.referee.verdict import (
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    Prediction,
+    Reading,
+    Verdict,
+    beyond_both,
+    passes,
+)
 
 W = 10
 
@@ -59,7 +68,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if np.isnan(overlaps.p_value):
         return PREDICTION.not_run("a run whose windows have a gap")
     return PREDICTION.verdict(
-        beyond_both(overlaps, alpha),
+        _verdict(overlaps, alpha),
         statistic=overlaps.treated.value,
         control=overlaps.control.value,
         statistic_name="order of stability around k* (1: as claimed in every window)",
@@ -77,6 +86,15 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     )
 
 
+def _verdict(overlaps: Comparison, alpha: Comparison) -> str:
+    """More order than in noise, and in the sense of the claim: above 0."""
+    if overlaps.treated.high <= 0 or alpha.treated.high <= 0:
+        return REFUTED
+    found = beyond_both(overlaps, alpha)
+    above = passes(overlaps.treated, 0.0) and passes(alpha.treated, 0.0)
+    return found if found != SUPPORTED or above else UNDECIDED
+
+
 PREDICTION = Prediction(
     number=6,
     id="stability-hierarchy",
@@ -85,7 +103,7 @@ PREDICTION = Prediction(
     statistic="order of α_j and of the exact overlaps around k*",
     treatment="all runs",
     control="noise of the same effective dimension, norms and autocorrelation, around the run's own k*",
-    rule="p < 0.05 by α and by the overlaps",
+    rule="both orders above 0, and p < 0.05 against noise for both",
     judge=judge,
     planted=worlds.planted("stability-hierarchy"),
 )

@@ -8,7 +8,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import GapFall, fall_before, grok_step, last_fall
-from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
+from spectral_edge.validate.referee.statistics import LEVEL, against, difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
     REFUTED,
@@ -37,9 +37,20 @@ def _shown(
     return found if found is not None and found.fall > FALL else None
 
 
+def _log_fall(run: GramSequence, step: int) -> float:
+    """Log of the published fall, at least 0; NaN where there are too few windows to tell."""
+    found = fall_before(run.window(W), step, FALL) if run.T >= W else None
+    return float("nan") if found is None else max(0.0, float(np.log(found.fall)))
+
+
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
-    """Rate of the event in runs that grok against its rate, at the matched step, in runs without weight decay."""
+    """Rate of the event in runs that grok against its rate, at the matched step, in runs without weight decay.
+
+    A peak over a later value is large in noise too, and larger where updates shrink: the falls must exceed those of
+    noise of the same norms.
+    """
     treated, control = worlds.decay_pairs(runs)
+    beside = {id(run): copies for run, copies in zip(runs, noise, strict=True)}
     steps = {key: step for key, run in treated.items() if (step := grok_step(run)) is not None}
     control = {key: run for key, run in control.items() if key in steps}
     if not steps or not control:
@@ -54,9 +65,14 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         lines.append((hits, len(events), false, len(alarms), [e.lead for e in events.values() if e]))
     hits, n, false, m, leads = lines[0]
     youden = difference_of_proportions(hits, n, false, m)
+    copies = against(
+        [_log_fall(treated[key], step) for key, step in steps.items()],
+        [[_log_fall(copy, step) for copy in beside[id(treated[key])]] for key, step in steps.items()],
+    )
+    readings.append(Reading.tested("log of the fall, against noise of the same norms", copies))
     first = readings[0]
     if youden.low > 0:
-        verdict = SUPPORTED
+        verdict = SUPPORTED if copies.p_value < LEVEL else NOT_SPECIFIC
     elif first.passes is False or youden.high < 0:
         verdict = REFUTED
     else:
@@ -69,15 +85,17 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         statistic_name="true-positive rate (control: false-alarm rate)",
         effect=youden,
         effect_name="Youden's J = true-positive rate − false-alarm rate",
-        p_value=float(
-            stats.fisher_exact([[hits, n - hits], [false, m - false]], alternative="greater").pvalue
+        p_value=max(
+            copies.p_value,
+            float(stats.fisher_exact([[hits, n - hits], [false, m - false]], alternative="greater").pvalue),
         ),
         n=n + m,
         readings=tuple(readings),
         details={"lead_steps": leads, "grok_steps": sorted(steps.values())},
         meaning=(
             f"g_23 fell by more than {FALL:g} before the grok step in {hits} of {n} runs that grokked{lead}. "
-            f"Without weight decay it fell as far, by the same step, in {false} of {m} runs."
+            f"Without weight decay it fell as far, by the same step, in {false} of {m} runs; noise of the same norms "
+            f"falls by a factor {np.exp(copies.control.value):.2g}, these runs by {np.exp(copies.treated.value):.2g}."
         ),
     )
 
@@ -89,8 +107,8 @@ PREDICTION = Prediction(
     reference="abstract, (iii): 24 of 24; docs/theory.md, 8.4",
     statistic="share of runs in which g_23 falls by more than 1.5 before the grok step",
     treatment="runs with weight decay that grok",
-    control="the run without weight decay of the same seed, at the same step",
-    rule="interval of Youden's J above 0",
+    control="the run without weight decay of the same seed, at the same step; noise of the same norms",
+    rule=f"interval of Youden's J above 0, and falls beyond those of noise (p < {LEVEL:g})",
     judge=judge,
     planted=worlds.planted("gap-precedes-grokking", 12, with_controls=True),
 )

@@ -84,7 +84,7 @@ PREDICTION = Prediction(
     statistic="|r| of log R and log validation loss, both without trend",
     treatment="all runs",
     control="R with random phases; noise beside the same loss",
-    rule="p < 0.05 against both",
+    rule="p < 0.05 against both, and the intervals of both excesses above 0",
     judge=judge,
     planted=worlds.planted("gap-tracks-loss"),
 )
