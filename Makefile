@@ -5,13 +5,20 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-torch lint typecheck docs clean
+.PHONY: help report findings calibration test test-torch lint typecheck docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 report: $(VENV)/.core  ## judge the bundled runs: a table here, and report/index.html
 	$(BIN)/spectral-edge validate --out report
+
+findings: $(VENV)/.core  ## write docs/findings.md from the bundled runs
+	$(BIN)/python -m spectral_edge.validate.referee.findings > docs/findings.md.part
+	mv docs/findings.md.part docs/findings.md
+
+calibration: $(VENV)/.core  ## measure size and power of the tests again (an hour; goes on where it was stopped)
+	$(BIN)/spectral-edge validate --calibrate --out validate/referee
 
 test: $(VENV)/.test  ## run the tests (no PyTorch needed)
 	$(BIN)/python -m pytest --ignore=tests/torch

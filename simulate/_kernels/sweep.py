@@ -41,7 +41,9 @@ def _integrate_block(coefficients, varying, columns, start, n, max_step, rtol, a
             out[4, start + i] = w[exact.COUNT + i]
 
 
-def _integrate_rows(coefficients, varying, columns, max_step, rtol, atol, marginal, out):
+@njit(_INTEGRATE, parallel=True, cache=True)
+def integrate_rows(coefficients, varying, columns, max_step, rtol, atol, marginal, out):
+    """Fill `out` on all cores."""
     n = columns[0].size
     for i in prange((n + _PART - 1) // _PART):
         start = i * _PART
@@ -49,6 +51,10 @@ def _integrate_rows(coefficients, varying, columns, max_step, rtol, atol, margin
         _integrate_block(coefficients, varying, columns, start, size, max_step, rtol, atol, marginal, out)
 
 
-# On all cores, and for one thread of an executor's own: the same source.
-integrate_rows = njit(_INTEGRATE, parallel=True, cache=True)(_integrate_rows)
-integrate_rows_alone = njit(_INTEGRATE, nogil=True, cache=True)(_integrate_rows)
+@njit(_INTEGRATE, nogil=True, cache=True)
+def integrate_rows_alone(coefficients, varying, columns, max_step, rtol, atol, marginal, out):
+    """The same for one thread of an executor's own; a function apart, because numba's cache goes by the name."""
+    n = columns[0].size
+    for start in range(0, n, _PART):
+        size = min(_PART, n - start)
+        _integrate_block(coefficients, varying, columns, start, size, max_step, rtol, atol, marginal, out)

@@ -82,7 +82,8 @@ def test_analyze_a_saved_sequence_and_a_zipped_stack(tmp_path: Path) -> None:
 def test_validate_writes_a_table_and_a_report(tmp_path: Path) -> None:
     from spectral_edge import validate
 
-    for sequence in validate.bundled()[1::3]:
+    additions = [run for run in validate.bundled() if run.config["task"] == "modular-addition"]
+    for sequence in additions[1::3]:
         sequence.save(tmp_path / "runs" / f"{sequence.config['run']}.npz")
     done = run("validate", "--runs", tmp_path / "runs", "--out", tmp_path / "report", "--json")
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,9 @@
 """The twenty predictions, judged in three worlds, and the table of their verdicts."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +64,13 @@ class Scoreboard:
             "runs": [_json(run_row(run)) for run in self.runs],
             "seed": self.seed,
         }
+
+    @staticmethod
+    def schema() -> dict[str, Any]:
+        """JSON schema of what `to_dict` returns and of what ``spectral-edge validate --json`` prints."""
+        text = files(__name__.rpartition(".")[0]).joinpath("scoreboard.schema.json").read_text()
+        found: dict[str, Any] = json.loads(text)
+        return found
 
     def to_dataframe(self) -> "pd.DataFrame":
         """One row per verdict (needs the extra ``data``)."""
@@ -186,6 +195,7 @@ def _flat(verdict: Verdict) -> dict[str, Any]:
     row["effect"], row["interval"] = verdict.effect.value, [verdict.effect.low, verdict.effect.high]
     row["p_value"], row["p_uncorrected"] = verdict.p_holm, verdict.p_value
     del row["p_holm"]
+    row["size"], row["power"] = verdict.size._asdict(), verdict.power._asdict()
     for reading, shown in zip(verdict.readings, row["readings"], strict=True):
         shown["treated"], shown["control"] = reading.treated._asdict(), reading.control._asdict()
     return row

@@ -1,0 +1,125 @@
+"""``docs/findings.md``: what the referee found, prediction by prediction, written from a scoreboard."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from math import isfinite
+
+from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
+from spectral_edge.validate.referee.statistics import Estimate, short
+from spectral_edge.validate.referee.verdict import VERDICTS, Prediction, Verdict
+
+#: What the thesis itself reports, where it gives a number that is known to us.
+REPORTED = {
+    "bbp-vacuous": "σ_W/d_crit ≫ 1 in every window; > 5 is its acceptance",
+    "gap-precedes-grokking": "24 of 24 runs with weight decay",
+    "weight-decay-needed": "24 of 24 with weight decay, 0 of 24 without (a later version: 1 of 24)",
+    "optimiser-dependence": "k* = 1 under Muon, 2 under AdamW",
+    "projection-keeps-gap": "within 5.7 % at d = 10W",
+}
+
+_HEAD = """# What the referee found
+
+Written by `make findings` from the runs that come with the package; do not edit. How a verdict comes about is in
+[referee.md](referee.md), the runs are described in [validate/runs/data](../validate/runs/data/README.md), the same with
+pictures is the report (`make report`).
+"""
+
+_CAVEATS = """## What to keep in mind
+
+- The runs are ours: small models, our reading of the published description, and those recorded so far. A verdict is
+  about them.
+- The thesis reports 19 of its 20 predictions confirmed. The twenty here are claims taken from it and made testable by
+  us; they are not its list.
+- Curvatures h_j are those of the plain loss, not of the loss as the optimiser preconditions it. The predictions that
+  rest on them (4, 7, 8, 20) test the claims as far as that is the same.
+- The scale of the source p_j is not derived in the thesis. Where it matters it is fitted on the run's own past.
+- *Size* is how often a test comes out supported in noise, *power* how often the planted world gets the verdict that is
+  due there, each over the sets of runs that `spectral-edge validate --calibrate` judged.
+- p-values are Holm-corrected over all twenty; a verdict rests on its rule, not on the corrected p-value.
+"""
+
+
+def document(board: Scoreboard) -> str:
+    """The findings as Markdown.
+
+    Parameters
+    ----------
+    board : Scoreboard
+        Of all predictions.
+
+    Returns
+    -------
+    str
+    """
+    return "\n".join([_HEAD, *_summary(board), _CAVEATS, *_runs(board), *_sections(board)])
+
+
+def _summary(board: Scoreboard) -> Iterator[str]:
+    count = Counter(verdict.verdict for verdict in board)
+    told = ", ".join(f"{count[name]} {name}" for name in VERDICTS if count[name])
+    yield f"Of {FAMILY} predictions, judged on {len(board.runs)} runs: {told}.\n"
+    yield "| # | prediction | verdict | found | control | effect, 95 % | size | power | the thesis reports |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for v in board:
+        cells = (
+            str(v.number), f"[{v.id}](#{v.number}-{v.id})", f"**{v.verdict}**", short(v.statistic), short(v.control),
+            _estimate(v.effect), _estimate(v.size), _estimate(v.power), REPORTED.get(v.id, "no number known to us"),
+        )  # fmt: skip
+        yield f"| {' | '.join(map(_cell, cells))} |"
+    yield ""
+
+
+def _runs(board: Scoreboard) -> Iterator[str]:
+    yield "## The runs\n"
+    yield "| run | weight decay | seed | status | grok step | last step |"
+    yield "|---|---|---|---|---|---|"
+    for run in board.runs:
+        row = run_row(run)
+        shown = ("run", "weight_decay", "seed", "status", "grok_step", "steps")
+        yield f"| {' | '.join('–' if row[name] is None else _cell(str(row[name])) for name in shown)} |"
+    yield ""
+
+
+def _sections(board: Scoreboard) -> Iterator[str]:
+    by_id = {prediction.id: prediction for prediction in PREDICTIONS}
+    for verdict in board:
+        yield from _section(by_id[verdict.id], verdict)
+
+
+def _section(prediction: Prediction, v: Verdict) -> Iterator[str]:
+    yield f"## {v.number}. {v.id}\n"
+    yield f"> {prediction.claim} ({prediction.reference})\n"
+    yield f"**{v.verdict.capitalize()}.** {v.meaning}\n"
+    yield f"- rule: {prediction.rule}"
+    yield f"- treated: {prediction.treatment}; control: {prediction.control}"
+    yield f"- the thesis reports: {REPORTED.get(v.id, 'no number known to us')}"
+    if v.n:
+        yield f"- found: {v.statistic_name}: {short(v.statistic)}, control {short(v.control)}"
+        yield f"- effect: {v.effect_name}: {_estimate(v.effect)}"
+        yield f"- p = {short(v.p_value, 2)} ({short(v.p_holm, 2)} by Holm); n = {v.n}"
+        planted, noise = v.worlds["planted"], v.worlds["noise"]
+        yield f"- in the planted world {planted} (due: {prediction.expected_when_planted}), in noise {noise}"
+    yield f"- size {_estimate(v.size)}, power {_estimate(v.power)}\n"
+    if v.readings:
+        yield "| reading | treated | control |"
+        yield "|---|---|---|"
+        for reading in v.readings:
+            cells = reading.name, _estimate(reading.treated), _estimate(reading.control)
+            yield f"| {' | '.join(map(_cell, cells))} |"
+        yield ""
+
+
+def _estimate(one: Estimate) -> str:
+    return str(one) if isfinite(one.value) else "–"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    from spectral_edge.validate import bundled, check
+
+    sys.stdout.write(document(check(bundled(), progress=lambda part: print(part, file=sys.stderr))))
