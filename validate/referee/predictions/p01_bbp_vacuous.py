@@ -69,8 +69,12 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         readings=tuple(readings),
         meaning=(
             f"The weakest singular value of any window stands {short(weakest)} times above the "
-            f"threshold. Noise of the same size stands {short(weakest_noise)} times above it, so the claim "
-            + ("holds and says nothing about signal." if first.control_passes else "tells signal from noise.")
+            f"threshold, where the rule is {ACCEPTANCE:g}. Noise of the same size stands {short(weakest_noise)} times above it: "
+            + (
+                "passing says nothing about signal."
+                if first.control_passes
+                else "passing tells signal from noise."
+            )
         ),
     )
 
