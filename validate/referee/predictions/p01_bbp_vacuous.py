@@ -68,8 +68,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         n=len(runs_noise),
         readings=tuple(readings),
         meaning=(
-            f"The weakest singular value of any window stands {short(weakest)} times above the threshold, where the rule "
-            f"is {ACCEPTANCE:g}. Noise of the same size stands {short(weakest_noise)} times above it: "
+            f"The weakest singular value of any window stands {short(weakest)} times above the threshold (rule: "
+            f"{ACCEPTANCE:g}). Noise of the same size stands {short(weakest_noise)} times above it: "
             + (
                 "passing says nothing about signal."
                 if first.control_passes
