@@ -120,6 +120,7 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    from spectral_edge.validate import bundled, check
+    from spectral_edge.validate.referee.scoreboard import check
+    from spectral_edge.validate.runs.bundle import bundled
 
     sys.stdout.write(document(check(bundled(), progress=lambda part: print(part, file=sys.stderr))))
