@@ -2,7 +2,9 @@
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,6 +12,8 @@ import numpy as np
 from spectral_edge.theory._arguments import finite, nonnegative, pair, positive
 
 Five = tuple[float, float, float, float, float]
+
+_SIGNATURE = "UniTuple(float64, 5)(float64)"
 
 
 def constants(h: Any, p: Any, eta: Any) -> Five | None:
@@ -36,7 +40,8 @@ def _two(name: str, value: Any) -> tuple[float, float]:
     return float(array[0]), float(array[1])
 
 
-def compiled(h: Any, p: Any, eta: Any) -> Callable[[float], Five]:
+@contextmanager
+def compiled(h: Any, p: Any, eta: Any) -> Iterator[Callable[[float], Five]]:
     """The coefficients as one first-class function: jitted if numba can, else a call back into Python."""
     import numba
 
@@ -44,12 +49,25 @@ def compiled(h: Any, p: Any, eta: Any) -> Callable[[float], Five]:
         if not callable(value) and len(_parts(value)) != 2:
             raise ValueError(f"{name} must be a pair or a function that returns one, got {value!r}")
     if numba.config.DISABLE_JIT:
-        return _in_python(h, p, eta)
-    signature = "UniTuple(float64, 5)(float64)"
+        function: Callable[[float], Five] | None = _in_python(h, p, eta)
+    else:
+        try:
+            function = numba.njit(_SIGNATURE)(_combined(h, p, eta, numba.njit))
+        except Exception:  # whatever numba cannot compile runs in Python, where a real mistake shows again
+            function = None
+    if function is not None:
+        yield function
+        return
     try:
-        return numba.njit(signature)(_combined(h, p, eta, numba.njit))
-    except Exception:  # whatever numba cannot compile runs in Python, where a real mistake shows again
-        return numba.njit(signature)(_callback(_in_python(h, p, eta)))
+        callback = _idle.pop()
+    except IndexError:
+        callback = _Callback()
+    callback.function = _in_python(h, p, eta)
+    try:
+        yield callback.compiled
+    finally:
+        callback.function = None
+        _idle.append(callback)
 
 
 def _as_pair(value: Any, wrap: Callable[..., Any]) -> Callable[[float], tuple[float, float]]:
@@ -102,24 +120,34 @@ def _in_python(h: Any, p: Any, eta: Any) -> Callable[[float], Five]:
     return _combined(h, p, eta, lambda function: function)
 
 
-def _callback(function: Callable[[float], Five]) -> Callable[[float], Five]:
-    """`function` seen through a C callback, which the compiled kernel can call."""
-    latest = [math.nan] * 5
+class _Callback:
+    """A Python function of time, changed at will, behind one compiled function, which the kernel can call."""
 
-    def component(t: float, index: int) -> float:
+    def __init__(self) -> None:
+        import numba
+
+        self.function: Callable[[float], Five] | None = None
+        # by thread: the rows of a sweep are integrated side by side (a `local` forgets between calls from numba's threads)
+        self._latest: dict[int, Five] = {}
+        call = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_int64)(self._component)
+
+        def coefficients(t: float) -> Five:
+            return call(t, 0), call(t, 1), call(t, 2), call(t, 3), call(t, 4)
+
+        self.compiled: Callable[[float], Five] = numba.njit(_SIGNATURE)(coefficients)
+
+    def _component(self, t: float, index: int) -> float:
         if index == 0:  # evaluate once, hand out one number a call
             try:
-                latest[:] = (float(value) for value in function(t))
+                h_k, h_next, p_k, p_next, eta = map(float, self.function(t))  # type: ignore[misc]
+                self._latest[get_ident()] = h_k, h_next, p_k, p_next, eta
             except Exception:
-                latest[:] = [math.nan] * 5
-        return latest[index]
+                self._latest[get_ident()] = math.nan, math.nan, math.nan, math.nan, math.nan
+        return self._latest[get_ident()][index]
 
-    call = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_int64)(component)
 
-    def coefficients(t: float) -> Five:
-        return call(t, 0), call(t, 1), call(t, 2), call(t, 3), call(t, 4)
-
-    return coefficients
+#: Callbacks that no integration uses now: to compile one takes longer than most integrations.
+_idle: list[_Callback] = []
 
 
 def complain(h: Any, p: Any, eta: Any, t: float) -> NoReturn:

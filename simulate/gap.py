@@ -1,6 +1,7 @@
 """The gap equation as a run: integrate, locate the collapse, keep the three terms apart, draw."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -172,17 +173,17 @@ def gap_ode(
         return _with_feedback(
             feedback, constant, g0, d0, omega, W, _output_times(t_eval, t_max), t_max, rtol, atol
         )
-    function: Any = None if constant else _coefficients.compiled(h, p, eta)
     if max_step is None:
         max_step = np.inf if constant else t_max / 100
     elif not max_step > 0:
         raise ValueError(f"max_step must be positive, got {max_step!r}")
     times = _output_times(t_eval, t_max)
-    state = _integrate(function, constant, g0, d0, omega, W, t_max, float(max_step), rtol, atol, times)
-    status, reached, n_steps, minimum, gap, mean, crossings = state
-    if status != 0:
-        _fail(status, reached, h, p, eta, rtol, atol)
-    values = np.array([constant if constant else function(t) for t in times])
+    with nullcontext() if constant else _coefficients.compiled(h, p, eta) as function:
+        state = _integrate(function, constant, g0, d0, omega, W, t_max, float(max_step), rtol, atol, times)
+        status, reached, n_steps, minimum, gap, mean, crossings = state
+        if status != 0:
+            _fail(status, reached, h, p, eta, rtol, atol)
+        values = np.array([function(t) if function else constant for t in times])
     first, second = (float(crossings[i]) if crossings.size > i else np.nan for i in range(2))
     return GapRun(
         t=times, gap=gap, d=mean, terms=_terms(gap, mean, values, omega, W), crossings=crossings,

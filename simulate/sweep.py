@@ -287,11 +287,12 @@ def compute_chunk(job: _Job, columns: Columns, alone: bool = True) -> FloatArray
     with compiling("the integrated sweep"):
         from spectral_edge.simulate._kernels import gap as kernel
         from spectral_edge.simulate._kernels import sweep as kernels
-    function, max_step = kernel.no_coefficients, np.inf
-    if job.functions:
-        function, max_step = _coefficients.compiled(*_as_coefficients(job.functions)), columns[9].min() / 100
     integrate = kernels.integrate_rows_alone if alone else kernels.integrate_rows
-    integrate(function, bool(job.functions), columns, max_step, job.rtol, job.atol, MARGINAL, out)
+    if not job.functions:
+        integrate(kernel.no_coefficients, False, columns, np.inf, job.rtol, job.atol, MARGINAL, out)
+        return out
+    with _coefficients.compiled(*_as_coefficients(job.functions)) as function:
+        integrate(function, True, columns, columns[9].min() / 100, job.rtol, job.atol, MARGINAL, out)
     return out
 
 

@@ -143,7 +143,7 @@ def _advance(coefficients, problem, start, dt):
     return _step(g, d, a, b, dt, r, r, r, r, r, r), math.nan
 
 
-@njit
+@njit(error_model="numpy")
 def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, problem, start):
     """Step length in [lo, hi] at which the gap, or its slope, vanishes: Illinois method on whole steps."""
     side = 0

@@ -1,6 +1,7 @@
 """Sweeps of the gap equation: both methods against each other and the theory, executors, checkpoints, bad input."""
 
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 import numba
@@ -138,6 +139,36 @@ class TestIntegrated:
         many = simulate.gap_sweep(6, 7, h=h, p=(2.0, 2.2), eta=1e-3, omega=0.1, W=10, t_max=3000)
         one = simulate.gap_ode(h=(h[0], 0.8))
         assert many.gap[1] == pytest.approx(one.gap[-1], rel=1e-9)
+
+    def test_functions_that_numba_cannot_compile(self):
+        """Every row is that of `gap_ode`, to the bit, although rows call into Python side by side."""
+        slow, fast = (partial(wave, {"frequency": w}) for w in (0.003, 0.01))
+        for eta in (slow, fast, slow):
+            gaps = np.linspace(2, 8, 40)
+            rows = simulate.gap_sweep(gaps, 7.0, h=(0.9, 0.4), p=(2.0, 2.2), eta=eta, omega=0.1, W=10, t_max=3000)
+            alone = [simulate.gap_ode(gap, eta=eta).collapse_time for gap in gaps]
+            assert_array_equal(rows.collapse_time, alone)
+
+    def test_a_function_may_integrate_itself(self):
+        """The callbacks of two integrations, one within the other, are kept apart."""
+        inner = partial(wave, {"frequency": 0.01})
+
+        def outer(table, t):
+            return 1e-3 * simulate.gap_ode(eta=inner, t_max=100.0, t_eval=[t / 40]).gap[0] / table["scale"]
+
+        within = simulate.gap_ode(eta=partial(outer, {"scale": 6.0}), t_max=1000.0, max_step=500.0)
+        gap = simulate.gap_ode(eta=inner, t_max=100.0, t_eval=np.linspace(0, 25, 400))
+        table = partial(tabled, {"t": 40 * gap.t, "eta": 1e-3 * gap.gap / 6.0})
+        assert_allclose(within.gap, simulate.gap_ode(eta=table, t_max=1000.0).gap, atol=1e-6)
+
+
+def wave(table, t):
+    """A learning rate that numba cannot compile, because of the dictionary."""
+    return 1e-3 * (1 + 0.9 * np.sin(table["frequency"] * t))
+
+
+def tabled(table, t):
+    return np.interp(t, table["t"], table["eta"])
 
 
 class InOrder(Executor):

@@ -93,7 +93,7 @@ def _integrated(state: State) -> float:
             max_step=STRIDE * state.spacing,
             **flow,
         )
-    except (ValueError, ZeroDivisionError):  # strengths that grow beyond all numbers do not meet
+    except ValueError:  # strengths that grow beyond all numbers do not meet
         return float("nan")
     if np.isfinite(run.collapse_time):
         return run.collapse_time

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge import simulate, theory
-from spectral_edge.theory.gram import lagged, max_lag, norms_squared, window_blocks
+from spectral_edge.theory.gram import is_full, lagged, max_lag, norms_squared, window_blocks
 from spectral_edge.validate.gram import GramSequence
 
 W = 10
@@ -89,7 +89,8 @@ class Noise(Sequence[GramSequence]):
     def _make(self, number: int) -> GramSequence:
         run, (P, norms, tau) = self._run, self._model
         rng = np.random.default_rng([*key(run, self._seed), number])
-        K = simulate.noise(run.T, P=P, norms=norms, autocorrelation=tau, seed=rng).K
+        lags = None if is_full(run.K) else run.W_max  # stored as the run is, so that both are judged alike
+        K = simulate.noise(run.T, P=P, norms=norms, autocorrelation=tau, W_max=lags, seed=rng).K
         return GramSequence.from_inner_products(
             K, run.steps, run.P, metrics=run.metrics, probes=_isotropic(run, K, rng), config=run.config
         )
@@ -133,9 +134,12 @@ def noise_ratios(run: GramSequence, n: int, seed: int) -> NDArray[np.float64]:
     """Gap ratio R of every window of `n` noise sequences like `run`: (n, windows)."""
     model = noise_model(run)
     rng = np.random.default_rng(key(run, seed + 1))
+    lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags
     ratios = []
     for _ in range(n):
-        K = simulate.noise(run.T, P=model.P_eff, norms=model.norms, autocorrelation=model.tau, seed=rng).K
+        K = simulate.noise(
+            run.T, P=model.P_eff, norms=model.norms, autocorrelation=model.tau, W_max=lags, seed=rng
+        ).K
         lam = np.linalg.eigvalsh(window_blocks(K, W))[:, ::-1]
         ratios.append(theory.gap_ratio(np.sqrt(np.maximum(lam, 0)), rtol=np.sqrt(W * np.finfo(float).eps)))
     return np.array(ratios)
