@@ -127,7 +127,8 @@ class _Callback:
         import numba
 
         self.function: Callable[[float], Five] | None = None
-        # by thread: the rows of a sweep are integrated side by side (a `local` forgets between calls from numba's threads)
+        # by thread, since rows of a sweep are integrated side by side; a `local` forgets between calls from
+        # threads that are not Python's
         self._latest: dict[int, Five] = {}
         call = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_int64)(self._component)
 

@@ -145,7 +145,9 @@ class TestIntegrated:
         slow, fast = (partial(wave, {"frequency": w}) for w in (0.003, 0.01))
         for eta in (slow, fast, slow):
             gaps = np.linspace(2, 8, 40)
-            rows = simulate.gap_sweep(gaps, 7.0, h=(0.9, 0.4), p=(2.0, 2.2), eta=eta, omega=0.1, W=10, t_max=3000)
+            rows = simulate.gap_sweep(
+                gaps, 7.0, h=(0.9, 0.4), p=(2.0, 2.2), eta=eta, omega=0.1, W=10, t_max=3000
+            )
             alone = [simulate.gap_ode(gap, eta=eta).collapse_time for gap in gaps]
             assert_array_equal(rows.collapse_time, alone)
 

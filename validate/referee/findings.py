@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Iterator
 from math import isfinite
 
+from spectral_edge.validate.referee.events import GROKKED
 from spectral_edge.validate.referee.predictions import PREDICTIONS
-from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
+from spectral_edge.validate.referee.run_tables import grok_steps
+from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard
 from spectral_edge.validate.referee.statistics import Estimate, short
 from spectral_edge.validate.referee.verdict import VERDICTS, Prediction, Verdict
 
@@ -73,12 +75,10 @@ def _summary(board: Scoreboard) -> Iterator[str]:
 
 def _runs(board: Scoreboard) -> Iterator[str]:
     yield "## The runs\n"
-    yield "| run | weight decay | seed | status | grok step | last step |"
-    yield "|---|---|---|---|---|---|"
-    for run in board.runs:
-        row = run_row(run)
-        shown = ("run", "weight_decay", "seed", "status", "grok_step", "steps")
-        yield f"| {' | '.join('–' if row[name] is None else _cell(str(row[name])) for name in shown)} |"
+    yield f"Step at which the test accuracy first reaches {GROKKED:g} (–: never), by what is learned, weight decay and seed."
+    yield "`spectral-edge record --list` prints it too; how every run ended is in"
+    yield "[results.md](../validate/runs/data/results.md).\n"
+    yield from grok_steps(board.runs)
     yield ""
 
 

@@ -1,0 +1,39 @@
+"""The tables of the recorded runs, and that the files written from them are not stale."""
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from spectral_edge import validate
+from spectral_edge.validate.referee import run_tables
+from spectral_edge.validate.runs.plan import planned
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[validate.GramSequence]:
+    return validate.bundled()
+
+
+def test_every_bundled_run_is_in_the_results_that_come_with_it(runs) -> None:
+    stored = files("spectral_edge.validate.runs") / "data" / "results.md"
+    assert run_tables.document(runs) == stored.read_text(encoding="utf-8")
+    assert all(f"| {run.config['run']} |" in run_tables.document(runs) for run in runs)
+
+
+def test_every_planned_run_has_a_family() -> None:
+    assert {config.task for config in planned().values()} == set(run_tables.FAMILIES)
+
+
+def test_grok_steps_are_those_of_the_accuracy(additions) -> None:
+    rows = list(run_tables.grok_steps(additions))
+    decayed = next(run for run in additions if run.config["weight_decay"] and run.config["seed"] == 42)
+    step = int(decayed.steps[np.argmax(decayed.metrics["test_accuracy"] >= 0.95)])
+    assert rows[2].startswith(f"| a+b | 1 | {step:,} |")
+    assert rows[3] == "| a+b | 0 | – | – | – |"
+
+
+def test_a_run_that_is_not_there_is_named_so(additions) -> None:
+    rows = list(run_tables.grok_steps(additions[:-1]))
+    assert "not recorded" in rows[2]  # the last of the fixture has weight decay
+    assert "not recorded" not in rows[3]

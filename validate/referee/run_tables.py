@@ -1,0 +1,98 @@
+"""Tables of the recorded runs as Markdown: grok steps by task, weight decay and seed, and how every run ended."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.events import GROKKED, grok_step
+from spectral_edge.validate.referee.worlds import decay_groups
+
+#: Headings of the families, in the order of the cards; `config["task"]` of their runs.
+FAMILIES = {
+    "modular-addition": "Modular addition",
+    "modular": "Modular arithmetic, five more operations",
+    "dyck-depth": "Dyck-1",
+    "scan": "SCAN",
+    "modular-shift": "Shift",
+    "character-language": "Language",
+}
+
+_HEAD = """# How the recorded runs ended
+
+Written by `make findings`; do not edit. What the runs are is in [README.md](README.md). A run has grokked when its test
+accuracy first reaches {threshold:g}; accuracies and losses are those of the last record.
+"""
+
+
+def document(runs: Sequence[GramSequence]) -> str:
+    """One table a family: grok step, last step, final accuracies and losses of every run.
+
+    Parameters
+    ----------
+    runs : sequence of GramSequence
+        As `validate.bundled` gives them.
+
+    Returns
+    -------
+    str
+    """
+    parts = [_HEAD.format(threshold=GROKKED)]
+    for task, heading in FAMILIES.items():
+        chosen = [run for run in runs if run.config.get("task") == task]
+        if chosen:
+            parts += [f"## {heading}\n", *_family(chosen), ""]
+    return "\n".join(parts)
+
+
+def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
+    yield "| run | grokked | grok step | last step | training accuracy | test accuracy | training loss | test loss |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for run in runs:
+        step = grok_step(run)
+        last = (f"{_last(run, f'{half}_accuracy'):.3f}" for half in ("train", "test"))
+        losses = (f"{_last(run, f'{half}_loss'):.2g}" for half in ("train", "test"))
+        grokked = "no" if step is None else "yes"
+        yield _row(
+            run.config.get("run", "unnamed"),
+            grokked,
+            _steps(step),
+            _steps(int(run.steps[-1])),
+            *last,
+            *losses,
+        )
+
+
+def _last(run: GramSequence, name: str) -> float:
+    values = run.metrics.get(name)
+    return float("nan") if values is None else float(values[-1])
+
+
+def grok_steps(runs: Sequence[GramSequence]) -> Iterator[str]:
+    """Rows of a table: the grok step of every grokking run by what it learns, its weight decay and its seed."""
+    chosen = [run for group in decay_groups(runs) for run in group]
+    seeds = sorted({int(run.config["seed"]) for run in chosen})
+    found: dict[tuple[str, float], dict[int, GramSequence]] = {}
+    for run in chosen:
+        what = str(run.config.get("operation", run.config.get("task")))
+        found.setdefault((what, float(run.config["weight_decay"])), {})[int(run.config["seed"])] = run
+    yield _row("learns", "weight decay", *(f"seed {seed}" for seed in seeds))
+    yield _row(*["---"] * (2 + len(seeds)))
+    order = list(dict.fromkeys(what for what, _ in found))
+    for (what, decay), row in sorted(found.items(), key=lambda item: (order.index(item[0][0]), -item[0][1])):
+        cells = (_steps(grok_step(row[seed])) if seed in row else "not recorded" for seed in seeds)
+        yield _row(what, f"{decay:g}", *cells)
+
+
+def _steps(step: int | None) -> str:
+    return "–" if step is None else f"{step:,}"
+
+
+def _row(*cells: Any) -> str:
+    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
+
+
+if __name__ == "__main__":
+    from spectral_edge.validate.runs.bundle import bundled
+
+    sys.stdout.write(document(bundled()))
