@@ -75,7 +75,7 @@ def _summary(board: Scoreboard) -> Iterator[str]:
 
 def _runs(board: Scoreboard) -> Iterator[str]:
     yield "## The runs\n"
-    yield f"Step at which the test accuracy first reaches {GROKKED:g} (–: never), by what is learned, weight decay and seed."
+    yield f"Step at which the test accuracy first reaches {GROKKED:g} (–: never), by task, weight decay and seed."
     yield "`spectral-edge record --list` prints it too; how every run ended is in"
     yield "[results.md](../validate/runs/data/results.md).\n"
     yield from grok_steps(board.runs)
