@@ -8,6 +8,7 @@ import pytest
 
 from spectral_edge import validate
 from spectral_edge.validate.gram.journal import journal_path
+from spectral_edge.validate.runs import plan
 from spectral_edge.validate.runs.bundle import Files, recorded
 from spectral_edge.validate.runs.modular import OPERATIONS, ShiftConfig
 from spectral_edge.validate.runs.plan import planned, survey
@@ -48,21 +49,28 @@ def test_bundled_runs_are_those_of_the_plan() -> None:
         assert run.config["task"] == planned()[run.config["run"]].task
 
 
-def test_survey_tells_recorded_from_bundled_from_missing(tmp_path: Path) -> None:
-    before = {found.config.name: found for found in survey(tmp_path)}
+def test_survey_tells_recorded_from_bundled_from_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "bundled_folder", lambda: tmp_path / "with the package")
+    addition = next(run for run in validate.bundled() if run.config["run"] == "modular-a+b-wd1-seed42")
+    Files(tmp_path / "with the package", "modular-a+b-wd1-seed42").put(
+        {"attention": addition, "all": addition}
+    )
+    out = tmp_path / "out"
+    before = {found.config.name: found for found in survey(out)}
     assert before["scan-wd1-seed42"].status == "missing"
     assert before["scan-wd1-seed42"].sequence is None
     assert before["modular-a+b-wd1-seed42"].status == "bundled"
-    run = validate.bundled()[0]
-    files = Files(tmp_path, "scan-wd1-seed42")
-    run.save(files.unfinished)
+    files = Files(out, "scan-wd1-seed42")
+    addition.save(files.unfinished)
     journal_path(files.unfinished).write_text("cut short")
-    assert _status(tmp_path) == "unfinished"
-    files.put({"attention": run, "all": replace(run, P=7)})
-    assert _status(tmp_path) == "recorded"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["all", "scan-wd1-seed42.npz"]
-    assert [found.P for found in recorded(tmp_path, "all")] == [7]
-    assert [found.P for found in recorded(tmp_path)] == [run.P]
+    assert _status(out) == "unfinished"
+    files.put({"attention": addition, "all": replace(addition, P=7)})
+    assert _status(out) == "recorded"
+    assert sorted(path.name for path in out.iterdir()) == ["all", "scan-wd1-seed42.npz"]
+    assert [found.P for found in recorded(out, "all")] == [7]
+    assert [found.P for found in recorded(out)] == [addition.P]
 
 
 def _status(folder: Path) -> str:
