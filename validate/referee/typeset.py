@@ -8,24 +8,25 @@ from markupsafe import Markup, escape
 _BASE = r"(?:(?<![A-Za-z][A-Za-z])(?<=[a-z‖|])|(?<=[A-ZΑ-ω]))"
 _INDEX = r"\{[^{}]+\}|crit|eff|train|val|max|\d+|[A-Za-z]\*?"
 _FORMULA = re.compile(rf"{_BASE}_(?P<sub>{_INDEX})|\^(?P<sup>\{{[^{{}}]+\}}|train|val|\d+|[A-Za-z])")
+_MINUS = re.compile(r"(?<=[\s(\[])-(?=\d)")
 _TEXT = re.compile(r"(<text\b[^>]*>)([^<]*[_^][^<]*)(</text>)")
 _DROP = 2.2  # points by which an index stands lower in a picture
 
 
 def html(text: str) -> Markup:
-    """Return `text` escaped, its indices as sub- and superscripts.
+    """Return `text` escaped, its indices as sub- and superscripts, hyphens before numbers as minus signs.
 
     Examples
     --------
-    >>> html("σ_W/d_crit < 1 and weight_decay")
-    Markup('σ<sub>W</sub>/d<sub>crit</sub> &lt; 1 and weight_decay')
+    >>> html("σ_W/d_crit < -1 and weight_decay")
+    Markup('σ<sub>W</sub>/d<sub>crit</sub> &lt; −1 and weight_decay')
     """
 
     def index(found: re.Match[str]) -> str:
         kind = "sub" if found["sub"] else "sup"
         return f"<{kind}>{found[kind].strip('{}')}</{kind}>"
 
-    return Markup(_FORMULA.sub(index, str(escape(text))))
+    return Markup(_FORMULA.sub(index, _MINUS.sub("−", str(escape(text)))))
 
 
 def svg(picture: str) -> str:
