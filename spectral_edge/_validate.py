@@ -24,7 +24,7 @@ from spectral_edge.validate.runs.bundle import recorded
 _OTHER_PARTS = 3
 
 
-def judged(runs: Path | None, out: Path, seed: int, as_json: bool) -> None:
+def judged(runs: Path | None, out: Path, seed: int, jobs: int, as_json: bool) -> None:
     """Judge, write the report and print the verdicts."""
     sequences = bundled() if runs is None else recorded(runs)
     out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
@@ -34,7 +34,7 @@ def judged(runs: Path | None, out: Path, seed: int, as_json: bool) -> None:
         def tell(part: str) -> None:
             progress.update(task, description=part, advance=1)
 
-        board = check(sequences, seed=seed, progress=tell)
+        board = check(sequences, seed=seed, jobs=jobs, progress=tell)
         tell("early warning")
         try:
             warning, why = early_warning(sequences, seed=seed), ""

@@ -135,7 +135,7 @@ def validate(
         bool, typer.Option("--quick", help="With --calibrate: a tenth of it, held against what is stored.")
     ] = False,
     only: Annotated[str | None, typer.Option(help="With --calibrate: one prediction, by its id.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="With --calibrate: processes at a time.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 2,
     as_json: AsJson = False,
 ) -> int:
     """Judge recorded runs: a table of verdicts here, and a report with its figures.
@@ -149,7 +149,7 @@ def validate(
         return _validate.calibrated(out, quick, only, jobs, as_json)
     if quick or only is not None:
         raise ValueError("quick and only go with --calibrate")
-    _validate.judged(runs, out, seed, as_json)
+    _validate.judged(runs, out, seed, jobs, as_json)
     return 0
 
 

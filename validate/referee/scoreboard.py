@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from spectral_edge.theory._arguments import whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.calibration import rates
@@ -111,6 +115,7 @@ def check(
     *,
     seed: int = 0,
     predictions: Sequence[Prediction] = PREDICTIONS,
+    jobs: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> Scoreboard:
     """Judge recorded runs, and beside them the planted and the noise world.
@@ -122,9 +127,12 @@ def check(
     seed : int
         Seed of the synthetic worlds; the same seed gives the same scoreboard.
     predictions : sequence of Prediction
-        Default: all that the package judges.
+        Default: all that the package judges. Others than its own need `jobs` = 1.
+    jobs : int
+        Processes that judge side by side; the scoreboard does not depend on it. More than one needs a script with
+        ``if __name__ == "__main__":``, as all of multiprocessing does.
     progress : callable, optional
-        Called with the name of each part before it begins.
+        Called with the name of each part as it is taken up.
 
     Returns
     -------
@@ -133,7 +141,7 @@ def check(
     Raises
     ------
     ValueError
-        If there is no run.
+        If there is no run, `jobs` is not a positive whole number, or more than 1 with predictions of one's own.
 
     Examples
     --------
@@ -145,29 +153,65 @@ def check(
     runs = [runs] if isinstance(runs, GramSequence) else list(runs)
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
+    if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
+        raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     report = progress or (lambda part: None)
-    # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
-    with threadpool_limits(limits=1, user_api="blas"):
-        verdicts = _judge(runs, seed, predictions, report)
+    report("noise world")
+    verdicts = []
+    with _judges(runs, seed, jobs) as judge:
+        for prediction, verdict in zip(predictions, judge(predictions), strict=True):
+            report(prediction.id)
+            rate = rates(prediction)
+            verdicts.append(replace(verdict, size=rate.size, power=rate.power))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
     return Scoreboard(judged, tuple(runs), seed)
 
 
-def _judge(
-    runs: list[GramSequence], seed: int, predictions: Sequence[Prediction], report: Callable[[str], None]
-) -> list[Verdict]:
-    report("noise world")
-    noise = [worlds.matched_noise(run, seed) for run in runs]
-    verdicts = []
-    for prediction in predictions:
-        report(prediction.id)
-        verdict = prediction.judge(runs, noise)
-        if verdict.verdict != NOT_RUN:
-            in_noise = prediction.judge_noise(runs, noise, seed)
-            verdict = replace(verdict, worlds={"planted": prediction.judge_planted(seed), "noise": in_noise})
-        verdicts.append(replace(verdict, size=(rate := rates(prediction)).size, power=rate.power))
-    return verdicts
+@contextmanager
+def _judges(
+    runs: list[GramSequence], seed: int, jobs: int
+) -> Iterator[Callable[[Sequence[Prediction]], Iterator[Verdict]]]:
+    """What turns predictions into verdicts, in their order: here, or in processes of its own."""
+    if jobs == 1:
+        bench = _Bench(runs, seed)
+        yield lambda predictions: map(bench.judge, predictions)
+        return
+    # spawned, not forked: numba's threads do not survive a fork
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _Bench.sit, (runs, seed)) as executor:
+        # by number: the maker of a planted world is a closure, which cannot be sent
+        yield lambda predictions: executor.map(_Bench.called, [p.number for p in predictions])
+
+
+class _Bench:
+    """The runs with their noise, which is made once for all predictions that are judged in a process."""
+
+    here: ClassVar["_Bench"]
+
+    def __init__(self, runs: list[GramSequence], seed: int) -> None:
+        self.runs, self.seed = runs, seed
+        self.noise = [worlds.matched_noise(run, seed) for run in runs]
+
+    def judge(self, prediction: Prediction) -> Verdict:
+        """The verdict in the three worlds."""
+        # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
+        with threadpool_limits(limits=1, user_api="blas"):
+            verdict = prediction.judge(self.runs, self.noise)
+            if verdict.verdict == NOT_RUN:
+                return verdict
+            planted = prediction.judge_planted(self.seed)
+            noise = prediction.judge_noise(self.runs, self.noise, self.seed)
+            return replace(verdict, worlds={"planted": planted, "noise": noise})
+
+    @classmethod
+    def sit(cls, runs: list[GramSequence], seed: int) -> None:
+        """Make ready a process."""
+        cls.here = cls(runs, seed)
+
+    @classmethod
+    def called(cls, number: int) -> Verdict:
+        """Judge in such a process."""
+        return cls.here.judge(next(p for p in PREDICTIONS if p.number == number))
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def bundled(group: str = "attention") -> list[GramSequence]:
     Examples
     --------
     >>> from spectral_edge import validate
-    >>> sorted({run.config["weight_decay"] for run in validate.bundled()})
-    [0.0, 1.0]
+    >>> sorted({run.config["experiment"] for run in validate.bundled()})
+    ['grokking', 'optimizer', 'shift']
     """
     return recorded(bundled_folder(), group)
 

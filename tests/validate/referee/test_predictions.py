@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spectral_edge import simulate, validate
+from spectral_edge.theory.gram import norms_squared
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import findings, worlds
 from spectral_edge.validate.referee.predictions import PREDICTIONS
@@ -228,6 +229,24 @@ def test_findings_name_every_verdict_and_the_theses_numbers(board: validate.Scor
     assert all(number in text for number in findings.REPORTED.values())
 
 
+def test_processes_judge_as_one_does(additions) -> None:
+    chosen = [p for p in PREDICTIONS if p.number in (3, 11, 17)]
+    alone = validate.check(additions, predictions=chosen)
+    assert validate.check(additions, predictions=chosen, jobs=2).to_dict() == alone.to_dict()
+
+
+def test_own_predictions_are_judged_here_alone(additions) -> None:
+    own = replace(PREDICTIONS[10], number=21)
+    board = validate.check(additions, predictions=[own])
+    assert [verdict.verdict for verdict in board] == [own.judge(additions, [()] * len(additions)).verdict]
+    with pytest.raises(
+        ValueError, match="jobs must be 1 with predictions that are not the package's own, got 2"
+    ):
+        validate.check(additions, predictions=[own], jobs=2)
+    with pytest.raises(ValueError, match="jobs must be"):
+        validate.check(additions, jobs=0)
+
+
 def test_run_row_without_accuracy(additions) -> None:
     run = replace(additions[0], metrics={})
     assert run_row(run)["status"] == "no test accuracy"
@@ -254,7 +273,8 @@ def test_noise_model_recovers_the_noise_it_is_given() -> None:
 def test_matched_noise_has_the_runs_norms_and_its_card(additions) -> None:
     run = additions[0]
     copies = worlds.matched_noise(run, 0, copies=30)
-    ours = np.array([c.K.diagonal() for c in copies]).mean(axis=0)
+    assert all(c.K.shape == run.K.shape for c in copies)  # stored as the run is
+    ours = np.array([norms_squared(c.K) for c in copies]).mean(axis=0)
     model = worlds.noise_model(run)
     # K_tt of noise is norm²·χ²_P/P: standard deviation √(2/P_eff), over 30 copies
     assert ours / model.norms**2 == pytest.approx(np.ones(run.T), abs=6 * np.sqrt(2 / model.P_eff / 30))
