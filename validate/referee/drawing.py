@@ -113,6 +113,7 @@ def _tidy_ticks(ax: Axes) -> None:
             continue
         if high / low < 3:
             (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("linear")
+            axis.set_major_locator(MaxNLocator(5))
             continue
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:g}")
