@@ -1,5 +1,6 @@
 """What ``spectral-edge record`` shows while it works; loaded when it is called."""
 
+from datetime import datetime
 from pathlib import Path
 
 import typer
@@ -11,7 +12,7 @@ from spectral_edge.validate.referee.scoreboard import run_row
 from spectral_edge.validate.runs.bundle import Files
 from spectral_edge.validate.runs.config import RunConfig
 from spectral_edge.validate.runs.plan import planned, survey
-from spectral_edge.validate.runs.pool import make
+from spectral_edge.validate.runs.pool import Board, Watch, make
 from spectral_edge.validate.runs.training import train
 
 
@@ -31,10 +32,14 @@ def show_plan(out: Path, as_json: bool) -> None:
 
 
 def record_all(out: Path, jobs: int) -> None:
-    """Make every planned run that is not there, with a live table."""
+    """Make every planned run that is not there, with a live table; where nobody watches, a line for every change."""
+    runs = planned().values()
     try:
-        with Live(console=stderr, refresh_per_second=2) as live:
-            board = make(planned().values(), out, jobs, lambda board: live.update(board.table()))
+        if stderr.is_terminal:
+            with Live(console=stderr, refresh_per_second=2) as live:
+                board = make(runs, out, jobs, lambda board: live.update(board.table()))
+        else:
+            board = make(runs, out, jobs, _changes())
     except KeyboardInterrupt:
         stderr.print("spectral-edge: interrupted; the same command goes on from there", highlight=False)
         raise typer.Exit(130) from None
@@ -44,6 +49,20 @@ def record_all(out: Path, jobs: int) -> None:
     )
     if failed:
         raise typer.Exit(1)
+
+
+def _changes() -> Watch:
+    """Print what begins, is done or fails, once and with the time: a log cannot redraw a table."""
+    said: dict[str, str] = {}
+
+    def tell(board: Board) -> None:
+        for name, status in board.status.items():
+            if status not in ("waiting", "there", said.get(name)):
+                said[name] = status
+                line = f"{datetime.now():%H:%M} {name}: {status}"
+                stderr.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    return tell
 
 
 def record_one(config: RunConfig, out: Path) -> None:

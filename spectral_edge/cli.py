@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -356,6 +357,8 @@ def main(arguments: list[str] | None = None) -> None:
         _complain(error.format_message())
     except (ValueError, OSError, ImportError) as error:
         _complain(str(error))
+    except BrokenExecutor:
+        _complain("a process was killed from outside, perhaps for want of memory: try fewer --jobs")
     except (KeyboardInterrupt, typer.Abort):
         stderr.print("spectral-edge: interrupted")
         sys.exit(130)

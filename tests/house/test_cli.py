@@ -1,6 +1,7 @@
 """The command line through its real entry point: what it prints, and one line with status 2 on bad input."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -156,3 +157,25 @@ def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert list(folder.iterdir()) == []  # nothing half-written
     assert sorted(path for path in tmp_path.rglob("*") if path != folder) == before
+
+
+def test_a_killed_process_is_one_line_and_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from spectral_edge import _validate, cli, validate
+
+    def killing(runs, *, progress, **options):
+        def tell(part: str) -> None:  # first before there are processes, then after the first verdict of many
+            for child in multiprocessing.active_children():
+                child.kill()
+            progress(part)
+
+        return validate.check(runs[:1], progress=tell, **options)
+
+    monkeypatch.setattr(_validate, "check", killing)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["validate", "--jobs", "2", "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert told[-1].startswith("spectral-edge: a process was killed from outside")
+    assert not list(tmp_path.iterdir())

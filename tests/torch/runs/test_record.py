@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
+from spectral_edge import _record
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.runs.bundle import Files
 from spectral_edge.validate.runs.modular import ModularConfig
@@ -60,6 +62,24 @@ def test_the_table_says_how_far_each_run_is() -> None:
     assert "40 of 60" in text
     assert "failed: no space" in text
     assert TASKS["scan"].name not in text
+
+
+def test_all_says_in_a_log_what_begins_ends_and_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = dataclasses.replace(MODULAR, p=1)  # no example to train on
+    there = dataclasses.replace(MODULAR, seed=7)
+    train(there, tmp_path)
+    monkeypatch.setattr(_record, "planned", lambda: {run.name: run for run in (bad, there)})
+    with pytest.raises(typer.Exit) as stopped:
+        _record.record_all(tmp_path, jobs=1)
+    assert stopped.value.exit_code == 1
+    printed, told = capsys.readouterr()
+    lines = [line.split(" ", 1)[1] for line in told.splitlines()]
+    assert lines[0] == f"{bad.name}: running"
+    assert lines[1].startswith(f"{bad.name}: failed: ")
+    assert len(lines) == 2  # what was there already is no change
+    assert printed == f"1 of 2 runs in {tmp_path}\n"
 
 
 def test_jobs_are_checked(tmp_path: Path) -> None:

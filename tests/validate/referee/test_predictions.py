@@ -12,6 +12,7 @@ from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import findings, worlds
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.predictions import p10_gap_precedes_grokking as p10
+from spectral_edge.validate.referee.predictions import p19_shift_detection as p19
 from spectral_edge.validate.referee.scoreboard import FAMILY, run_row
 from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes
 
@@ -152,6 +153,26 @@ def test_falls_of_shrinking_updates_are_not_beyond_noise() -> None:
     verdict = p10.PREDICTION.judge(runs, noise_of(runs))
     assert verdict.statistic == 1  # every one of them passes the published reading
     assert verdict.verdict != "supported"
+
+
+def test_a_jump_of_the_size_of_the_updates_is_not_beyond_noise() -> None:
+    # noise alone, four times as large after the shift for a while, as real updates are: R jumps, and that says nothing
+    runs = []
+    for i in range(6):
+        for shift in (40, None):
+            norms = np.ones(80)
+            if shift:
+                norms[shift : shift + 4] = [4.0, 3.0, 2.0, 1.5]
+            K = simulate.noise(
+                80, P=300, norms=norms, autocorrelation=[1.0, 0.4, 0.3, 0.2], seed=[i, shift or 0]
+            ).K
+            config = {"experiment": "shift", "shift_step": 100 * (shift or 0)}
+            steps = 100 * np.arange(1, 81)
+            runs.append(GramSequence.from_inner_products(K, steps, config=config))
+    verdict = p19.PREDICTION.judge(runs, noise_of(runs))
+    assert verdict.statistic == 1  # every shift is found, and few stretches without one
+    assert verdict.control < 0.5
+    assert verdict.verdict == "not specific"
 
 
 def test_gap_fall_everywhere_is_not_specific() -> None:
