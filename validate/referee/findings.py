@@ -30,8 +30,7 @@ pictures is the report (`make report`).
 
 _CAVEATS = """## What to keep in mind
 
-- The runs are ours: small models, our reading of the published description, and those recorded so far. A verdict is
-  about them.
+- The runs are ours: small models, our reading of the published description. A verdict is about them.
 - The thesis reports 19 of its 20 predictions confirmed. The twenty here are claims taken from it and made testable by
   us; they are not its list.
 - Curvatures h_j are those of the plain loss, not of the loss as the optimiser preconditions it. The predictions that

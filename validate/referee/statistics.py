@@ -147,8 +147,10 @@ def against(observed: ArrayLike, draws: Iterable[ArrayLike]) -> Comparison:
 
     Notes
     -----
-    The null of the mean is made of random combinations of one draw a run. Which ones depends on the values alone,
-    not on the order of the runs.
+    The null of the mean is made of random combinations of one draw a run, the spread of each run's n draws widened
+    by √((n + 1)/(n − 1)): n draws about their own mean vary by 1 − 1/n of their variance, a further value about that
+    mean by 1 + 1/n. Which combinations depends on the values alone, not on the order of the runs. A single run is
+    ranked among its own draws.
     """
     pairs = [
         (float(x), d)
@@ -158,20 +160,21 @@ def against(observed: ArrayLike, draws: Iterable[ArrayLike]) -> Comparison:
     if not pairs:
         return Comparison(UNKNOWN, UNKNOWN, UNKNOWN, float("nan"))
     x = np.array([value for value, _ in pairs])
-    total = np.zeros(COMBINATIONS)
-    for value, row in pairs:
-        rng = np.random.default_rng(np.frombuffer(np.array([value, *row[:3]]).tobytes(), dtype=np.uint32))
-        total += row if len(row) == COMBINATIONS else rng.choice(row, COMBINATIONS)
-    # ties between an observed mean and its draws are not to hang on the order of a sum
-    p_value = monte_carlo_p(x.mean() - 1e-12 * np.abs(x).max(), total / len(pairs))
     own = np.array([row.mean() for _, row in pairs])
+    slack = 1e-12 * np.abs(x).max()  # ties are not to hang on the order of a sum
     if len(pairs) == 1:  # one run has no spread between runs: that of its draws stands in
-        low, high = x[0] - np.quantile(pairs[0][1], [1 - TAIL, TAIL])
-        excess = Estimate(float(x[0] - own[0]), float(low), float(high))
-        p_value = max(p_value, 1 / (1 + len(pairs[0][1])))
-    else:
-        excess = mean(x - own)
-    return Comparison(mean(x), mean(own), excess, p_value)
+        ((value, row),) = pairs
+        low, high = value - np.quantile(row, [1 - TAIL, TAIL])
+        excess = Estimate(float(value - own[0]), float(low), float(high))
+        return Comparison(mean(x), mean(own), excess, monte_carlo_p(value - slack, row))
+    total = np.zeros(COMBINATIONS)
+    for (value, row), centre in zip(pairs, own, strict=True):
+        rng = np.random.default_rng(np.frombuffer(np.array([value, *row[:3]]).tobytes(), dtype=np.uint32))
+        drawn = row if len(row) == COMBINATIONS else rng.choice(row, COMBINATIONS)
+        n = len(row)
+        total += centre + (drawn - centre) * (np.sqrt((n + 1) / (n - 1)) if n > 1 else 1.0)
+    p_value = monte_carlo_p(x.mean() - slack, total / len(pairs))
+    return Comparison(mean(x), mean(own), mean(x - own), p_value)
 
 
 def _numbers(values: ArrayLike) -> NDArray[np.float64]:

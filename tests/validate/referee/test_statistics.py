@@ -77,3 +77,19 @@ def test_monte_carlo_p_has_its_size_and_is_never_zero() -> None:
 )
 def test_short(x: float, shown: str) -> None:
     assert statistics.short(x) == shown
+
+
+@pytest.mark.parametrize("draw", ["standard_normal", "standard_exponential"])
+def test_few_draws_a_run_do_not_make_a_test_liberal(draw: str) -> None:
+    rng, trials = np.random.default_rng(0), 1500
+    values = getattr(rng, draw)
+    rejected = np.mean([statistics.against(values(6), values((6, 6))).p_value < 0.05 for _ in range(trials)])
+    # without the widening 0.079 and 0.088 of these are rejected
+    assert rejected < 0.05 + 4 * np.sqrt(0.05 * 0.95 / trials)
+
+
+def test_a_single_run_is_ranked_among_its_draws() -> None:
+    draws = np.arange(19.0)
+    assert statistics.against([18.5], [draws]).p_value == pytest.approx(1 / 20)
+    assert statistics.against([17.5], [draws]).p_value == pytest.approx(2 / 20)
+    assert statistics.against([18.0], [draws]).p_value == pytest.approx(2 / 20)  # a tie counts
