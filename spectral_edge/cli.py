@@ -160,7 +160,14 @@ def runs_table(rows: list[dict[str, Any]]) -> "Table":
     from rich.table import Table
 
     shown = ("run", "weight_decay", "seed", "status", "grok_step", "steps")
-    table = Table(title="Runs", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="Runs",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),  # all of it fits in 80 columns
+        pad_edge=False,
+    )
     for name in shown:
         left = name in ("run", "status")
         table.add_column(

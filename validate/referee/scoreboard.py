@@ -93,7 +93,7 @@ class Scoreboard:
             title_justify="left",
             title_style="bold",
             box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
+            padding=0,  # all of it fits in 80 columns, or in 120
             show_edge=False,
         )
         for name, right in (("#", True), ("prediction", False), ("verdict", False), ("found", True),

@@ -1,5 +1,6 @@
 """Every prediction: supported where it is planted, not where nothing is, and the rule decides as it says."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -228,6 +229,18 @@ def test_rows_have_the_stable_keys(board: validate.Scoreboard) -> None:
     assert [row["status"] for row in data["runs"]] == ["not grokked"] * 3 + ["grokked"] * 3
     frame = board.to_dataframe()
     assert list(frame.index) == [p.id for p in PREDICTIONS]
+
+
+def test_tables_fit_a_terminal(board: validate.Scoreboard) -> None:
+    from rich.console import Console
+
+    from spectral_edge.cli import runs_table
+
+    rows = [run_row(run) for run in validate.bundled()]
+    for width, table in ((80, board.table()), (120, board.table(wide=True)), (80, runs_table(rows))):
+        console = Console(width=width, file=io.StringIO())
+        console.print(table)
+        assert "…" not in console.file.getvalue()
 
 
 def test_the_json_follows_its_schema(board: validate.Scoreboard) -> None:
