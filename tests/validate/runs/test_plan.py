@@ -42,6 +42,8 @@ def test_names_are_file_names_and_no_two_runs_are_the_same() -> None:
 
 
 def test_bundled_runs_are_those_of_the_plan() -> None:
+    for group in ("attention", "all"):
+        assert sorted(run.config["run"] for run in validate.bundled(group)) == sorted(planned())
     for run in validate.bundled():
         config = asdict(planned()[run.config["run"]])
         same = {name for name in config if name in run.config}
