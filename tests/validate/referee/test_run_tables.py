@@ -1,6 +1,8 @@
 """The tables of the recorded runs, and that the files written from them are not stale."""
 
+import re
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,16 @@ def test_every_bundled_run_is_in_the_results_that_come_with_it(runs) -> None:
     stored = files("spectral_edge.validate.runs") / "data" / "results.md"
     assert run_tables.document(runs) == stored.read_text(encoding="utf-8")
     assert all(f"| {run.config['run']} |" in run_tables.document(runs) for run in runs)
+
+
+def test_readme_and_findings_count_the_same_verdicts(runs) -> None:
+    root = Path(__file__).parents[3]
+    told = re.search(
+        r"Of 20 predictions, judged on (\d+) runs: [^.]+\.", (root / "README.md").read_text("utf-8")
+    )
+    assert told is not None
+    assert told[0] in (root / "docs" / "findings.md").read_text("utf-8")
+    assert int(told[1]) == len(runs)
 
 
 def test_every_planned_run_has_a_family() -> None:
