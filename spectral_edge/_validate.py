@@ -1,7 +1,5 @@
 """What ``spectral-edge validate`` shows while it works; loaded when it is called."""
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from spectral_edge.cli import console, print_json, runs_table, stderr
 from spectral_edge.validate import bundled, check, early_warning
 from spectral_edge.validate.referee import calibration
 from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.report import write_report
 from spectral_edge.validate.referee.statistics import Estimate
 from spectral_edge.validate.referee.verdict import Prediction
@@ -69,8 +68,7 @@ def calibrated(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
     replicates = calibration.QUICK if quick else calibration.REPLICATES
     target = out / "calibration.json"
     done: dict[str, int] = {}
-    # spawned, not forked: numba's threads do not survive a fork
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as executor, _bar() as progress:
+    with processes(jobs) as executor, _bar() as progress:
         task = progress.add_task("", total=len(chosen) * replicates)
 
         def tell(id: str, n: int) -> None:

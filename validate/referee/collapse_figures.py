@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.collapse import State, Tracks
-from spectral_edge.validate.referee.figures import BLACK, BLUE, ORANGE, RED
+from spectral_edge.validate.referee.figures import BLACK, BLUE, ORANGE, RED, plain_ticks
 
 if TYPE_CHECKING:
     from spectral_edge.validate.referee.verdict import Verdict
@@ -56,11 +55,7 @@ def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, modes: st
         top = ax.get_ylim()[1]
         ax.plot(observed[~seen], np.full((~seen).sum(), top), "^", color=RED, ms=5, label="none foreseen")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_minor_formatter(NullFormatter())  # between decades a label runs into the next
-        low, high = axis.get_view_interval()
-        if high < 100 * low:
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter("{x:g}")
+        plain_ticks(axis)
     # below: within, it would lie over data
     ax.legend(fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return ax

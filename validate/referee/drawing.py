@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from spectral_edge.validate.referee import figures, typeset
 
@@ -109,15 +109,10 @@ def _tidy_ticks(ax: Axes) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     for axis in (ax.xaxis, ax.yaxis):
         low, high = axis.get_view_interval()
-        if axis.get_scale() != "log" or low <= 0 or high / low > 100:
-            continue
-        if high / low < 3:
+        if axis.get_scale() == "log" and low > 0 and high / low < 3:
             (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("linear")
             axis.set_major_locator(MaxNLocator(5))
-            continue
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_locator(NullLocator())
+        figures.plain_ticks(axis)
 
 
 def _legend_above(figure: Figure) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
@@ -15,6 +17,15 @@ from spectral_edge.validate.referee.events import grok_step
 # Okabe and Ito's colours, told apart by colour-blind readers; line styles carry the distinction in grey.
 BLACK, ORANGE, GREEN, BLUE, RED = "#333333", "#e69f00", "#009e73", "#0072b2", "#d55e00"
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Mark a logarithmic axis of less than two decades at 1, 2, 5, 10 …: the usual labels run into one another."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and low > 0 and high / low <= 100:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
 
 
 def singular_values(windows: WindowSpectra, ax: Axes, threshold: float | None = None) -> Axes:

@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,6 +16,7 @@ from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.calibration import rates
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.statistics import holm, short
 from spectral_edge.validate.referee.verdict import NOT_RUN, Prediction, Verdict
 
@@ -177,8 +176,7 @@ def _judges(
         bench = _Bench(runs, seed)
         yield lambda predictions: map(bench.judge, predictions)
         return
-    # spawned, not forked: numba's threads do not survive a fork
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _Bench.sit, (runs, seed)) as executor:
+    with processes(jobs, _Bench.sit, runs, seed) as executor:
         # by number: the maker of a planted world is a closure, which cannot be sent
         yield lambda predictions: executor.map(_Bench.called, [p.number for p in predictions])
 

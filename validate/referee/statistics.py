@@ -86,9 +86,12 @@ def geometric_mean(values: ArrayLike) -> Estimate:
 
 
 def monte_carlo_p(observed: float, null: ArrayLike) -> float:
-    """One-sided p-value of `observed` among draws from the null, never 0: (1 + #{null ≥ observed})/(1 + n)."""
+    """One-sided p-value of `observed` among draws from the null, never 0: (1 + #{null ≥ observed})/(1 + n).
+
+    A draw that cannot be compared (NaN) counts as one that reaches it: what is not known proves nothing.
+    """
     draws = np.asarray(null, dtype=float)
-    return float((1 + np.sum(draws >= observed)) / (1 + len(draws)))
+    return float((1 + np.sum(~(draws < observed))) / (1 + len(draws)))
 
 
 def holm(p_values: ArrayLike, family: int) -> NDArray[np.float64]:
@@ -172,7 +175,9 @@ def against(observed: ArrayLike, draws: Iterable[ArrayLike]) -> Comparison:
         rng = np.random.default_rng(np.frombuffer(np.array([value, *row[:3]]).tobytes(), dtype=np.uint32))
         drawn = row if len(row) == COMBINATIONS else rng.choice(row, COMBINATIONS)
         n = len(row)
-        total += centre + (drawn - centre) * (np.sqrt((n + 1) / (n - 1)) if n > 1 else 1.0)
+        if n > 1 and np.isfinite(centre):  # the mean of what is infinite is no centre
+            drawn = centre + (drawn - centre) * np.sqrt((n + 1) / (n - 1))
+        total += drawn
     p_value = monte_carlo_p(x.mean() - slack, total / len(pairs))
     return Comparison(mean(x), mean(own), mean(x - own), p_value)
 

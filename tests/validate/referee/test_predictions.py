@@ -2,6 +2,8 @@
 
 import io
 import json
+import time
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +16,7 @@ from spectral_edge.validate.referee import findings, worlds
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.predictions import p10_gap_precedes_grokking as p10
 from spectral_edge.validate.referee.predictions import p19_shift_detection as p19
+from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.scoreboard import FAMILY, run_row
 from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes
 
@@ -267,6 +270,19 @@ def test_processes_judge_as_one_does(additions) -> None:
     chosen = [p for p in PREDICTIONS if p.number in (3, 11, 17)]
     alone = validate.check(additions, predictions=chosen)
     assert validate.check(additions, predictions=chosen, jobs=2).to_dict() == alone.to_dict()
+
+
+def test_an_interrupt_drops_what_waits() -> None:
+    waiting: list[Future[None]] = []
+
+    def interrupted() -> None:
+        with processes(1) as executor:
+            waiting.extend(executor.submit(time.sleep, 0.2) for _ in range(50))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert sum(future.cancelled() for future in waiting) > 40
 
 
 def test_own_predictions_are_judged_here_alone(additions) -> None:

@@ -88,6 +88,14 @@ def test_few_draws_a_run_do_not_make_a_test_liberal(draw: str) -> None:
     assert rejected < 0.05 + 4 * np.sqrt(0.05 * 0.95 / trials)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")  # what is infinite has no spread
+def test_infinite_draws_are_no_evidence() -> None:
+    infinite = [[np.inf] * 5, [0.0, 0.0, 0.0, 0.0, np.inf]]
+    assert statistics.against([1.0, 2.0], infinite).p_value == 1
+    assert statistics.against([1.0, 2.0], [[np.inf] * 5, [-np.inf] * 5]).p_value == 1  # ∞ − ∞
+    assert statistics.against([1.0, 2.0], [[-np.inf] * 5, [0.0] * 5]).p_value < 0.01
+
+
 def test_a_single_run_is_ranked_among_its_draws() -> None:
     draws = np.arange(19.0)
     assert statistics.against([18.5], [draws]).p_value == pytest.approx(1 / 20)
