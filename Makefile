@@ -39,7 +39,7 @@ typecheck: $(VENV)/.dev  ## mypy on the installed package
 	MYPYPATH=build/typecheck $(BIN)/mypy -p spectral_edge
 
 docs: $(VENV)/.core  ## write docs/theory.md from the propositions
-	$(BIN)/python -m spectral_edge.theory.document > docs/theory.md.part
+	$(BIN)/python -m spectral_edge.theory.statements.document > docs/theory.md.part
 	mv docs/theory.md.part docs/theory.md
 
 clean:  ## remove the environment and everything built

@@ -7,7 +7,7 @@ says what the later lags are. One number rho means tau_l = rho^l, an AR(1) proce
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import FloatArray, finite
+from spectral_edge.theory.checks import FloatArray, finite
 
 TOLERANCE = 1e-10  # innovation variance below which the noise is predicted by its past
 

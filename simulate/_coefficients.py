@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from spectral_edge.theory._arguments import finite, nonnegative, pair, positive
+from spectral_edge.theory.checks import finite, nonnegative, pair, positive
 
 Five = tuple[float, float, float, float, float]
 

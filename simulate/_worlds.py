@@ -8,7 +8,7 @@ import numpy as np
 from spectral_edge.simulate._autocorrelation import checked, factor
 from spectral_edge.simulate.null import bartlett
 from spectral_edge.simulate.planted import Builder, PlantedRun
-from spectral_edge.theory._arguments import FloatArray
+from spectral_edge.theory.checks import FloatArray
 
 REGISTRY: dict[str, Builder] = {}
 

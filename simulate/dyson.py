@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_edge.simulate._compiling import compiling
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive, whole
+from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from spectral_edge.simulate import _coefficients
 from spectral_edge.simulate._compiling import compiling
 from spectral_edge.theory import flow
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive, whole
+from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive, whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_edge.theory._arguments import FloatArray, finite, whole
+from spectral_edge.theory.checks import FloatArray, finite, whole
 from spectral_edge.theory.gram import inner_products, is_full, max_lag, window_blocks
 from spectral_edge.theory.spectrum import gram_spectrum
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_edge.simulate import _autocorrelation
-from spectral_edge.theory._arguments import FloatArray, finite, whole
+from spectral_edge.theory.checks import FloatArray, finite, whole
 from spectral_edge.theory.spectrum import gap_position, gap_ratio
 
 if TYPE_CHECKING:

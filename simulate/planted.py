@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spectral_edge.theory._arguments import FloatArray, choice, whole
+from spectral_edge.theory.checks import FloatArray, choice, whole
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.simulate import _autocorrelation
 from spectral_edge.simulate._compiling import compiling
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive, whole
+from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive, whole
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from spectral_edge.simulate import _coefficients
 from spectral_edge.simulate._compiling import compiling
 from spectral_edge.simulate.gap import _tolerances
-from spectral_edge.theory._arguments import FloatArray, choice, finite, nonnegative, positive, whole
+from spectral_edge.theory.checks import FloatArray, choice, finite, nonnegative, positive, whole
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,8 +6,8 @@ from rich.progress import track
 from rich.table import Table
 
 from spectral_edge.theory import Proof, Proposition, propositions
-from spectral_edge.theory.dependency import LEANING, used_by
-from spectral_edge.theory.proposition import MARKS
+from spectral_edge.theory.statements.dependency import LEANING, used_by
+from spectral_edge.theory.statements.proposition import MARKS
 
 
 def chosen(identifier: str | None) -> tuple[Proposition, ...]:

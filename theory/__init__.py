@@ -99,7 +99,7 @@ from spectral_edge.theory.vacuity import (
 )
 
 if TYPE_CHECKING:
-    from spectral_edge.theory.proposition import Proof, Proposition
+    from spectral_edge.theory.statements.proposition import Proof, Proposition
 
 __all__ = [
     "AxiomCheck",
@@ -200,14 +200,14 @@ def propositions() -> "tuple[Proposition, ...]":
     >>> float(found.evaluate(d_bar=1.0, d_bar_star=1.0))
     2.0
     """
-    from spectral_edge.theory.proofs import registry  # sympy loads when propositions are asked for
+    from spectral_edge.theory.statements import registry  # sympy loads when propositions are asked for
 
     return registry()
 
 
 def __getattr__(name: str) -> Any:
     if name in ("Proof", "Proposition"):
-        from spectral_edge.theory import proposition
+        from spectral_edge.theory.statements import proposition
 
         return getattr(proposition, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_edge.theory import gram
-from spectral_edge.theory._arguments import FloatArray, finite, positive, whole
+from spectral_edge.theory.checks import FloatArray, finite, positive, whole
 from spectral_edge.theory.spectrum import gram_rtol, gram_spectrum
 
 

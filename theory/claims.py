@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive, whole
+from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive, whole
 
 
 def krylov_count(h: ArrayLike, eta: ArrayLike, W: ArrayLike) -> NDArray[np.int64]:

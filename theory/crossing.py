@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import elementwise
 
-from spectral_edge.theory._arguments import FloatArray
+from spectral_edge.theory.checks import FloatArray
 
 DOUBLINGS = 1100  # enough to carry a bracket across the range of float64
 SCAN = 400  # points at which `first_passage` looks

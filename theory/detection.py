@@ -12,7 +12,7 @@ from scipy.linalg import toeplitz
 from scipy.special import gammaincinv, ndtri
 
 from spectral_edge.theory import gram
-from spectral_edge.theory._arguments import FloatArray, finite, positive, whole
+from spectral_edge.theory.checks import FloatArray, finite, positive, whole
 from spectral_edge.theory.spectrum import descending
 
 

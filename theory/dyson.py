@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive
+from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive
 from spectral_edge.theory.spectrum import descending
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory import crossing
-from spectral_edge.theory._arguments import FloatArray, choice, finite, nonnegative, pair, positive
+from spectral_edge.theory.checks import FloatArray, choice, finite, nonnegative, pair, positive
 from spectral_edge.theory.crossing import TwoModes
 from spectral_edge.theory.signal import equilibrium_gap, stationary_strength
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import FloatArray, whole
+from spectral_edge.theory.checks import FloatArray, whole
 
 
 def inner_products(K: ArrayLike) -> FloatArray:

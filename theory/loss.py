@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive
+from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive
 
 
 def mode_gradients(u: ArrayLike, sigma: ArrayLike, inner: ArrayLike) -> FloatArray:

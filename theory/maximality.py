@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, positive, whole
+from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive, whole
 from spectral_edge.theory.spectrum import descending
 
 

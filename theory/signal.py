@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_edge.theory import crossing
-from spectral_edge.theory._arguments import FloatArray, finite, nonnegative, pair, positive
+from spectral_edge.theory.checks import FloatArray, finite, nonnegative, pair, positive
 
 
 def damping(h: ArrayLike, eta: ArrayLike, omega: ArrayLike) -> FloatArray:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import FloatArray, nonnegative
+from spectral_edge.theory.checks import FloatArray, nonnegative
 
 EPS = float(np.finfo(np.float64).eps)
 

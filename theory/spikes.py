@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import FloatArray, nonnegative, positive
+from spectral_edge.theory.checks import FloatArray, nonnegative, positive
 from spectral_edge.theory.detection import noise_edges, noise_floor
 
 

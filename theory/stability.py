@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_edge.theory._arguments import FloatArray, nonnegative, positive, whole
+from spectral_edge.theory.checks import FloatArray, nonnegative, positive, whole
 from spectral_edge.theory.gram import inner_products, window_blocks
 from spectral_edge.theory.spectrum import descending, gram_rtol, gram_spectrum
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import positive, whole
+from spectral_edge.theory.checks import positive, whole
 from spectral_edge.theory.detection import a_priori_nu, bbp_threshold, noise_edges, noise_floor
 from spectral_edge.theory.spectrum import descending
 from spectral_edge.theory.spikes import direction_scale

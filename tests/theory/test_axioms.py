@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectral_edge import theory
-from spectral_edge.theory.strategies import trajectories
+from spectral_edge.theory.testing import trajectories
 
 
 def noise(T=40, P=4000, seed=0):

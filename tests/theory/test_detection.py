@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from spectral_edge import theory
-from spectral_edge.theory.strategies import spectra
+from spectral_edge.theory.testing import spectra
 from tests.reference import theory_dense as dense
 
 scales = st.floats(-4, 4).map(lambda x: 10.0**x)

@@ -7,7 +7,7 @@ import pytest
 
 from spectral_edge import theory
 from spectral_edge.cli import main
-from spectral_edge.theory import document
+from spectral_edge.theory.statements import document
 
 PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
 
@@ -21,7 +21,7 @@ def run(arguments, capsys):
 
 def test_the_page_is_current():
     assert PAGE.read_text(encoding="utf-8") == document.markdown(), (
-        "docs/theory.md is out of date: python -m spectral_edge.theory.document > docs/theory.md"
+        "docs/theory.md is out of date: python -m spectral_edge.theory.statements.document > docs/theory.md"
     )
 
 
@@ -65,7 +65,7 @@ def test_proofs_of_a_section_as_json(capsys):
 
 
 def test_a_failed_proof_shows_and_sets_the_status(capsys, monkeypatch):
-    from spectral_edge.theory.proposition import Proof, Proposition
+    from spectral_edge.theory.statements.proposition import Proof, Proposition
 
     monkeypatch.setattr(Proposition, "prove", lambda self: Proof(False, "identity", "FAILED: x"))
     code, out, _ = run(["propositions", "9", "--prove"], capsys)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from spectral_edge import theory
-from spectral_edge.theory.strategies import two_modes
+from spectral_edge.theory.testing import two_modes
 from tests.reference import theory_dense as dense
 
 COEFFICIENTS = ("h", "p", "eta", "omega", "W")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectral_edge.theory import as_band, gram, window_blocks
-from spectral_edge.theory.strategies import trajectories
+from spectral_edge.theory.testing import trajectories
 
 
 @given(trajectories(), st.data())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
 
 from spectral_edge import theory
-from spectral_edge.theory.strategies import feedback_loops, spectra, trajectories
+from spectral_edge.theory.testing import feedback_loops, spectra, trajectories
 from tests.reference import theory_dense as dense
 
 

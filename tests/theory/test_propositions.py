@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectral_edge import theory
-from spectral_edge.theory import dependency, notation, proposition
-from spectral_edge.theory.proofs.moments import gaussian_mean, gaussian_variance
-from spectral_edge.theory.strategies import feedback_loops, spectra, two_modes
+from spectral_edge.theory.statements import dependency, notation, proposition
+from spectral_edge.theory.statements.moments import gaussian_mean, gaussian_variance
+from spectral_edge.theory.testing import feedback_loops, spectra, two_modes
 
 ALL = theory.propositions()
 BY_ID = {p.id: p for p in ALL}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectral_edge import theory
-from spectral_edge.theory.strategies import spectra, windows
+from spectral_edge.theory.testing import spectra, windows
 from tests.reference import theory_dense as dense
 
 

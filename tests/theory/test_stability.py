@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spectral_edge import theory
-from spectral_edge.theory.strategies import KINDS, spectra, trajectories
+from spectral_edge.theory.testing import KINDS, spectra, trajectories
 from tests.reference import theory_dense as dense
 
 SMOOTH = tuple(kind for kind in KINDS if kind != "uneven")

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import find, given
 
 from spectral_edge import theory
-from spectral_edge.theory import strategies
+from spectral_edge.theory import testing as strategies
 
 
 @given(strategies.spectra())
@@ -51,12 +51,10 @@ def test_without_hypothesis_the_error_says_what_to_install():
     done = run(
         "import sys; sys.modules['hypothesis'] = None\n"
         "import spectral_edge.theory\n"
-        "import spectral_edge.theory.strategies"
+        "import spectral_edge.theory.testing"
     )
     assert done.returncode == 1
-    assert (
-        'spectral_edge.theory.strategies needs hypothesis: pip install "spectral-edge[test]"' in done.stderr
-    )
+    assert 'spectral_edge.theory.testing needs hypothesis: pip install "spectral-edge[test]"' in done.stderr
 
 
 def test_the_numbers_need_no_symbolic_algebra():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_edge.theory._arguments import whole
+from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import inner_products as products
 from spectral_edge.validate.gram.discovery import find_checkpoints, kind_of, layer_of, layout
 from spectral_edge.validate.gram.files import SIZES, Flat, Source, Spilled

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory._arguments import whole
+from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram._checks import increasing
 from spectral_edge.validate.gram.files import SUFFIXES, Flat, Source, tensors_in
 from spectral_edge.validate.gram.parameters import normalised

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.theory._arguments import choice, whole
+from spectral_edge.theory.checks import choice, whole
 from spectral_edge.validate.gram.rows import (
     ArrayRows,
     ListRows,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory import detection
-from spectral_edge.theory._arguments import whole
+from spectral_edge.theory.checks import whole
 from spectral_edge.theory.gram import as_band, is_full, window_blocks
 from spectral_edge.validate.gram import inner_products as products
 from spectral_edge.validate.gram import storage

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.theory._arguments import choice, positive, whole
+from spectral_edge.theory.checks import choice, positive, whole
 from spectral_edge.validate.gram.journal import Record
 from spectral_edge.validate.gram.parameters import Select, difference, named, selector, traits
 from spectral_edge.validate.gram.recording import Recording

@@ -176,14 +176,14 @@ class WindowSpectra:
         norm : {"operator", "frobenius", "eigenvalue"}
             "eigenvalue" is the published proxy, which guarantees nothing.
         """
-        from spectral_edge.theory._arguments import choice
+        from spectral_edge.theory.checks import choice
 
         size = getattr(self.delta, choice("norm", norm, ("operator", "frobenius", "eigenvalue")))
         return stability.stability_coefficient(self.lam[:-1], size, C=C)
 
     def adiabatic(self, eta: float, norm: str = "frobenius") -> Floats:
         """𝒜 = ‖ΔG‖/(η g²) with the amplitude gap, (n − 1,) (section 5.6)."""
-        from spectral_edge.theory._arguments import choice
+        from spectral_edge.theory.checks import choice
 
         size = getattr(self.delta, choice("norm", norm, ("operator", "frobenius", "eigenvalue")))
         return stability.adiabatic_parameter(size, self.gap[:-1], eta)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from spectral_edge import simulate, theory
-from spectral_edge.theory._arguments import choice
+from spectral_edge.theory.checks import choice
 from spectral_edge.validate.referee.collapse import State, W
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from spectral_edge.theory._arguments import whole
+from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import early_warning_folds as folds
 from spectral_edge.validate.referee.early_warning_features import (

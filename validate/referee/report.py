@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from spectral_edge.theory import dependency
+from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.gram.storage import replace_atomically
 from spectral_edge.validate.referee import figures, prediction_figures, typeset

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO
 
-from spectral_edge.theory._arguments import choice
+from spectral_edge.theory.checks import choice
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.gram.journal import journal_path
 from spectral_edge.validate.gram.storage import replace_atomically

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from spectral_edge.theory._arguments import choice, nonnegative, positive, whole
+from spectral_edge.theory.checks import choice, nonnegative, positive, whole
 
 if TYPE_CHECKING:
     import torch

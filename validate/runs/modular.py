@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from spectral_edge.theory._arguments import choice
+from spectral_edge.theory.checks import choice
 from spectral_edge.validate.runs.config import Data, Examples, RunConfig
 
 if TYPE_CHECKING:

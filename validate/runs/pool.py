@@ -10,7 +10,7 @@ from queue import Empty
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from spectral_edge.theory._arguments import whole
+from spectral_edge.theory.checks import whole
 from spectral_edge.validate.runs.bundle import Files
 from spectral_edge.validate.runs.config import RunConfig
 

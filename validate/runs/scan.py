@@ -5,7 +5,7 @@ from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, ClassVar
 
-from spectral_edge.theory._arguments import whole
+from spectral_edge.theory.checks import whole
 from spectral_edge.validate.runs.config import IGNORED, Data, Examples, RunConfig
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""docs/theory.md, written from the registry: ``python -m spectral_edge.theory.document > docs/theory.md``."""
+"""docs/theory.md, from the registry: ``python -m spectral_edge.theory.statements.document > docs/theory.md``."""
 
 import sys
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from spectral_edge import theory
-from spectral_edge.theory import notation
-from spectral_edge.theory.dependency import LEANING, used_by
-from spectral_edge.theory.proposition import MARKS, Proposition, to_latex
+from spectral_edge.theory.statements import notation
+from spectral_edge.theory.statements.dependency import LEANING, used_by
+from spectral_edge.theory.statements.proposition import MARKS, Proposition, to_latex
 
 TITLES = {
     1: "Gap position",
@@ -26,8 +26,8 @@ INTRODUCTION = """\
 # The theory, as encoded
 
 One reading of the *spectral edge thesis* (Y. Xu, arXiv:2603.28964) that can be computed, proved where it is provable,
-and tested where it is not. This page is written by `python -m spectral_edge.theory.document` from the propositions in
-`theory/proofs/`; a test fails when it is out of date. `spectral-edge propositions --prove` runs every proof.
+and tested where it is not. This page is written by `make docs` from the propositions in `theory/statements/`; a test
+fails when it is out of date. `spectral-edge propositions --prove` runs every proof.
 
 Each statement carries a mark: **[T]** a claim of the thesis, **[D]** derived here and exact under its assumptions,
 **[F]** a formalisation chosen here because the thesis is verbal at this point. Each proof says what kind it is:

@@ -4,8 +4,8 @@ from typing import Any
 
 import sympy as sp
 
-from spectral_edge.theory import notation as n
-from spectral_edge.theory.proposition import Proof, Proposition, conclude, is_zero
+from spectral_edge.theory.statements import notation as n
+from spectral_edge.theory.statements.proposition import Proof, Proposition, conclude, is_zero
 
 
 def _invariance(stated: Any) -> Proof:

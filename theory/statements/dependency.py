@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from spectral_edge.theory.proofs import registry
-from spectral_edge.theory.proposition import Proposition
+from spectral_edge.theory.statements import registry
+from spectral_edge.theory.statements.proposition import Proposition
 
 # Okabe-Ito, light to dark so that they differ in grey too
 COLOURS = {"none": "#56B4E9", "weak": "#E69F00", "strong": "#9C2C00"}

@@ -11,8 +11,8 @@ import sympy as sp
 from numpy.typing import ArrayLike
 from sympy.core.function import AppliedUndef
 
-from spectral_edge.theory import notation
-from spectral_edge.theory._arguments import choice
+from spectral_edge.theory.checks import choice
+from spectral_edge.theory.statements import notation
 
 MARKS = {
     "T": "claim of the thesis",

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from spectral_edge.theory._arguments import FloatArray
+from spectral_edge.theory.checks import FloatArray
 
 try:
     from hypothesis import strategies as st
 except ImportError as error:  # pragma: no cover - exercised in a process of its own
     raise ImportError(
-        'spectral_edge.theory.strategies needs hypothesis: pip install "spectral-edge[test]"'
+        'spectral_edge.theory.testing needs hypothesis: pip install "spectral-edge[test]"'
     ) from error
 
 KINDS = ("gaussian", "spiked", "low rank", "repeated", "orthogonal", "uneven", "near tie")

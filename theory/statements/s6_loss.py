@@ -4,8 +4,8 @@ from typing import Any
 
 import sympy as sp
 
-from spectral_edge.theory import notation as n
-from spectral_edge.theory.proposition import Proof, Proposition, conclude, is_zero
+from spectral_edge.theory.statements import notation as n
+from spectral_edge.theory.statements.proposition import Proof, Proposition, conclude, is_zero
 
 MODES = sp.Sum(n.G_train[n.j] * n.G_val[n.j], (n.j, 1, n.W))
 STABLE = sp.Sum(n.alpha[n.j] * n.G_train[n.j] * n.G_val[n.j], (n.j, 1, n.W))

@@ -4,8 +4,8 @@ from typing import Any
 
 import sympy as sp
 
-from spectral_edge.theory import notation as n
-from spectral_edge.theory.proposition import (
+from spectral_edge.theory.statements import notation as n
+from spectral_edge.theory.statements.proposition import (
     Proof,
     Proposition,
     conclude,
@@ -117,7 +117,7 @@ def _projection(stated: Any) -> Proof:
 
 
 def _classification(stated: Any) -> Proof:
-    from spectral_edge.theory.proofs import registry
+    from spectral_edge.theory.statements import registry
 
     loop = {"7.3", "7.3b", "7.3c", "7.3d", "7.3e", "7.3f", "7.3g"}
     free = [p for p in registry() if p.section in FREE and p.id not in loop]

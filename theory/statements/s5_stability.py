@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from spectral_edge.theory import notation as n
 from spectral_edge.theory import stability
-from spectral_edge.theory.proposition import (
+from spectral_edge.theory.spectrum import gram_spectrum
+from spectral_edge.theory.statements import notation as n
+from spectral_edge.theory.statements.proposition import (
     Proof,
     Proposition,
     conclude,
@@ -17,7 +18,6 @@ from spectral_edge.theory.proposition import (
     is_zero,
     says,
 )
-from spectral_edge.theory.spectrum import gram_spectrum
 
 
 def rank_two() -> tuple[Any, dict[Any, Any]]:

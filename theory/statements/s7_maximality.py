@@ -6,10 +6,9 @@ import numpy as np
 import sympy as sp
 
 from spectral_edge.theory import maximality, stability
-from spectral_edge.theory import notation as n
-from spectral_edge.theory.proofs.section_5 import random_windows
-from spectral_edge.theory.proofs.section_6 import lagrange_identity
-from spectral_edge.theory.proposition import (
+from spectral_edge.theory.spectrum import gram_spectrum
+from spectral_edge.theory.statements import notation as n
+from spectral_edge.theory.statements.proposition import (
     Proof,
     Proposition,
     conclude,
@@ -18,7 +17,8 @@ from spectral_edge.theory.proposition import (
     is_root,
     is_zero,
 )
-from spectral_edge.theory.spectrum import gram_spectrum
+from spectral_edge.theory.statements.s5_stability import random_windows
+from spectral_edge.theory.statements.s6_loss import lagrange_identity
 
 NET = n.drive + n.b_fb
 CUBIC = n.kappa * n.g**3 - NET * n.g**2 + n.b_fb * n.eps**2
@@ -119,7 +119,7 @@ def _captured(stated: Any) -> Proof:
 
 
 def _no_optimiser(stated: Any) -> Proof:
-    from spectral_edge.theory.proofs import registry
+    from spectral_edge.theory.statements import registry
 
     known = {proposition.id: proposition for proposition in registry()}
     reached, front = set(), list(OWN)
