@@ -36,7 +36,7 @@ def sweep(method: str) -> Callable[[dict[str, np.ndarray]], None]:
 
 def kernel(method: str) -> Callable[[dict[str, np.ndarray]], None]:
     """The kernel without the checks of arguments and the names of regimes."""
-    from spectral_edge.simulate.sweep import _Job, compute_chunk
+    from spectral_edge.simulate._sweep import _Job, compute_chunk
 
     def run(c: dict[str, np.ndarray]) -> None:
         constant = [np.broadcast_to(float(value), len(c["g0"])) for value in (ETA, OMEGA, W, T_MAX)]

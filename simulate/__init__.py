@@ -15,15 +15,15 @@
 The numbered sections are those of docs/theory.md.
 """
 
-from spectral_edge.simulate.dyson import DysonPaths, dyson
-from spectral_edge.simulate.feedback import FeedbackSweep, Hysteresis, feedback_sweep, hysteresis
-from spectral_edge.simulate.gap import GapRun, gap_ode
-from spectral_edge.simulate.levels import FollowedModes, RepulsionExponent, follow_modes, repulsion_exponent
-from spectral_edge.simulate.noise import Noise, noise, projected
-from spectral_edge.simulate.null import NullRatio, goe_spacings, null_quantile, null_ratio
-from spectral_edge.simulate.planted import PlantedRun, planted, scenarios
-from spectral_edge.simulate.spiked import SpikedTrajectory, spiked, turning
-from spectral_edge.simulate.sweep import GapSweep, gap_sweep
+from spectral_edge.simulate._dyson import DysonPaths, dyson
+from spectral_edge.simulate._feedback import FeedbackSweep, Hysteresis, feedback_sweep, hysteresis
+from spectral_edge.simulate._gap import GapRun, gap_ode
+from spectral_edge.simulate._levels import FollowedModes, RepulsionExponent, follow_modes, repulsion_exponent
+from spectral_edge.simulate._noise import Noise, noise, projected
+from spectral_edge.simulate._null import NullRatio, goe_spacings, null_quantile, null_ratio
+from spectral_edge.simulate._planted.planted import PlantedRun, planted, scenarios
+from spectral_edge.simulate._spiked import SpikedTrajectory, spiked, turning
+from spectral_edge.simulate._sweep import GapSweep, gap_sweep
 
 __all__ = [
     "DysonPaths",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spectral_edge import simulate, theory
-from spectral_edge.simulate import _worlds
+from spectral_edge.simulate._planted import parts as _worlds
 
 W = 10
 

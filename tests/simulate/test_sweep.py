@@ -237,7 +237,7 @@ class TestWhereItRuns:
             sweep(d, c, checkpoint=path)
 
     def test_what_was_finished_before_an_interruption_is_kept(self, case, tmp_path, monkeypatch):
-        from spectral_edge.simulate import sweep as module
+        from spectral_edge.simulate import _sweep as module
 
         d, c, wanted = case
         path, compute, calls = tmp_path / "sweep.npz", module.compute_chunk, []

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_edge.simulate import _autocorrelation
-from spectral_edge.simulate.null import bartlett
-from spectral_edge.simulate.spiked import noisy_band
+from spectral_edge.simulate._null import bartlett
+from spectral_edge.simulate._spiked import noisy_band
 from spectral_edge.theory.checks import FloatArray, positive, whole
 from spectral_edge.theory.gram import as_band, inner_products, is_full
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from spectral_edge.simulate._worlds import (
+from spectral_edge.simulate._feedback import feedback_sweep
+from spectral_edge.simulate._planted.parts import (
     ETA,
     FLOOR,
     RECORD,
@@ -12,12 +13,10 @@ from spectral_edge.simulate._worlds import (
     hessian_probe,
     random_signs,
     run,
-    scenario,
     smooth,
     updates,
 )  # fmt: skip
-from spectral_edge.simulate.feedback import feedback_sweep
-from spectral_edge.simulate.planted import PlantedRun
+from spectral_edge.simulate._planted.registry import PlantedRun, scenario
 from spectral_edge.theory import (
     collapse_time,
     feedback_threshold,

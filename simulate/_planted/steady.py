@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spectral_edge.simulate._worlds import (
+from spectral_edge.simulate._planted.parts import (
     ETA,
     FLOOR,
     RECORD,
@@ -13,11 +13,10 @@ from spectral_edge.simulate._worlds import (
     hessian_probe,
     random_signs,
     run,
-    scenario,
     sigmoid,
     updates,
 )  # fmt: skip
-from spectral_edge.simulate.planted import PlantedRun
+from spectral_edge.simulate._planted.registry import PlantedRun, scenario
 from spectral_edge.theory import gram_spectrum, perturbation_norms, stability_coefficient, window_blocks
 
 

@@ -1,16 +1,13 @@
 """Parts of which planted worlds are built: orthogonal time patterns, exact noise, curves of a training run."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from spectral_edge.simulate._autocorrelation import checked, factor
-from spectral_edge.simulate.null import bartlett
-from spectral_edge.simulate.planted import Builder, PlantedRun
+from spectral_edge.simulate._null import bartlett
+from spectral_edge.simulate._planted.registry import PlantedRun
 from spectral_edge.theory.checks import FloatArray
-
-REGISTRY: dict[str, Builder] = {}
 
 W = 10  # the window for which strengths are planted
 RECORD = 100  # optimiser steps between two records
@@ -18,16 +15,6 @@ P = 100_000
 ETA, BATCH = 1e-3, 512
 #: Noise of the a-priori size, nu = eta/sqrt(B·P) an entry: the norm of an update of noise alone.
 FLOOR = ETA / np.sqrt(BATCH)
-
-
-def scenario(name: str) -> Callable[[Builder], Builder]:
-    """Enter a builder in the registry."""
-
-    def enter(build: Builder) -> Builder:
-        REGISTRY[name] = build
-        return build
-
-    return enter
 
 
 def patterns(T: int, k: int, W: int = W) -> FloatArray:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.simulate import _coefficients
 from spectral_edge.simulate._compiling import compiling
-from spectral_edge.simulate.gap import _tolerances
+from spectral_edge.simulate._gap import _tolerances
 from spectral_edge.theory.checks import FloatArray, choice, finite, nonnegative, positive, whole
 
 if TYPE_CHECKING:

@@ -4,47 +4,15 @@ A scenario is named after the prediction whose claim it plants. Each has a contr
 is absent (`control=True`, weight decay 0); a claim that noise shares has none that fails.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 
 import numpy as np
 
-from spectral_edge.theory.checks import FloatArray, choice, whole
-
-
-@dataclass(frozen=True)
-class PlantedRun:
-    """A synthetic run and what was planted in it.
-
-    Attributes
-    ----------
-    scenario : str
-        Its name.
-    K : numpy.ndarray, shape (T, T), float64
-        Inner products of the updates, parameter units squared.
-    steps : numpy.ndarray, shape (T,), int64
-        Optimiser step of each record.
-    P : int
-        Number of parameters.
-    metrics : mapping of str to numpy.ndarray, shape (T,)
-        Losses and accuracies, dimensionless.
-    probes : mapping of str to numpy.ndarray, first axis T
-        Inner products of other vectors with the updates; see `probe names` in the notes of `planted`.
-    config : mapping
-        The card of the run, JSON values: task, seed, weight_decay, learning_rate, batch_size, optimizer.
-    truth : mapping
-        What was planted: strengths, events, the regime; see `planted`.
-    """
-
-    scenario: str
-    K: FloatArray
-    steps: np.ndarray
-    P: int
-    metrics: Mapping[str, FloatArray] = field(default_factory=dict)
-    probes: Mapping[str, FloatArray] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
-    truth: Mapping[str, Any] = field(default_factory=dict)
+from spectral_edge.simulate._planted.registry import REGISTRY, Builder, PlantedRun
+from spectral_edge.theory.checks import choice, whole
 
 
 def scenarios() -> tuple[str, ...]:
@@ -127,11 +95,8 @@ def planted(scenario: str, seed: int, *, control: bool = False) -> PlantedRun:
     return build(scenario, seed, control, rng)
 
 
-Builder = Callable[[str, int, bool, np.random.Generator], PlantedRun]
-
-
-def _registry() -> dict[str, Builder]:
-    from spectral_edge.simulate import _scenarios, _scenarios_events  # noqa: F401  they enter their builders
-    from spectral_edge.simulate._worlds import REGISTRY
-
+def _registry() -> Mapping[str, Builder]:
+    """Every builder, once the modules of this room are loaded: a new world is found by being there."""
+    for module in iter_modules([str(Path(__file__).parent)]):
+        import_module(f"{__package__}.{module.name}")
     return REGISTRY
