@@ -9,7 +9,7 @@ from rich.table import Table
 from spectral_edge import theory
 from spectral_edge.cli import console, print_json
 from spectral_edge.validate import WindowSpectra
-from spectral_edge.validate.gram.reading import read_sequence
+from spectral_edge.validate.gram.files.reading import read_sequence
 from spectral_edge.validate.referee.figures import evolution_figure, window_figure
 from spectral_edge.validate.referee.report import save_figure
 

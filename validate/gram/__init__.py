@@ -2,20 +2,18 @@
 
 =====================  ==================================================================
 `sequence`             `GramSequence`: K of a run, from whatever there is; `windows` of it
-`inner_products`       K from vectors in one pass; `rows` says what can be read by columns
-`refine`               the second pass: small singular values that squaring loses
-`checkpoints`          K from files: `discovery` finds them, `files` reads them
-`larger`, `sharded`    K of dask arrays; K as a sum over the ranks of a process group
-`tracker`              `GramTracker`: K of a training while it runs; `stores`, `rings` and
-                       `sketch` keep the updates, `recording` and `journal` the records
-`probes`               Hessian-vector products for a tracker
+`storage`, `checks`    sequences as files; what an array must be to be one
+`parameters`           which tensors of a model or a file count as its parameters
+`arrays`               K of vectors in memory, memory maps and dask arrays, and the second
+                       pass for small singular values that squaring loses
+`files`                K of checkpoints: found, ordered, read tensor by tensor
+`live`                 `GramTracker`: K of a training while it runs, safe on disk
 `integrations`         PyTorch, Hugging Face Trainer, Lightning
-`reading`              a sequence from whatever file or folder a user names
 =====================  ==================================================================
 """
 
+from spectral_edge.validate.gram.live.tracker import GramTracker
 from spectral_edge.validate.gram.sequence import GramSequence
-from spectral_edge.validate.gram.tracker import GramTracker
 from spectral_edge.validate.gram.windows import WindowSpectra
 
 __all__ = ["GramSequence", "GramTracker", "WindowSpectra"]

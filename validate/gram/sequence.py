@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from spectral_edge.theory import detection
 from spectral_edge.theory.checks import whole
 from spectral_edge.theory.gram import as_band, is_full, window_blocks
-from spectral_edge.validate.gram import inner_products as products
 from spectral_edge.validate.gram import storage
-from spectral_edge.validate.gram._checks import checked_extra, checked_K, increasing
+from spectral_edge.validate.gram.arrays import inner_products as products
+from spectral_edge.validate.gram.checks import checked_extra, checked_K, increasing
 from spectral_edge.validate.gram.windows import WindowSpectra
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class GramSequence:
     @classmethod
     def from_checkpoints(cls, path: str | PathLike[str], **options: Any) -> "GramSequence":
         """From a folder or glob of checkpoints; `options` are those of `checkpoints.read_checkpoints`."""
-        from spectral_edge.validate.gram.checkpoints import read_checkpoints
+        from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
 
         return read_checkpoints(path, **options).whole
 
@@ -225,7 +225,7 @@ class GramSequence:
         spectra = self._windows[W]
         if not refine:
             return spectra
-        from spectral_edge.validate.gram.refine import refined
+        from spectral_edge.validate.gram.arrays.refine import refined
 
         return refined(spectra, vectors, self.T)
 
@@ -311,7 +311,7 @@ class GramSequence:
         OSError
             If it cannot be opened.
         """
-        from spectral_edge.validate.gram.recording import with_journal
+        from spectral_edge.validate.gram.live.recording import with_journal
 
         try:
             header, arrays = storage.read_sequence(path, FORMAT, FORMAT_VERSION)

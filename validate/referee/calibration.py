@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import whole
-from spectral_edge.validate.gram.storage import replace_atomically
+from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
 from spectral_edge.validate.referee.verdict import SUPPORTED, Prediction

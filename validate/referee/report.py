@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from spectral_edge.theory.files import replace_atomically
 from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.gram.storage import replace_atomically
 from spectral_edge.validate.referee import figures, prediction_figures, typeset
 from spectral_edge.validate.referee.drawing import Panel, Picture, picture, style, svg
 from spectral_edge.validate.referee.predictions import PREDICTIONS

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from spectral_edge.theory.checks import choice
+from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.gram.journal import journal_path
-from spectral_edge.validate.gram.storage import replace_atomically
+from spectral_edge.validate.gram.live.journal import journal_path
 
 #: Where the recording of each group lies in a folder of runs.
 _FOLDERS = {"attention": "", "all": "all"}

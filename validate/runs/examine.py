@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
-from spectral_edge.validate.gram.probes import hessian_product
+from spectral_edge.validate.gram.live.probes import hessian_product
 from spectral_edge.validate.runs.config import IGNORED, Examples
 from spectral_edge.validate.runs.models import attention_matrices
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.gram.checkpoints import read_checkpoints
-from spectral_edge.validate.gram.files import Flat, Spilled, tensors_in
+from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
+from spectral_edge.validate.gram.files.tensors import Flat, Spilled, tensors_in
 
 
 def states(dtype=torch.float32, n=5):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from spectral_edge.validate import GramSequence, GramTracker
-from spectral_edge.validate.gram import rings, sketch
-from spectral_edge.validate.gram.probes import hessian_product
+from spectral_edge.validate.gram.live import rings, sketch
+from spectral_edge.validate.gram.live.probes import hessian_product
 
 
 def make_model(seed=0) -> nn.Module:

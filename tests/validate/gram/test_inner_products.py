@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.gram import _kernels, inner_products, rows
+from spectral_edge.validate.gram.arrays import inner_products, rows
+from spectral_edge.validate.gram.arrays import kernels as _kernels
 
 _spec = importlib.util.spec_from_file_location(
     "gram_dense", Path(__file__).parents[2] / "reference" / "gram_dense.py"

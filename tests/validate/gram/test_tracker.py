@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectral_edge.validate import GramSequence, GramTracker
-from spectral_edge.validate.gram import recording, rings, sketch
-from spectral_edge.validate.gram.journal import journal_path
+from spectral_edge.validate.gram.live import recording, rings, sketch
+from spectral_edge.validate.gram.live.journal import journal_path
 
 
 def walk(T: int, P: int, seed: int = 0, dtype=np.float64) -> np.ndarray:
@@ -392,7 +392,7 @@ def test_a_full_disk_leaves_the_records_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "PATIENCE", 1e9)
     path, thetas = tmp_path / "run.npz", walk(12, 50)
     tracker = GramTracker(4, path=path)
-    from spectral_edge.validate.gram import journal
+    from spectral_edge.validate.gram.live import journal
 
     class Full:
         def __init__(self, file):
@@ -423,7 +423,7 @@ def test_a_full_disk_leaves_the_records_and_says_so(tmp_path, monkeypatch):
 TRAINING = """
 import sys, numpy as np
 from spectral_edge.validate import GramTracker
-from spectral_edge.validate.gram import recording
+from spectral_edge.validate.gram.live import recording
 recording.PATIENCE = float(sys.argv[2])
 rng, theta = np.random.default_rng(0), np.zeros(200)
 tracker = GramTracker(4, path=sys.argv[1])

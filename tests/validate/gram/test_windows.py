@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spectral_edge.theory import spectrum
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.gram.reading import read_sequence
+from spectral_edge.validate.gram.files.reading import read_sequence
 
 
 def updates_of(T=14, P=300, seed=0):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spectral_edge import validate
-from spectral_edge.validate.gram.journal import journal_path
+from spectral_edge.validate.gram.live.journal import journal_path
 from spectral_edge.validate.runs import plan
 from spectral_edge.validate.runs.bundle import Files, recorded
 from spectral_edge.validate.runs.modular import OPERATIONS, ShiftConfig

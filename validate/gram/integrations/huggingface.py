@@ -7,7 +7,7 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from spectral_edge.validate.gram.tracker import GramTracker
+from spectral_edge.validate.gram.live.tracker import GramTracker
 
 #: Name of the tracker's state in each checkpoint folder of the Trainer.
 STATE = "gram_tracker.pt"

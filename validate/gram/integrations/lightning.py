@@ -4,7 +4,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from spectral_edge.validate.gram.tracker import GramTracker
+from spectral_edge.validate.gram.live.tracker import GramTracker
 
 
 class GramCallback(Callback):

@@ -9,7 +9,7 @@ from spectral_edge.validate.gram.parameters import named
 if TYPE_CHECKING:
     import torch
 
-    from spectral_edge.validate.gram.tracker import GramTracker
+    from spectral_edge.validate.gram.live.tracker import GramTracker
 
 
 class Attachment:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.validate.gram.rows import native
+from spectral_edge.validate.gram.arrays.rows import native
 from spectral_edge.validate.gram.windows import WindowSpectra
 
 #: Bytes of float64 columns held at a time.

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.validate.gram.inner_products import advance_ring
+from spectral_edge.validate.gram.arrays.inner_products import advance_ring
+from spectral_edge.validate.gram.arrays.rows import native
 from spectral_edge.validate.gram.parameters import dtype_name
-from spectral_edge.validate.gram.rows import native
 
 #: Columns that a device multiplies in float64 at a time.
 DEVICE_BLOCK = 1 << 20

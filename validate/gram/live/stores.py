@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_edge.validate.gram.live.rings import DeviceRing, HostRing, make_ring
 from spectral_edge.validate.gram.parameters import device_name
-from spectral_edge.validate.gram.rings import DeviceRing, HostRing, make_ring
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ class Sketched:
         self._previous = self._project(arrays)
 
     def _project(self, arrays: Mapping[str, Any]) -> Floats:
-        from spectral_edge.validate.gram.sketch import project
+        from spectral_edge.validate.gram.live.sketch import project
 
         out, offset = np.zeros(self._d), 0
         for array in arrays.values():

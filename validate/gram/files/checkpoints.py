@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory.checks import whole
-from spectral_edge.validate.gram import inner_products as products
-from spectral_edge.validate.gram.discovery import find_checkpoints, kind_of, layer_of, layout
-from spectral_edge.validate.gram.files import SIZES, Flat, Source, Spilled
+from spectral_edge.validate.gram.arrays import inner_products as products
+from spectral_edge.validate.gram.arrays.rows import Buffers
+from spectral_edge.validate.gram.files.discovery import find_checkpoints, kind_of, layer_of, layout
+from spectral_edge.validate.gram.files.tensors import SIZES, Flat, Source, Spilled
+from spectral_edge.validate.gram.files.unfinished import Work, fingerprint, reporting
 from spectral_edge.validate.gram.parameters import Select, selector
-from spectral_edge.validate.gram.rows import Buffers
 from spectral_edge.validate.gram.sequence import GramSequence
-from spectral_edge.validate.gram.unfinished import Work, fingerprint, reporting
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from spectral_edge.theory.checks import whole
-from spectral_edge.validate.gram._checks import increasing
-from spectral_edge.validate.gram.files import SUFFIXES, Flat, Source, tensors_in
+from spectral_edge.validate.gram.checks import increasing
+from spectral_edge.validate.gram.files.tensors import SUFFIXES, Flat, Source, tensors_in
 from spectral_edge.validate.gram.parameters import normalised
 
 #: What a checkpoint folder is known by, best first.

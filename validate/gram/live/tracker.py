@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import choice, positive, whole
-from spectral_edge.validate.gram.journal import Record
+from spectral_edge.validate.gram.live.journal import Record
+from spectral_edge.validate.gram.live.recording import Recording
+from spectral_edge.validate.gram.live.stores import Exact, Sketched
 from spectral_edge.validate.gram.parameters import Select, difference, named, selector, traits
-from spectral_edge.validate.gram.recording import Recording
 from spectral_edge.validate.gram.sequence import GramSequence
-from spectral_edge.validate.gram.stores import Exact, Sketched
 
 Floats = NDArray[np.float64]
 STATE_FORMAT = 1
@@ -103,7 +103,7 @@ class GramTracker:
         self.wanted = selector(select)
         self._shards = None
         if group is not None:
-            from spectral_edge.validate.gram.sharded import Shards
+            from spectral_edge.validate.gram.live.shards import Shards
 
             self._shards = Shards(group)
         writes = self._shards is None or self._shards.first
@@ -287,7 +287,7 @@ class GramTracker:
         W, records = self.log_window, self._recording.records
         if self.log is None or len(records) < W:
             return
-        from spectral_edge.validate.gram.recording import sequence_of
+        from spectral_edge.validate.gram.live.recording import sequence_of
 
         first = max(0, len(records) - W - 1)
         tail = []

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import choice, whole
-from spectral_edge.validate.gram.rows import (
+from spectral_edge.validate.gram.arrays.rows import (
     ArrayRows,
     ListRows,
     Rows,
@@ -137,7 +137,7 @@ def in_order(work: Callable[[int], Any], items: Iterable[int], threads: int | No
 def _chunk_band(
     rows: Rows, start: int, stop: int, T: int, lags: int, differences: bool, dtype: np.dtype[Any]
 ) -> Floats:
-    from spectral_edge.validate.gram._kernels import add_band, add_band_in_place
+    from spectral_edge.validate.gram.arrays.kernels import add_band, add_band_in_place
 
     array, first, last = rows.block(start, stop)
     band = np.zeros((T, lags + 1))
@@ -215,7 +215,7 @@ def advance_ring(
     theta: NDArray[Any], previous: NDArray[Any], ring: NDArray[Any], slot: int, threads: int | None = None
 ) -> Floats:
     """Put the update θ − previous into ring[slot] and θ into `previous`; products of the update with every row."""
-    from spectral_edge.validate.gram import _kernels
+    from spectral_edge.validate.gram.arrays import kernels as _kernels
 
     advance = _kernels.advance_half if ring.dtype == np.uint16 else _kernels.advance
 
@@ -277,7 +277,7 @@ def gram(
     W_max = None if W_max is None else whole("W_max", W_max, 2)
     choice("precision", precision, ("auto", "float32", "float64"))
     if hasattr(vectors, "__dask_graph__"):
-        from spectral_edge.validate.gram.larger import gram_of_dask
+        from spectral_edge.validate.gram.arrays.dask_arrays import gram_of_dask
 
         require_stack(vectors, name)
         return gram_of_dask(vectors, W_max, name, differences=differences, precision=precision)

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.validate.gram.rows import native
+from spectral_edge.validate.gram.arrays.rows import native
 
 #: Bytes of a value of each floating type, by our name for it.
 SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}

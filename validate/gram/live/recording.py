@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from spectral_edge.validate.gram.inner_products import EPS, padded_band, unfold
-from spectral_edge.validate.gram.journal import Journal, Record, read_journal
+from spectral_edge.theory.files import writable
+from spectral_edge.validate.gram.arrays.inner_products import EPS, padded_band, unfold
+from spectral_edge.validate.gram.live.journal import Journal, Record, read_journal
 from spectral_edge.validate.gram.sequence import GramSequence
-from spectral_edge.validate.gram.storage import writable
 
 #: The ``.npz`` is rewritten when this many times its writing time has passed since the last time.
 PATIENCE = 200.0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.validate.gram.inner_products import (
+from spectral_edge.validate.gram.arrays.inner_products import (
     EPS,
     Found,
     band_of_rows,
@@ -14,7 +14,7 @@ from spectral_edge.validate.gram.inner_products import (
     rounding_level,
     unfold,
 )
-from spectral_edge.validate.gram.rows import ArrayRows
+from spectral_edge.validate.gram.arrays.rows import ArrayRows
 
 
 def gram_of_dask(vectors: Any, W_max: int | None, name: str, *, differences: bool, precision: str) -> Found:

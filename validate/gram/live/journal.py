@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
-from spectral_edge.validate.gram.storage import naming
+from spectral_edge.theory.files import naming
 
 FORMAT = "spectral-edge/gram-journal"
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_edge.theory.files import writable
 from spectral_edge.validate.gram import storage
 
 PARTIAL = "spectral-edge/partial-gram"
@@ -23,7 +24,7 @@ class Work:
     """What is done of a pass over checkpoints, kept on disk now and then if there is a path."""
 
     def __init__(self, path: str | PathLike[str] | None, fingerprint: str) -> None:
-        self.path = None if path is None else storage.writable(path)
+        self.path = None if path is None else writable(path)
         self._fingerprint, self._saved = fingerprint, time.monotonic()
         self.done: dict[str, tuple[NDArray[np.float64], float]] = {}
         if self.path is not None and self.path.exists():

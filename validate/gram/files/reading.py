@@ -43,7 +43,7 @@ def read_sequence(
     """
     path = Path(path)
     if path.is_dir() or (not path.exists() and glob.has_magic(str(path))):
-        from spectral_edge.validate.gram.checkpoints import read_checkpoints
+        from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
 
         return read_checkpoints(path, W_max=W_max, select=select, progress=progress).whole
     if select is not None:

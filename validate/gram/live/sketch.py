@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.validate.gram.rings import host_view
+from spectral_edge.validate.gram.live.rings import host_view
 
 GOLDEN = 0x9E3779B97F4A7C15
 MIX_1, MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -25,7 +25,7 @@ def project(array: Any, out: NDArray[np.float64], seed: int, offset: int) -> Non
     """Add the projection of `array`, whose first coordinate has number `offset`, to `out` (d,)."""
     flat = host_view(array)
     if flat is not None:
-        from spectral_edge.validate.gram._kernels import add_sketch
+        from spectral_edge.validate.gram.arrays.kernels import add_sketch
 
         add_sketch(flat, np.uint64(seed), np.uint64(offset), out)
     elif hasattr(array, "detach"):
