@@ -14,9 +14,9 @@ report: $(VENV)/.core  ## judge the bundled runs: a table here, and report/index
 	$(BIN)/spectral-edge validate --out report
 
 findings: $(VENV)/.core  ## write docs/findings.md and the runs' results.md from the bundled runs
-	$(BIN)/python -m spectral_edge.validate.referee.findings > docs/findings.md.part
+	$(BIN)/python -m spectral_edge.validate.referee.report.findings > docs/findings.md.part
 	mv docs/findings.md.part docs/findings.md
-	$(BIN)/python -m spectral_edge.validate.referee.run_tables > validate/runs/data/results.md.part
+	$(BIN)/python -m spectral_edge.validate.referee.report.run_tables > validate/runs/data/results.md.part
 	mv validate/runs/data/results.md.part validate/runs/data/results.md
 
 calibration: $(VENV)/.core  ## measure size and power of the tests again (an hour; goes on where it was stopped)

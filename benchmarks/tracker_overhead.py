@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from spectral_edge.validate import GramTracker
-from spectral_edge.validate.runs.modular import ModularConfig
+from spectral_edge.validate.runs.tasks.modular import ModularConfig
 
 EVERY = 100
 

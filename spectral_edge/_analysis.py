@@ -10,8 +10,8 @@ from spectral_edge import theory
 from spectral_edge.cli import console, print_json
 from spectral_edge.validate import WindowSpectra
 from spectral_edge.validate.gram.files.reading import read_sequence
-from spectral_edge.validate.referee.figures import evolution_figure, window_figure
-from spectral_edge.validate.referee.report import save_figure
+from spectral_edge.validate.referee.figures.run import evolution_figure, window_figure
+from spectral_edge.validate.referee.report.page import save_figure
 
 
 def analysed(

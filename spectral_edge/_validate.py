@@ -11,10 +11,10 @@ from rich.table import Table
 
 from spectral_edge.cli import console, print_json, runs_table, stderr
 from spectral_edge.validate import bundled, check, early_warning
-from spectral_edge.validate.referee import calibration
+from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
-from spectral_edge.validate.referee.report import write_report
+from spectral_edge.validate.referee.report.page import write_report
 from spectral_edge.validate.referee.statistics import Estimate
 from spectral_edge.validate.referee.verdict import Prediction
 from spectral_edge.validate.runs.bundle import recorded
@@ -66,7 +66,7 @@ def calibrated(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
     if not chosen:
         raise ValueError(f"only must be the id of a prediction, got {only!r}")
     replicates = calibration.QUICK if quick else calibration.REPLICATES
-    target = out / "calibration.json"
+    target = out / "size_and_power.json"
     done: dict[str, int] = {}
     with processes(jobs) as executor, _bar() as progress:
         task = progress.add_task("", total=len(chosen) * replicates)

@@ -238,8 +238,8 @@ def record(
     Example: `spectral-edge record modular-addition --weight-decay 1 --seed 42`
     """
     from spectral_edge import _record
-    from spectral_edge.validate.runs.modular import ModularConfig
     from spectral_edge.validate.runs.plan import planned
+    from spectral_edge.validate.runs.tasks.modular import ModularConfig
 
     options = {
         "weight_decay": weight_decay,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spectral_edge.validate.gram import GramSequence, GramTracker, WindowSpectra
     from spectral_edge.validate.referee import Scoreboard, Verdict, check
-    from spectral_edge.validate.referee.early_warning import EarlyWarning, early_warning
+    from spectral_edge.validate.referee.early_warning.judge import EarlyWarning, early_warning
     from spectral_edge.validate.runs import bundled
 
 _HOMES = {
@@ -21,7 +21,7 @@ _HOMES = {
     "Scoreboard": "referee",
     "Verdict": "referee",
     "check": "referee",
-    "early_warning": "referee",
+    "early_warning": "referee.early_warning.judge",
 }
 __all__ = [
     "EarlyWarning",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NEEDS_TORCH = ("validate/runs/training.py", "validate/runs/modular.py", "validate/gram/integrations")
+NEEDS_TORCH = ("validate/runs/training.py", "validate/runs/tasks/modular.py", "validate/gram/integrations")
 
 
 def names() -> list[str]:

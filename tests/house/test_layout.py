@@ -89,7 +89,7 @@ def test_wheel_misses_no_module_and_no_data(wheel: zipfile.ZipFile) -> None:
     for path in modules("spectral_edge"):
         assert str(path.relative_to(ROOT)) in names
     assert "spectral_edge/py.typed" in names
-    assert "spectral_edge/validate/referee/report.html.jinja" in names
+    assert "spectral_edge/validate/referee/report/page.html.jinja" in names
     recordings = {path.name for path in (ROOT / "validate/runs/data").glob("*.npz")}
     assert recordings
     assert {Path(name).name for name in names if name.endswith(".npz")} >= recordings

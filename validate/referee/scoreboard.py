@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.calibration import rates
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
+from spectral_edge.validate.referee.size_and_power import rates
 from spectral_edge.validate.referee.statistics import holm, short
 from spectral_edge.validate.referee.verdict import NOT_RUN, Prediction, Verdict
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.runs.bundle import Files, bundled_folder
 from spectral_edge.validate.runs.config import OPTIMIZERS, RunConfig
-from spectral_edge.validate.runs.dyck import DyckConfig
-from spectral_edge.validate.runs.language import LanguageConfig
-from spectral_edge.validate.runs.modular import OPERATIONS, ModularConfig, ShiftConfig
-from spectral_edge.validate.runs.scan import ScanConfig
+from spectral_edge.validate.runs.tasks.dyck import DyckConfig
+from spectral_edge.validate.runs.tasks.language import LanguageConfig
+from spectral_edge.validate.runs.tasks.modular import OPERATIONS, ModularConfig, ShiftConfig
+from spectral_edge.validate.runs.tasks.scan import ScanConfig
 
 SEEDS = (42, 137, 2024)
 DECAYS = (1.0, 0.0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.runs import bundle
 from spectral_edge.validate.runs.config import RunConfig
-from spectral_edge.validate.runs.modular import ModularConfig
+from spectral_edge.validate.runs.tasks.modular import ModularConfig
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +118,7 @@ class _Run:
     def __init__(self, config: RunConfig, files: "bundle.Files | None") -> None:
         import torch
 
-        from spectral_edge.validate.runs.recorder import Recorder
+        from spectral_edge.validate.runs.recording import Recorder
 
         self.config, self.files = config, files
         self.phases = config.phases()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spectral_edge.validate.runs.models import attention_weights
-from spectral_edge.validate.runs.modular import OPERATIONS, ModularConfig, ShiftConfig, pairs, split
+from spectral_edge.validate.runs.tasks.modular import OPERATIONS, ModularConfig, ShiftConfig, pairs, split
 from tests.torch.runs.tiny import MODULAR, SIZES
 
 # written out again, so that a slip in one of them shows

@@ -16,9 +16,9 @@ import typer
 from spectral_edge import _record
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.runs.bundle import Files
-from spectral_edge.validate.runs.modular import ModularConfig
 from spectral_edge.validate.runs.plan import planned
 from spectral_edge.validate.runs.pool import Board, make
+from spectral_edge.validate.runs.tasks.modular import ModularConfig
 from spectral_edge.validate.runs.training import command, train
 from tests.torch.runs.tiny import MODULAR, TASKS
 

@@ -10,8 +10,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.runs import examine
 from spectral_edge.validate.runs.models import is_attention
-from spectral_edge.validate.runs.modular import ModularConfig
-from spectral_edge.validate.runs.recorder import ablated_records
+from spectral_edge.validate.runs.recording import ablated_records
+from spectral_edge.validate.runs.tasks.modular import ModularConfig
 from spectral_edge.validate.runs.training import train
 from tests.torch.runs.tiny import MODULAR
 

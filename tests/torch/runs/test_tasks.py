@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from spectral_edge.validate.runs import examine, scan
+from spectral_edge.validate.runs import examine
 from spectral_edge.validate.runs.config import IGNORED
-from spectral_edge.validate.runs.dyck import DyckConfig
 from spectral_edge.validate.runs.models import attention_matrices, attention_weights
 from spectral_edge.validate.runs.plan import planned
+from spectral_edge.validate.runs.tasks import scan
+from spectral_edge.validate.runs.tasks.dyck import DyckConfig
 from spectral_edge.validate.runs.training import optimizers, train
 from tests.torch.runs.tiny import MODULAR, TASKS
 

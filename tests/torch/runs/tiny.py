@@ -1,10 +1,10 @@
 """Runs small enough for a test, one of each task."""
 
 from spectral_edge.validate.runs.config import RunConfig
-from spectral_edge.validate.runs.dyck import DyckConfig
-from spectral_edge.validate.runs.language import LanguageConfig
-from spectral_edge.validate.runs.modular import ModularConfig, ShiftConfig
-from spectral_edge.validate.runs.scan import ScanConfig
+from spectral_edge.validate.runs.tasks.dyck import DyckConfig
+from spectral_edge.validate.runs.tasks.language import LanguageConfig
+from spectral_edge.validate.runs.tasks.modular import ModularConfig, ShiftConfig
+from spectral_edge.validate.runs.tasks.scan import ScanConfig
 
 SIZES: dict[str, int] = {
     "d_model": 16, "heads": 2, "d_feedforward": 32, "layers": 2, "batch_size": 16, "record_every": 5, "max_steps": 60,

@@ -9,7 +9,7 @@ import pytest
 
 from spectral_edge import validate
 from spectral_edge.validate.referee.predictions import PREDICTIONS
-from spectral_edge.validate.referee.report import write_report
+from spectral_edge.validate.referee.report.page import write_report
 from spectral_edge.validate.referee.verdict import NOT_RUN
 from tests.validate.referee.browser import Browser, chromium
 

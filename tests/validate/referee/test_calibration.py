@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from spectral_edge.validate.referee import calibration
-from spectral_edge.validate.referee.calibration import Count
+from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.predictions import (
     PREDICTIONS,
     p11_weight_decay_needed,
     p13_optimiser_dependence,
 )
+from spectral_edge.validate.referee.size_and_power import Count
 
 FAST = (p11_weight_decay_needed.PREDICTION, p13_optimiser_dependence.PREDICTION)
 

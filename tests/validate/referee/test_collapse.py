@@ -12,8 +12,12 @@ from scipy import stats
 from spectral_edge import simulate, theory
 from spectral_edge.theory.gram import as_band
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.referee import collapse_calibration, collapse_figures, collapse_forms, worlds
-from spectral_edge.validate.referee.collapse import (
+from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.collapse import accuracy as collapse_calibration
+from spectral_edge.validate.referee.collapse import forecasts as collapse_forms
+from spectral_edge.validate.referee.collapse.accuracy import calibrate, less_error
+from spectral_edge.validate.referee.collapse.forecasts import both_scales, predict, predict_mean, source_scale
+from spectral_edge.validate.referee.collapse.states import (
     CLOSED,
     LEAD,
     Collapse,
@@ -24,8 +28,7 @@ from spectral_edge.validate.referee.collapse import (
     persistence,
     states,
 )
-from spectral_edge.validate.referee.collapse_calibration import calibrate, less_error
-from spectral_edge.validate.referee.collapse_forms import both_scales, predict, predict_mean, source_scale
+from spectral_edge.validate.referee.figures import collapse as collapse_figures
 from spectral_edge.validate.referee.predictions import p20_collapse_time as p20
 from spectral_edge.validate.referee.verdict import Verdict
 

@@ -10,12 +10,12 @@ from scipy.stats import mannwhitneyu
 
 from spectral_edge import simulate, validate
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.referee import early_warning_features as given
-from spectral_edge.validate.referee import early_warning_folds as folds
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.early_warning_features import FEATURES, SPECTRAL, Feature
-from spectral_edge.validate.referee.early_warning_figures import early_warning_figure
+from spectral_edge.validate.referee.early_warning import features as given
+from spectral_edge.validate.referee.early_warning import folds
+from spectral_edge.validate.referee.early_warning.features import FEATURES, SPECTRAL, Feature
 from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.figures.early_warning import early_warning_figure
 from spectral_edge.validate.referee.statistics import proportion
 
 FAMILIES = ("a+b", "a-b", "a*b", "brackets")

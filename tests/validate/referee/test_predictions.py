@@ -12,11 +12,12 @@ import pytest
 from spectral_edge import simulate, validate
 from spectral_edge.theory.gram import norms_squared
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.referee import findings, worlds
+from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.predictions import p10_gap_precedes_grokking as p10
 from spectral_edge.validate.referee.predictions import p19_shift_detection as p19
 from spectral_edge.validate.referee.processes import processes
+from spectral_edge.validate.referee.report import findings
 from spectral_edge.validate.referee.scoreboard import FAMILY, run_row
 from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spectral_edge import validate
-from spectral_edge.validate.referee import run_tables
+from spectral_edge.validate.referee.report import run_tables
 from spectral_edge.validate.runs.plan import planned
 
 

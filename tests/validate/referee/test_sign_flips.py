@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spectral_edge.validate.referee import collapse_forms
+from spectral_edge.validate.referee.collapse import forecasts as collapse_forms
 from spectral_edge.validate.referee.predictions import (
     PREDICTIONS,
     p01_bbp_vacuous,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from spectral_edge.validate.runs import dyck, scan
-from spectral_edge.validate.runs.dyck import DyckConfig
-from spectral_edge.validate.runs.language import LanguageConfig, text
-from spectral_edge.validate.runs.scan import ScanConfig
+from spectral_edge.validate.runs.tasks import dyck, scan
+from spectral_edge.validate.runs.tasks.dyck import DyckConfig
+from spectral_edge.validate.runs.tasks.language import LanguageConfig, text
+from spectral_edge.validate.runs.tasks.scan import ScanConfig
 from tests.reference.scan_interpreter import interpret
 
 

@@ -10,8 +10,8 @@ from spectral_edge import validate
 from spectral_edge.validate.gram.live.journal import journal_path
 from spectral_edge.validate.runs import plan
 from spectral_edge.validate.runs.bundle import Files, recorded
-from spectral_edge.validate.runs.modular import OPERATIONS, ShiftConfig
 from spectral_edge.validate.runs.plan import planned, survey
+from spectral_edge.validate.runs.tasks.modular import OPERATIONS, ShiftConfig
 
 
 def test_the_runs_the_predictions_ask_for() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.collapse import FOLLOWED, LEAD, missing, persistence
-from spectral_edge.validate.referee.collapse_calibration import Calibration, Forecasts
-from spectral_edge.validate.referee.collapse_forms import FORMS
+from spectral_edge.validate.referee.collapse.accuracy import Calibration, Forecasts
+from spectral_edge.validate.referee.collapse.forecasts import FORMS
+from spectral_edge.validate.referee.collapse.states import FOLLOWED, LEAD, missing, persistence
 from spectral_edge.validate.referee.statistics import UNKNOWN, short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,

@@ -9,13 +9,15 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import figures, group_figures, worlds
-from spectral_edge.validate.referee.drawing import Panel
+from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures import contrast
-from spectral_edge.validate.referee.group_figures import Aligned, Floats, Runs, Series, W
+from spectral_edge.validate.referee.figures import groups as group_figures
+from spectral_edge.validate.referee.figures import run as figures
+from spectral_edge.validate.referee.figures.drawing import Panel
+from spectral_edge.validate.referee.figures.groups import Aligned, Floats, Runs, Series, W
+from spectral_edge.validate.referee.figures.run import contrast
+from spectral_edge.validate.referee.figures.thesis import QUERY, drawn_run, family
 from spectral_edge.validate.referee.series import log_loss
-from spectral_edge.validate.referee.thesis_figures import QUERY, drawn_run, family
 from spectral_edge.validate.referee.verdict import NOT_RUN, Verdict
 from spectral_edge.validate.referee.worlds import decay_pairs
 
@@ -180,7 +182,7 @@ def _hierarchy(verdict: Verdict, runs: Runs) -> list[Panel]:
 
 def collapses(verdict: Verdict, seed: int) -> list[Panel]:
     """Predicted against observed times to collapse: of modes followed and of modes by rank, and where it is planted."""
-    from spectral_edge.validate.referee.collapse_figures import calibration
+    from spectral_edge.validate.referee.figures.collapse import calibration
     from spectral_edge.validate.referee.predictions.p20_collapse_time import PREDICTION
 
     panels = []

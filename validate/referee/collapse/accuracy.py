@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.collapse import State, states
-from spectral_edge.validate.referee.collapse_forms import HORIZON, predict, predict_mean
+from spectral_edge.validate.referee.collapse.forecasts import HORIZON, predict, predict_mean
+from spectral_edge.validate.referee.collapse.states import State, states
 from spectral_edge.validate.referee.statistics import TAIL, Estimate
 
 RESAMPLES = 999

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectral_edge.validate.referee.early_warning_features import BASELINE, SPECTRAL, TOGETHER, TRIVIAL
-from spectral_edge.validate.referee.early_warning_result import EarlyWarning, Warner
-from spectral_edge.validate.referee.figures import BLACK, BLUE, GREEN, ORANGE, RED
+from spectral_edge.validate.referee.early_warning.features import BASELINE, SPECTRAL, TOGETHER, TRIVIAL
+from spectral_edge.validate.referee.early_warning.result import EarlyWarning, Warner
+from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED
 
 SKY = "#56b4e9"
 

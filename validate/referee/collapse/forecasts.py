@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 
 from spectral_edge import simulate, theory
 from spectral_edge.theory.checks import choice
-from spectral_edge.validate.referee.collapse import State, W
+from spectral_edge.validate.referee.collapse.states import State, W
 
 Floats = NDArray[np.float64]
 
@@ -142,7 +142,7 @@ def predict(state: State, form: str = "exact") -> float:
     Examples
     --------
     >>> from spectral_edge.validate.referee import worlds
-    >>> from spectral_edge.validate.referee.collapse import states
+    >>> from spectral_edge.validate.referee.collapse.states import states
     >>> first = states(worlds.planted("collapse-time", 1)(0)[0])[0]
     >>> round(predict(first) / first.observed, 1)
     1.0

@@ -7,7 +7,7 @@ from math import isfinite
 
 from spectral_edge.validate.referee.events import GROKKED
 from spectral_edge.validate.referee.predictions import PREDICTIONS
-from spectral_edge.validate.referee.run_tables import grok_steps
+from spectral_edge.validate.referee.report.run_tables import grok_steps
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard
 from spectral_edge.validate.referee.statistics import Estimate, short
 from spectral_edge.validate.referee.verdict import VERDICTS, Prediction, Verdict

@@ -2,7 +2,7 @@
 
 **In the report**, beside the readings of the verdict ``board["collapse-time"]``::
 
-    from spectral_edge.validate.referee.collapse_figures import calibration_figure
+    from spectral_edge.validate.referee.figures.collapse import calibration_figure
 
     figure = calibration_figure({"recorded runs": board["collapse-time"], "planted world": planted})
 
@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.collapse import State, Tracks
-from spectral_edge.validate.referee.figures import BLACK, BLUE, ORANGE, RED, plain_ticks
+from spectral_edge.validate.referee.collapse.states import State, Tracks
+from spectral_edge.validate.referee.figures.run import BLACK, BLUE, ORANGE, RED, plain_ticks
 
 if TYPE_CHECKING:
     from spectral_edge.validate.referee.verdict import Verdict

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures import BLACK, BLUE, GREEN, ORANGE, RED, contrast
+from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED, contrast
+from spectral_edge.validate.referee.figures.thesis import family
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
-from spectral_edge.validate.referee.thesis_figures import family
 
 W = 10
 #: Points of a scatter plot at most.

@@ -14,16 +14,18 @@ from matplotlib.figure import Figure
 from spectral_edge.theory.files import replace_atomically
 from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import figures, prediction_figures, typeset
-from spectral_edge.validate.referee.drawing import Panel, Picture, picture, style, svg
+from spectral_edge.validate.referee.figures import predictions as prediction_figures
+from spectral_edge.validate.referee.figures import run as figures
+from spectral_edge.validate.referee.figures.drawing import Panel, Picture, picture, style, svg
+from spectral_edge.validate.referee.figures.thesis import ThesisFigure, family, thesis_figures
 from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.report import typeset
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
 from spectral_edge.validate.referee.statistics import Estimate, short
-from spectral_edge.validate.referee.thesis_figures import ThesisFigure, family, thesis_figures
 from spectral_edge.validate.referee.verdict import VERDICTS
 
 if TYPE_CHECKING:
-    from spectral_edge.validate.referee.early_warning_result import EarlyWarning
+    from spectral_edge.validate.referee.early_warning.result import EarlyWarning
 
 W = 10
 #: A sign for every verdict: colour alone would not do.
@@ -85,8 +87,8 @@ def thesis_pictures(runs: Sequence[GramSequence]) -> list[tuple[ThesisFigure, li
 
 def warning_pictures(warning: "EarlyWarning") -> list[Picture]:
     """Return the pictures of the early warning: areas with their intervals, lead times, ROC curves."""
-    from spectral_edge.validate.referee import early_warning_figures as pictures
-    from spectral_edge.validate.referee.early_warning_features import BASELINE, SPECTRAL
+    from spectral_edge.validate.referee.early_warning.features import BASELINE, SPECTRAL
+    from spectral_edge.validate.referee.figures import early_warning as pictures
 
     names = ", ".join(one.name for one in warning.warners)
     height = 1.5 + 0.3 * len(warning.warners)
@@ -113,7 +115,7 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("spectral_edge.validate.referee", "."),
+        loader=PackageLoader(__package__, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -140,7 +142,7 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
         "family": FAMILY,
         "W": W,
     }
-    return environment.get_template("report.html.jinja").render(context)
+    return environment.get_template("page.html.jinja").render(context)
 
 
 def _order(row: dict[str, Any]) -> tuple[str, float, int, str]:

@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import early_warning_folds as folds
-from spectral_edge.validate.referee.early_warning_features import (
+from spectral_edge.validate.referee.early_warning import folds
+from spectral_edge.validate.referee.early_warning.features import (
     BASELINE,
     FEATURES,
     SPECTRAL,
@@ -24,8 +24,8 @@ from spectral_edge.validate.referee.early_warning_features import (
     WARM_UP,
     Feature,
 )
-from spectral_edge.validate.referee.early_warning_folds import FALSE_ALARMS, HORIZON, Pairs, Watched
-from spectral_edge.validate.referee.early_warning_result import MIN_RUNS, EarlyWarning, Warner
+from spectral_edge.validate.referee.early_warning.folds import FALSE_ALARMS, HORIZON, Pairs, Watched
+from spectral_edge.validate.referee.early_warning.result import MIN_RUNS, EarlyWarning, Warner
 from spectral_edge.validate.referee.statistics import Estimate, proportion
 from spectral_edge.validate.referee.verdict import UNKNOWN
 

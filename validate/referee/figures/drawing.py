@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from spectral_edge.validate.referee import figures, typeset
+from spectral_edge.validate.referee.figures import run as figures
+from spectral_edge.validate.referee.report import typeset
 
 # Drawn in this colour, then given to the page's own text colour, so that pictures follow light and dark.
 _INK = "#010203"

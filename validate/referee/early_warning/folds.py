@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.early_warning_features import WARM_UP, Feature, scores
+from spectral_edge.validate.referee.early_warning.features import WARM_UP, Feature, scores
 from spectral_edge.validate.referee.events import grok_step
 
 Floats = NDArray[np.float64]

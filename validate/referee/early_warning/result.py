@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.validate.referee.early_warning_features import SPECTRAL
+from spectral_edge.validate.referee.early_warning.features import SPECTRAL
 from spectral_edge.validate.referee.statistics import Estimate, short
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ def fingerprint(prediction: Prediction) -> str:
 
 def stored_file() -> Path:
     """Where the counts that come with the package are."""
-    return Path(str(files(__name__.rpartition(".")[0]) / "calibration.json"))
+    return Path(str(files(__name__.rpartition(".")[0]) / "size_and_power.json"))
 
 
 @cache

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
-from spectral_edge.validate.referee import figures
-from spectral_edge.validate.referee.drawing import Panel
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures import BLUE, ORANGE, contrast, mark_event
+from spectral_edge.validate.referee.figures import run as figures
+from spectral_edge.validate.referee.figures.drawing import Panel
+from spectral_edge.validate.referee.figures.run import BLUE, ORANGE, contrast, mark_event
 
 #: Columns of the heat map at most: more would not be seen, and each cell is a path.
 COLUMNS = 60
