@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from spectral_edge.validate import GramSequence
+from spectral_edge.validate.gram.files import checkpoints, discovery, unfinished
 from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
-from spectral_edge.validate.gram.files.tensors import checkpoints, discovery, unfinished
 
 SHAPES = {"layers.0.attn.w": (8, 5), "layers.1.attn.w": (8, 5), "layers.1.mlp.w": (7,), "head.w": (6, 2)}
 STEPS = [0, 100, 200, 1000, 1100, 1250]

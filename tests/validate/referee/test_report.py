@@ -11,8 +11,8 @@ from spectral_edge import validate
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.early_warning.judge import early_warning
 from spectral_edge.validate.referee.figures import predictions as prediction_figures
-from spectral_edge.validate.referee.figures.drawing import picture
 from spectral_edge.validate.referee.figures import run as figures
+from spectral_edge.validate.referee.figures.drawing import picture
 from spectral_edge.validate.referee.figures.thesis import thesis_figures
 from spectral_edge.validate.referee.report import typeset
 from spectral_edge.validate.referee.report.page import render, save_figure, write_report
