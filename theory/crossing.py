@@ -4,11 +4,11 @@ Each u_j = d_j² is a constant plus an exponential, so the difference has one ex
 most. Everything is written to hold for damping that is zero, equal, nearly equal or negative.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import elementwise
 
 from spectral_edge.theory.checks import FloatArray
 
@@ -112,11 +112,22 @@ def _root(low: FloatArray, high: FloatArray, wanted: NDArray[np.bool_], m: TwoMo
             break
         low = np.where(short, high, low)
         high = np.where(short, np.minimum(2 * high, 1e300), high)
-    found = elementwise.find_root(
-        _difference, (low, high), args=tuple(part), tolerances={"xrtol": 4e-16, "xatol": 0.0, "fatol": 0.0}
-    )
-    out[wanted] = np.where(found.success, found.x, np.nan)
+    exact = {"xrtol": 4e-16, "xatol": 0.0, "fatol": 0.0}
+    out[wanted] = _bracketed(_difference, (low, high), tuple(part), exact)
     return out
+
+
+def _bracketed(
+    f: Callable[..., FloatArray],
+    bracket: tuple[FloatArray, FloatArray],
+    args: tuple[FloatArray, ...],
+    tolerances: dict[str, float] | None = None,
+) -> FloatArray:
+    """Roots of `f` within the brackets, element by element; NaN where there is none."""
+    from scipy.optimize import elementwise  # a slow import: commands that need no root do without
+
+    found = elementwise.find_root(f, bracket, args=args, tolerances=tolerances)
+    return np.where(found.success, found.x, np.nan)
 
 
 def roots(m: TwoModes) -> tuple[FloatArray, FloatArray]:
@@ -155,8 +166,7 @@ def first_passage(m: TwoModes, target: FloatArray) -> FloatArray:
     passed = np.argmax(_shortfall(grid, *args) >= 0, axis=0)
     index = np.arange(target.size)
     low = np.where(passed > 0, grid[passed - 1, index], 0.0)
-    found = elementwise.find_root(_shortfall, (low, grid[passed, index]), args=args)
-    return np.where(found.success, found.x, np.nan)
+    return _bracketed(_shortfall, (low, grid[passed, index]), args)
 
 
 def _shortfall(t: FloatArray, ua: FloatArray, ub: FloatArray, *rest: FloatArray) -> FloatArray:

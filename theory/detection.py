@@ -8,8 +8,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import toeplitz
-from scipy.special import gammaincinv, ndtri
 
 from spectral_edge.theory import gram
 from spectral_edge.theory.checks import FloatArray, finite, positive, whole
@@ -189,7 +187,8 @@ def lower_half_bias(W: int) -> float:
     >>> round(lower_half_bias(10), 2)
     0.87
     """
-    from scipy.stats import qmc  # a slow import, and this is its only use
+    from scipy.special import gammaincinv, ndtri  # slow imports, and this is their only use
+    from scipy.stats import qmc
 
     W = whole("W", W, 2)
     n = 2**12 if W <= 16 else 2**10
@@ -345,7 +344,8 @@ def autocorrelated_null(tau: ArrayLike, W: int) -> FloatArray:
     W = whole("W", W, 2)
     if values.ndim != 1 or values.size < W:
         raise ValueError(f"tau must be a vector of at least W = {W} values, got shape {values.shape}")
-    lam = np.linalg.eigvalsh(toeplitz(values[:W]))[::-1]
+    lag = np.abs(np.subtract.outer(np.arange(W), np.arange(W)))
+    lam = np.linalg.eigvalsh(values[lag])[::-1]
     if lam[-1] < -1e-8 * max(lam[0], 0.0):
         raise ValueError("tau must be an autocorrelation: its Toeplitz matrix has a negative eigenvalue")
     return np.sqrt(np.maximum(lam, 0.0))

@@ -1,12 +1,13 @@
-"""Files that are either whole or not there: the one place where the package replaces a file."""
+"""What leaves the process: files that are either whole or not there, and values that strict JSON can hold."""
 
+import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextmanager
@@ -71,3 +72,29 @@ def replace_atomically(path: str | PathLike[str], write: Callable[[IO[bytes]], o
             Path(temporary).unlink(missing_ok=True)
             raise
     return path
+
+
+def jsonable(value: Any) -> Any:
+    """What strict JSON can hold of `value`: arrays as lists, named tuples by name, NaN and infinity as None.
+
+    Parameters
+    ----------
+    value : anything
+        Dictionaries, sequences, numpy arrays and scalars, nested.
+
+    Examples
+    --------
+    >>> jsonable({"p_value": float("nan"), "interval": (0.5, float("inf"))})
+    {'p_value': None, 'interval': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {key: jsonable(item) for key, item in value.items()}
+    if hasattr(value, "_asdict"):
+        return jsonable(value._asdict())
+    if hasattr(value, "tolist"):  # numpy, without importing it
+        return jsonable(value.tolist())
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, PathLike) else value

@@ -162,7 +162,7 @@ def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path) -> None:
 def test_a_killed_process_is_one_line_and_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from spectral_edge import _validate, cli, validate
+    from spectral_edge import cli, validate
 
     def killing(runs, *, progress, **options):
         def tell(part: str) -> None:  # first before there are processes, then after the first verdict of many
@@ -170,9 +170,10 @@ def test_a_killed_process_is_one_line_and_status_2(
                 child.kill()
             progress(part)
 
-        return validate.check(runs[:1], progress=tell, **options)
+        return check(runs[:1], progress=tell, **options)
 
-    monkeypatch.setattr(_validate, "check", killing)
+    check = validate.check
+    monkeypatch.setattr(validate, "check", killing)
     with pytest.raises(SystemExit) as stopped:
         cli.main(["validate", "--jobs", "2", "--out", str(tmp_path)])
     assert stopped.value.code == 2

@@ -97,7 +97,7 @@ def test_wheel_misses_no_module_and_no_data(wheel: zipfile.ZipFile) -> None:
 
 def test_packages_listed_are_those_that_exist() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    found = {"spectral_edge"}
+    found = {"spectral_edge", "spectral_edge.commands"}
     for floor in ("theory", "simulate", "validate"):
         found |= {
             "spectral_edge." + ".".join(path.parent.relative_to(ROOT).parts)

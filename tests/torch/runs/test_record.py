@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import typer
 
-from spectral_edge import _record
+from spectral_edge.commands.record import record_all
 from spectral_edge.validate import GramSequence
+from spectral_edge.validate.runs import plan
 from spectral_edge.validate.runs.bundle import Files
 from spectral_edge.validate.runs.plan import planned
 from spectral_edge.validate.runs.pool import Board, make
@@ -70,9 +71,9 @@ def test_all_says_in_a_log_what_begins_ends_and_fails(
     bad = dataclasses.replace(MODULAR, p=1)  # no example to train on
     there = dataclasses.replace(MODULAR, seed=7)
     train(there, tmp_path)
-    monkeypatch.setattr(_record, "planned", lambda: {run.name: run for run in (bad, there)})
+    monkeypatch.setattr(plan, "planned", lambda: {run.name: run for run in (bad, there)})
     with pytest.raises(typer.Exit) as stopped:
-        _record.record_all(tmp_path, jobs=1)
+        record_all(tmp_path, jobs=1)
     assert stopped.value.exit_code == 1
     printed, told = capsys.readouterr()
     lines = [line.split(" ", 1)[1] for line in told.splitlines()]

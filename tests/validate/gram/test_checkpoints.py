@@ -298,7 +298,7 @@ def test_a_folder_with_two_weights_files(tmp_path):
 def test_analyze_reads_checkpoints_from_the_command_line(tmp_path):
     (tmp_path / "run").mkdir()
     write_safetensors(tmp_path / "run", run_of())
-    command = [sys.executable, "-m", "spectral_edge.cli", "analyze", str(tmp_path / "run"), "--W", "3"]
+    command = [sys.executable, "-m", "spectral_edge", "analyze", str(tmp_path / "run"), "--W", "3"]
     options = ["--select", "*attn*", "--out", str(tmp_path), "--json"]
     ran = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout)["P"] == 80

@@ -238,7 +238,7 @@ def test_rows_have_the_stable_keys(board: validate.Scoreboard) -> None:
 def test_tables_fit_a_terminal(board: validate.Scoreboard) -> None:
     from rich.console import Console
 
-    from spectral_edge.cli import runs_table
+    from spectral_edge.commands.console import runs_table
 
     rows = [run_row(run) for run in validate.bundled()]
     for width, table in ((80, board.table()), (120, board.table(wide=True)), (80, runs_table(rows))):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from spectral_edge import validate
+from spectral_edge.commands.console import write_figure
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.early_warning.judge import early_warning
 from spectral_edge.validate.referee.figures import predictions as prediction_figures
@@ -15,7 +16,7 @@ from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import picture
 from spectral_edge.validate.referee.figures.thesis import thesis_figures
 from spectral_edge.validate.referee.report import typeset
-from spectral_edge.validate.referee.report.page import render, save_figure, write_report
+from spectral_edge.validate.referee.report.page import render, write_report
 from spectral_edge.validate.referee.statistics import Estimate
 from spectral_edge.validate.referee.verdict import SUPPORTED, Reading, Verdict
 
@@ -131,7 +132,7 @@ def test_figures_of_a_run_without_metrics(tmp_path: Path) -> None:
         figures.evolution_figure(run, 5),
         figures.evolution_figure(run, 2),
     ):
-        path = save_figure(draw, tmp_path / "picture.svg")
+        path = write_figure(draw, tmp_path / "picture.svg")
         assert path.read_text().startswith("<?xml")
 
 

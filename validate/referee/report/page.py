@@ -8,9 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-
 from spectral_edge.theory.files import replace_atomically
 from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
@@ -30,14 +27,6 @@ if TYPE_CHECKING:
 W = 10
 #: A sign for every verdict: colour alone would not do.
 SIGNS = dict(zip(VERDICTS, "✓≈✗?–", strict=True))
-
-
-def save_figure(figure: Figure, path: str | PathLike[str]) -> Path:
-    """Write `figure` where `path` says, in the format its suffix names, whole or not at all."""
-    kind = Path(path).suffix.lstrip(".")
-    with rc_context({"svg.hashsalt": "spectral-edge"}):
-        metadata = {"Date": None} if kind == "svg" else None
-        return replace_atomically(path, lambda file: figure.savefig(file, format=kind, metadata=metadata))
 
 
 def verdict_pictures(board: Scoreboard) -> dict[str, list[Picture]]:

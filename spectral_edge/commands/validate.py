@@ -1,33 +1,71 @@
-"""What ``spectral-edge validate`` shows while it works; loaded when it is called."""
+"""``spectral-edge validate``: recorded runs judged, or the tests themselves measured."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich import box
-from rich.markup import escape
-from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+import typer
 
-from spectral_edge.cli import console, print_json, runs_table, stderr
-from spectral_edge.validate import bundled, check, early_warning
-from spectral_edge.validate.referee import size_and_power as calibration
-from spectral_edge.validate.referee.predictions import PREDICTIONS
-from spectral_edge.validate.referee.processes import processes
-from spectral_edge.validate.referee.report.page import write_report
-from spectral_edge.validate.referee.statistics import Estimate
-from spectral_edge.validate.referee.verdict import Prediction
-from spectral_edge.validate.runs.bundle import recorded
+from spectral_edge.commands.console import (
+    AsJson,
+    console,
+    existing,
+    print_json,
+    progress_bar,
+    runs_table,
+    say,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from spectral_edge.validate import EarlyWarning, Scoreboard
+    from spectral_edge.validate.referee.size_and_power import Count
+    from spectral_edge.validate.referee.verdict import Prediction
 
 #: Parts of the work beside the predictions: the noise world, the early warning, the report.
 _OTHER_PARTS = 3
 
 
-def judged(runs: Path | None, out: Path, seed: int, jobs: int, as_json: bool) -> None:
+def validate(
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of recorded sequences (.npz); default: the bundled runs.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic worlds.")] = 0,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure the size and power of every test instead (an hour).")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="With --calibrate: a tenth of it, compared with what is stored.")
+    ] = False,
+    only: Annotated[str | None, typer.Option(help="With --calibrate: one prediction, by its id.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 2,
+    as_json: AsJson = False,
+) -> int:
+    """Judge recorded runs: a table of verdicts here, and a report with its figures.
+
+    Example: spectral-edge validate --out report
+
+    The tests themselves: spectral-edge validate --calibrate --quick
+    """
+    if calibrate:
+        return run_calibration(out, quick, only, jobs, as_json)
+    if quick or only is not None:
+        raise ValueError("quick and only go with --calibrate")
+    judge(None if runs is None else existing(runs), out, seed, jobs, as_json)
+    return 0
+
+
+def judge(runs: Path | None, out: Path, seed: int, jobs: int, as_json: bool) -> None:
     """Judge, write the report and print the verdicts."""
+    from spectral_edge.validate import bundled, check, early_warning
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+    from spectral_edge.validate.referee.report.page import write_report
+    from spectral_edge.validate.runs.bundle import recorded
+
     sequences = bundled() if runs is None else recorded(runs)
     out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
-    with _bar() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("reading", total=len(PREDICTIONS) + _OTHER_PARTS)
 
         def tell(part: str) -> None:
@@ -44,6 +82,15 @@ def judged(runs: Path | None, out: Path, seed: int, jobs: int, as_json: bool) ->
     if as_json:
         print_json({**board.to_dict(), "early_warning": None if warning is None else warning.to_dict()})
         return
+    show(board, warning, why)
+    say(f"\nreport: {page}")
+
+
+def show(board: "Scoreboard", warning: "EarlyWarning | None", why: str) -> None:
+    """Print runs, verdicts and what warned; `why` says what is missing where nothing did."""
+    from rich.markup import escape
+    from rich.padding import Padding
+
     console.print(runs_table(board.to_dict()["runs"]))
     console.print(board.table(wide=console.width >= 120))
     for verdict in board:
@@ -57,18 +104,21 @@ def judged(runs: Path | None, out: Path, seed: int, jobs: int, as_json: bool) ->
         console.print()
         console.print(warning.table(wide=console.width >= 120))
         console.print(str(warning), highlight=False, markup=False)
-    console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
-def calibrated(out: Path, quick: bool, only: str | None, jobs: int, as_json: bool) -> int:
+def run_calibration(out: Path, quick: bool, only: str | None, jobs: int, as_json: bool) -> int:
     """Measure size and power; exit status 1 where ``--quick`` contradicts what is stored, or a size is too large."""
+    from spectral_edge.validate.referee import size_and_power as calibration
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+    from spectral_edge.validate.referee.processes import processes
+
     chosen = [p for p in PREDICTIONS if only is None or p.id == only]
     if not chosen:
         raise ValueError(f"only must be the id of a prediction, got {only!r}")
     replicates = calibration.QUICK if quick else calibration.REPLICATES
     target = out / "size_and_power.json"
     done: dict[str, int] = {}
-    with processes(jobs) as executor, _bar() as progress:
+    with processes(jobs) as executor, progress_bar() as progress:
         task = progress.add_task("", total=len(chosen) * replicates)
 
         def tell(id: str, n: int) -> None:
@@ -83,16 +133,13 @@ def calibrated(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
         print_json(rows)
     else:
         console.print(_table(rows, quick))
-        console.print(
-            f"{replicates} sets of runs in each world" + ("" if quick else f"; written to {target}"),
-            highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
+        say(f"{replicates} sets of runs in each world" + ("" if quick else f"; written to {target}"))
     return int(any(row["agrees"] is False or row["too_large"] for row in rows))
 
 
-def _row(
-    prediction: Prediction, count: calibration.Count, before: calibration.Count | None
-) -> dict[str, Any]:
+def _row(prediction: "Prediction", count: "Count", before: "Count | None") -> dict[str, Any]:
+    from spectral_edge.validate.referee.size_and_power import LARGEST_SIZE
+
     agrees = None
     if before is not None and before.n:
         pairs = ((count.size, before.size), (count.power, before.power))
@@ -103,11 +150,17 @@ def _row(
         "power": count.power.value, "power_interval": [count.power.low, count.power.high],
         "due": prediction.expected_when_planted, "n": count.n, "agrees": agrees,
         # beyond doubt: the whole interval lies above what is allowed
-        "too_large": count.size.low > calibration.LARGEST_SIZE,
+        "too_large": count.size.low > LARGEST_SIZE,
     }  # fmt: skip
 
 
-def _table(rows: list[dict[str, Any]], quick: bool) -> Table:
+def _table(rows: list[dict[str, Any]], quick: bool) -> "Table":
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from spectral_edge.validate.referee.statistics import Estimate
+
     table = Table(
         title="Size and power", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
@@ -120,8 +173,3 @@ def _table(rows: list[dict[str, Any]], quick: bool) -> Table:
             cells.append({True: "yes", False: "[red]no[/]", None: "–"}[row["agrees"]])
         table.add_row(*cells)
     return table
-
-
-def _bar() -> Progress:
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=stderr, transient=True)

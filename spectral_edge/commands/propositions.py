@@ -1,18 +1,46 @@
-"""What `spectral-edge propositions` prints: a table, one statement in full, or JSON."""
+"""``spectral-edge propositions``: a table, one statement in full, or JSON."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.progress import track
-from rich.table import Table
+import typer
 
-from spectral_edge.theory import Proof, Proposition, propositions
-from spectral_edge.theory.statements.dependency import LEANING, used_by
-from spectral_edge.theory.statements.proposition import MARKS
+from spectral_edge.commands.console import AsJson, console, print_json, progress_bar, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from spectral_edge.theory import Proof, Proposition
 
 
-def chosen(identifier: str | None) -> tuple[Proposition, ...]:
-    """All propositions, those of a section ("3"), or the one named ("3.5")."""
-    everything = propositions()
+def propositions(
+    identifier: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="One proposition in full, or a section.")
+    ] = None,
+    prove: Annotated[bool, typer.Option("--prove", help="Run the proofs.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """List the propositions, show one in full, or prove them; exit status 1 if a proof fails.
+
+    Example: spectral-edge propositions 3.5
+    """
+    statements = choose(identifier)
+    single = len(statements) == 1 and statements[0].id == identifier
+    proofs = run_proofs(statements) if prove or single else {}
+    if as_json:
+        print_json([as_dictionary(p, proofs.get(p.id)) for p in statements])
+    elif single:
+        say(full(statements[0], proofs[statements[0].id]))
+    else:
+        console.print(table(statements, proofs), highlight=False, markup=False)
+        console.print(summary(statements, proofs), highlight=False)
+    return int(any(status(p, proofs.get(p.id)) == "FAILED" for p in statements))
+
+
+def choose(identifier: str | None) -> "tuple[Proposition, ...]":
+    """Return all propositions, those of a section ("3"), or the one named ("3.5")."""
+    from spectral_edge.theory import propositions as registered
+
+    everything = registered()
     if identifier is None:
         return everything
     found = tuple(p for p in everything if p.id == identifier or str(p.section) == identifier)
@@ -22,14 +50,19 @@ def chosen(identifier: str | None) -> tuple[Proposition, ...]:
     return found
 
 
-def prove(statements: tuple[Proposition, ...], console: Any) -> dict[str, Proof]:
-    """Run the proofs, with a progress bar on `console`."""
-    steps = track(statements, description="proving", console=console, transient=True)
-    return {statement.id: statement.prove() for statement in steps}
+def run_proofs(statements: "tuple[Proposition, ...]") -> "dict[str, Proof]":
+    """Run the proofs, with a progress bar."""
+    proofs = {}
+    with progress_bar() as progress:
+        task = progress.add_task("proving", total=len(statements))
+        for statement in statements:
+            proofs[statement.id] = statement.prove()
+            progress.advance(task)
+    return proofs
 
 
-def status(statement: Proposition, proof: Proof | None) -> str:
-    """proved, numeric, FAILED, no proof, or to prove."""
+def status(statement: "Proposition", proof: "Proof | None") -> str:
+    """Return proved, numeric, FAILED, no proof, or to prove."""
     if statement.proof is None:
         return "no proof"
     if proof is None:
@@ -39,8 +72,10 @@ def status(statement: Proposition, proof: Proof | None) -> str:
     return "numeric" if proof.method == "numeric" else "proved"
 
 
-def table(statements: tuple[Proposition, ...], proofs: dict[str, Proof]) -> Table:
-    """One line per proposition."""
+def table(statements: "tuple[Proposition, ...]", proofs: "dict[str, Proof]") -> "Table":
+    """Return one line per proposition."""
+    from rich.table import Table
+
     found = Table("id", "mark", box=None, pad_edge=False, expand=True)
     found.add_column("title", overflow="fold", ratio=3)
     found.add_column("statement", no_wrap=True, overflow="ellipsis", ratio=4)
@@ -61,8 +96,8 @@ def _plain(formula: Any) -> str:
     return str(formula)
 
 
-def summary(statements: tuple[Proposition, ...], proofs: dict[str, Proof]) -> str:
-    """Counts by outcome, and the time."""
+def summary(statements: "tuple[Proposition, ...]", proofs: "dict[str, Proof]") -> str:
+    """Return counts by outcome, and the time."""
     counts: dict[str, int] = {}
     for p in statements:
         name = status(p, proofs.get(p.id))
@@ -73,8 +108,11 @@ def summary(statements: tuple[Proposition, ...], proofs: dict[str, Proof]) -> st
     )
 
 
-def full(p: Proposition, proof: Proof) -> str:
-    """One proposition in full."""
+def full(p: "Proposition", proof: "Proof") -> str:
+    """Return one proposition in full."""
+    from spectral_edge.theory.statements.dependency import LEANING, used_by
+    from spectral_edge.theory.statements.proposition import MARKS
+
     lines = [
         f"{p.id}  {p.title}  [{p.mark}] {MARKS[p.mark]}",
         "",
@@ -96,8 +134,10 @@ def full(p: Proposition, proof: Proof) -> str:
     return "\n".join(lines)
 
 
-def as_dictionary(p: Proposition, proof: Proof | None) -> dict[str, Any]:
-    """JSON form; `method`, `detail` and `seconds` are null where no proof was run."""
+def as_dictionary(p: "Proposition", proof: "Proof | None") -> dict[str, Any]:
+    """Return the JSON form; `method`, `detail` and `seconds` are null where no proof was run."""
+    from spectral_edge.theory.statements.dependency import used_by
+
     return {
         "id": p.id,
         "section": p.section,
