@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
+from spectral_edge.validate.referee.cards import metric
 
 #: A run has grokked when its test accuracy first reaches this.
 GROKKED = 0.95
@@ -12,7 +13,7 @@ GROKKED = 0.95
 
 def grok_step(run: GramSequence) -> int | None:
     """Step at which the test accuracy first reaches `GROKKED`, None if it never does or was not recorded."""
-    accuracy = run.metrics.get("test_accuracy")
+    accuracy = metric(run, "test_accuracy")
     if accuracy is None:
         return None
     reached = np.flatnonzero(accuracy >= GROKKED)

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import card, metric, remarks
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
@@ -48,11 +49,14 @@ class Scoreboard:
         What was judged.
     seed : int
         Seed of the noise and planted worlds.
+    notes : tuple of str
+        What was not taken as it stands on the runs' cards, a line each.
     """
 
     verdicts: tuple[Verdict, ...]
     runs: tuple[GramSequence, ...]
     seed: int
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Verdict]:
         return iter(self.verdicts)
@@ -66,6 +70,7 @@ class Scoreboard:
             "verdicts": [_json(_flat(verdict)) for verdict in self.verdicts],
             "runs": [_json(run_row(run)) for run in self.runs],
             "seed": self.seed,
+            "notes": list(self.notes),
         }
 
     @staticmethod
@@ -164,7 +169,7 @@ def check(
             verdicts.append(replace(verdict, size=rate.size, power=rate.power))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    return Scoreboard(judged, tuple(runs), seed)
+    return Scoreboard(judged, tuple(runs), seed, tuple(remarks(runs)))
 
 
 @contextmanager
@@ -214,18 +219,17 @@ class _Bench:
 
 def run_row(run: GramSequence) -> dict[str, Any]:
     """Return what a table of runs shows of one run (stable keys)."""
-    config = run.config
-    step = grok_step(run)
-    if run.metrics.get("test_accuracy") is None:
+    own, step = card(run), grok_step(run)
+    if metric(run, "test_accuracy") is None:
         status = "no test accuracy"
     else:
         status = "grokked" if step is not None else "not grokked"
     return {
-        "run": config.get("run", "unnamed"),
-        "task": config.get("task", ""),
-        "optimizer": config.get("optimizer", ""),
-        "weight_decay": config.get("weight_decay"),
-        "seed": config.get("seed"),
+        "run": own.run or "unnamed",
+        "task": own.task or "",
+        "optimizer": own.optimizer or "",
+        "weight_decay": own.weight_decay,
+        "seed": own.seed,
         "status": status,
         "grok_step": step,
         "steps": int(run.steps[-1]),

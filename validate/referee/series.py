@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.signal import detrend
 
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.cards import metric
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +21,7 @@ def log_ratio(run: GramSequence, W: int) -> Floats:
 
 def validation_loss(run: GramSequence) -> Floats | None:
     """The validation (or test) loss at every record, (T,); None where it was not recorded throughout."""
-    loss = run.metrics.get("test_loss", run.metrics.get("validation_loss"))
+    loss = metric(run, "test_loss")
     if loss is None or not np.all(np.isfinite(loss)):
         return None
     return np.asarray(loss, dtype=float)

@@ -1,7 +1,6 @@
 """The other two worlds: planted, where a claim holds by construction, and noise, where nothing happens."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple, overload
 
@@ -148,47 +147,6 @@ def noise_ratios(run: GramSequence, n: int, seed: int) -> NDArray[np.float64]:
 def key(run: GramSequence, seed: int) -> list[int]:
     """A seed that differs between runs and does not depend on the order in which they are judged."""
     return [seed, run.T, *np.frombuffer(np.float64(run.K[0, 0]).tobytes(), dtype=np.uint32).tolist()]
-
-
-def decay_groups(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[GramSequence]]:
-    """Return the runs with and without weight decay, of those whose test accuracy was recorded."""
-    known = [
-        run
-        for run in runs
-        if "weight_decay" in run.config
-        and "test_accuracy" in run.metrics
-        and run.config.get("experiment", "grokking")
-        == "grokking"  # shift and optimiser runs have other controls
-    ]
-    with_decay = [run for run in known if run.config["weight_decay"] > 0]
-    return with_decay, [run for run in known if run.config["weight_decay"] == 0]
-
-
-def decay_pairs(
-    runs: Sequence[GramSequence],
-) -> tuple[dict[tuple[str, int], GramSequence], dict[tuple[str, int], GramSequence]]:
-    """Return the same two groups by task and seed, so that each run finds its control."""
-
-    def keyed(group: list[GramSequence]) -> dict[tuple[str, int], GramSequence]:
-        return {
-            (f"{run.config.get('task')}/{run.config.get('operation')}", run.config["seed"]): run
-            for run in group
-        }
-
-    with_decay, without = decay_groups([run for run in runs if "seed" in run.config])
-    return keyed(with_decay), keyed(without)
-
-
-def shuffled(runs: Sequence[GramSequence], field: str, seed: int) -> list[GramSequence]:
-    """Return the runs with one field of their cards dealt out anew: nothing depends on it any more."""
-    values = [run.config.get(field) for run in runs]
-    order = np.random.default_rng([seed, len(runs)]).permutation(len(runs))
-    return [replace(run, config={**run.config, field: values[i]}) for run, i in zip(runs, order, strict=True)]
-
-
-def decay_shuffled(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
-    """Return the runs with their weight decays dealt out anew: the outcome no longer depends on it."""
-    return shuffled(runs, "weight_decay", seed)
 
 
 def planted(

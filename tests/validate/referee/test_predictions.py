@@ -12,7 +12,7 @@ import pytest
 from spectral_edge import simulate, validate
 from spectral_edge.theory.gram import norms_squared
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee import partners, worlds
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.predictions import p10_gap_precedes_grokking as p10
 from spectral_edge.validate.referee.predictions import p19_shift_detection as p19
@@ -335,6 +335,6 @@ def test_matched_noise_has_the_runs_norms_and_its_card(additions) -> None:
 
 def test_shuffled_decay_keeps_the_counts(additions) -> None:
     runs = additions
-    shuffled = worlds.decay_shuffled(runs, seed=1)
+    shuffled = partners.shuffled(runs, "weight_decay", seed=1)
     assert sorted(r.config["weight_decay"] for r in shuffled) == [0, 0, 0, 1, 1, 1]
     assert [r.config["seed"] for r in shuffled] == [r.config["seed"] for r in runs]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spectral_edge import simulate
 from spectral_edge.theory.gram import as_band, window_blocks
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.cards import card, knows, number
 
 Floats = NDArray[np.float64]
 
@@ -224,10 +225,8 @@ def missing(run: GramSequence) -> str | None:
         probe = run.probes.get(name)
         if probe is None or probe.ndim != ndim or probe.shape[1] < W:
             return f"the probe {name!r}"
-    wanted = {"learning_rate", "weight_decay"} - run.config.keys()
-    if wanted or not run.config["learning_rate"] > 0:
-        return " and ".join(sorted(wanted)).replace("_", " ") or "a positive learning rate"
-    return None
+    wanted = [name for name in ("learning_rate", "weight_decay") if not knows(run, name)]
+    return " and ".join(wanted).replace("_", " ") or None
 
 
 def states(run: GramSequence, by_rank: bool = False) -> list[State]:
@@ -287,7 +286,7 @@ def _state(run: GramSequence, tracks: Tracks, window: int, event: Collapse) -> S
     ahead = (tracks.steps[window:] - tracks.steps[window])[:, None]
     coefficients = [tracks.h[window:][:, pair], scale**2 * tracks.p[window:][:, pair]]
     return State(
-        run=str(run.config.get("run", f"{run.config.get('task', 'run')}-{run.config.get('seed', '')}")),
+        run=card(run).run or card(run).family,
         step=int(tracks.steps[window]),
         collapse=event,
         d=scale * tracks.sigma[window, pair],
@@ -295,8 +294,8 @@ def _state(run: GramSequence, tracks: Tracks, window: int, event: Collapse) -> S
         p=p,
         level=np.trapezoid(u, steps, axis=0) / (steps[-1] - steps[0]),
         growth=(u[-1] - u[0]) / (steps[-1] - steps[0]),
-        eta=float(run.config["learning_rate"]),
-        omega=float(run.config["weight_decay"]),
+        eta=number(run, "learning_rate"),
+        omega=number(run, "weight_decay"),
         spacing=float(np.median(np.diff(run.steps))),
         end=int(run.steps[-1]),
         later=np.concatenate([ahead, *coefficients], axis=1),

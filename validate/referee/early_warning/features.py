@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
+from spectral_edge.validate.referee.cards import card, metric
 
 Floats = NDArray[np.float64]
 
@@ -76,14 +77,14 @@ def _log_ratio(run: GramSequence, windows: WindowSpectra) -> Floats:
 
 def _adiabatic(run: GramSequence, windows: WindowSpectra) -> Floats:
     """Log 𝒜 from the window before to this one, so that it is known at this record."""
-    eta = run.config.get("learning_rate")
+    eta = card(run).learning_rate
     if eta is None:
         return np.full(run.T, np.nan)
     return _at_records(run, np.log(windows.adiabatic(eta)))
 
 
 def _log_loss(run: GramSequence, windows: WindowSpectra) -> Floats:
-    loss = run.metrics.get("test_loss", run.metrics.get("validation_loss"))
+    loss = metric(run, "test_loss")
     return np.full(run.T, np.nan) if loss is None else np.log(loss)
 
 
@@ -97,7 +98,8 @@ def _log_weight_norm(run: GramSequence, windows: WindowSpectra) -> Floats:
 
 
 def _weight_decay(run: GramSequence, windows: WindowSpectra) -> Floats:
-    return np.full(run.T, float(run.config.get("weight_decay", np.nan)))
+    decay = card(run).weight_decay
+    return np.full(run.T, np.nan if decay is None else decay)
 
 
 #: Set, like every constant of the early warning, before a recorded spectrum was looked at.

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.cards import card, is_plain, metric
 from spectral_edge.validate.referee.early_warning import folds
 from spectral_edge.validate.referee.early_warning.features import (
     BASELINE,
@@ -121,11 +122,6 @@ def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) ->
 # -- which runs ----------------------------------------------------------------------------------------------
 
 
-def family_of(run: GramSequence) -> str:
-    """Task and operation of a run."""
-    return " ".join(str(run.config[key]) for key in ("task", "operation") if key in run.config) or "unnamed"
-
-
 def _watched(
     runs: list[GramSequence], features: tuple[Feature, ...]
 ) -> tuple[list[Watched], str, dict[str, str]]:
@@ -133,15 +129,17 @@ def _watched(
     not_judged: dict[str, str] = {}
     kept: list[Watched] = []
     for i, run in enumerate(runs, start=1):
-        name = str(run.config.get("run", f"run {i}"))
-        if run.config.get("experiment", "grokking") != "grokking":
+        own = card(run)
+        name = own.run or f"run {i}"
+        if not is_plain(run):
             not_judged[name] = "of another experiment"
-        elif "test_accuracy" not in run.metrics:
+        elif metric(run, "test_accuracy") is None:
             not_judged[name] = "no test accuracy was recorded"
         elif run.T <= WARM_UP:
             not_judged[name] = f"{run.T} records, and the first {WARM_UP} are not judged"
         else:
-            one = folds.watch(run, name, family_of(run), str(run.config.get("seed", i)), features)
+            fold = str(i if own.seed is None else own.seed)
+            one = folds.watch(run, name, own.family, fold, features)
             if len(one.steps):
                 kept.append(one)
             else:

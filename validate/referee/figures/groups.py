@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED, contrast
-from spectral_edge.validate.referee.figures.thesis import family
+from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED, line
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 
 W = 10
@@ -34,7 +34,8 @@ class Aligned(NamedTuple):
 
 def aligned(chosen: Sequence[Aligned], series: Series, ax: Axes, label: str, event: str) -> Axes:
     """One thin line a run against the records since its event, and the median of each group."""
-    for treated, colour, style in ((False, ORANGE, "--"), (True, BLUE, "-")):
+    for treated in (False, True):
+        style = line(treated)
         group = [one for one in chosen if one.treated == treated]
         grid = np.arange(-40, 21)
         table = np.full((len(group), len(grid)), np.nan)
@@ -43,12 +44,12 @@ def aligned(chosen: Sequence[Aligned], series: Series, ax: Axes, label: str, eve
             records = np.arange(len(steps)) - np.searchsorted(steps, one.step)
             keep = (records >= grid[0]) & (records <= grid[-1])
             row[records[keep] - grid[0]] = values[keep]
-            ax.plot(records[keep], values[keep], color=colour, ls=style, lw=0.7, alpha=0.45)
+            ax.plot(records[keep], values[keep], **style, lw=0.7, alpha=0.45)
         enough = np.isfinite(table).sum(axis=0) >= max(0.8 * len(group), 1)
         if enough.any():
-            name = contrast(group[0].run)[0]
+            name = card(group[0].run).contrast[0]
             median = np.nanmedian(table[:, enough], axis=0)
-            ax.plot(grid[enough], median, color=colour, ls=style, lw=2.2, label=f"{name} ({len(group)})")
+            ax.plot(grid[enough], median, **style, lw=2.2, label=f"{name} ({len(group)})")
     ax.axvline(0, color=RED, ls=":", lw=1.4, label=event)
     ax.set(xlabel=f"records since the {event}", ylabel=label)
     ax.legend()
@@ -102,12 +103,12 @@ def stability_profile(runs: Runs, ax: Axes) -> Axes:
 
 def grok_steps(runs: Runs, ax: Axes) -> Axes:
     """Grok step of every run by family; runs that did not grok stand at the right."""
-    names = list(dict.fromkeys(family(run) for run in runs))
+    names = list(dict.fromkeys(card(run).heading for run in runs))
     last = max(int(run.steps[-1]) for run in runs)
     for treated, colour, marker, offset in ((True, BLUE, "o", -0.13), (False, ORANGE, "s", 0.13)):
-        group = [run for run in runs if contrast(run)[1] == treated]
+        group = [run for run in runs if card(run).contrast[1] is treated]
         steps = [grok_step(run) for run in group]
-        rows = np.array([names.index(family(run)) + offset for run in group])
+        rows = np.array([names.index(card(run).heading) + offset for run in group])
         seen: dict[float, int] = {}
         for i, row in enumerate(rows):  # those that never do would lie on each other
             if steps[i] is None:
@@ -116,7 +117,7 @@ def grok_steps(runs: Runs, ax: Axes) -> Axes:
         known = [(step, row) for step, row in zip(steps, rows, strict=True) if step is not None]
         if group:
             x, y = np.array(known, dtype=float).reshape(-1, 2).T
-            ax.plot(x, y, marker, color=colour, ms=5, alpha=0.85, label=contrast(group[0])[0])
+            ax.plot(x, y, marker, color=colour, ms=5, alpha=0.85, label=card(group[0]).contrast[0])
     ax.axvline(last * 1.08, color=BLACK, lw=0.6)
     ax.set(
         xlim=(0, last * 1.4),
@@ -132,20 +133,19 @@ def grok_steps(runs: Runs, ax: Axes) -> Axes:
 
 def phases(runs: Runs, ax: Axes) -> Axes:
     """R of every run against its share of training, over its own median."""
-    for treated, colour, style in ((False, ORANGE, "--"), (True, BLUE, "-")):
-        group = [run.window(W) for run in runs if contrast(run)[1] == treated]
-        name = next((contrast(run)[0] for run in runs if contrast(run)[1] == treated), "")
+    for treated in (None, False, True):
+        style, these = line(treated), [run for run in runs if card(run).contrast[1] is treated]
+        group, name = [run.window(W) for run in these], card(these[0]).contrast[0] if these else ""
         grid, table = np.linspace(0, 1, 61), []
         for windows in group:
             share = np.linspace(0, 1, len(windows.ratio))
             table.append(np.interp(grid, share, windows.ratio / np.nanmedian(windows.ratio)))
-            ax.plot(grid, table[-1], color=colour, ls=style, lw=0.6, alpha=0.4)
+            ax.plot(grid, table[-1], **style, lw=0.6, alpha=0.4)
         if group:
             ax.plot(
                 grid,
                 np.nanmedian(table, axis=0),
-                color=colour,
-                ls=style,
+                **style,
                 lw=2.2,
                 label=f"{name} ({len(group)})",
             )
@@ -161,7 +161,7 @@ def without_trends(run: GramSequence, ax: Axes) -> Axes:
     ax.plot(steps, without_trend(ratio), color=BLUE, lw=1.3, label="log R")
     if loss is not None:
         ax.plot(steps, without_trend(loss), color=ORANGE, ls="--", lw=1.3, label="log validation loss")
-    ax.set(xlabel="step", ylabel="without trend, length 1", title=str(run.config.get("run", "")))
+    ax.set(xlabel="step", ylabel="without trend, length 1", title=card(run).run or "")
     ax.legend()
     return ax
 

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import card, is_plain, knows, number
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import groups as group_figures
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel
 from spectral_edge.validate.referee.figures.groups import Aligned, Floats, Runs, Series, W
-from spectral_edge.validate.referee.figures.run import contrast
-from spectral_edge.validate.referee.figures.thesis import QUERY, drawn_run, family
+from spectral_edge.validate.referee.figures.thesis import QUERY, drawn_run
+from spectral_edge.validate.referee.partners import decay_groups, decay_pairs
 from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.verdict import NOT_RUN, Verdict
-from spectral_edge.validate.referee.worlds import decay_pairs
 
 #: Planted runs whose collapses are drawn beside those of the recorded ones.
 PLANTED = 4
@@ -90,7 +90,7 @@ def _subleading(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
 
 def _adiabatic(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
     windows = run.window(W)
-    return windows.steps[:-1], windows.adiabatic(run.config["learning_rate"])
+    return windows.steps[:-1], windows.adiabatic(number(run, "learning_rate"))
 
 
 def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
@@ -98,13 +98,13 @@ def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
 
 
 def _shift(verdict: Verdict, runs: Runs) -> list[Panel]:
-    runs = [run for run in runs if run.config.get("experiment") == "shift"]
-    steps = [int(run.config["shift_step"]) for run in runs if run.config.get("shift_step")]
+    runs = [run for run in runs if card(run).experiment == "shift" and knows(run, "shift_step")]
+    steps = [step for run in runs if (step := card(run).shift_step)]
     if not steps:
         return []
     chosen = [
-        Aligned(run, int(run.config.get("shift_step") or steps[0]), contrast(run)[1])
-        for run in sorted(runs, key=lambda run: contrast(run)[1])
+        Aligned(run, card(run).shift_step or steps[0], card(run).shift_step != 0)
+        for run in sorted(runs, key=lambda run: card(run).shift_step != 0)
     ]
     draw = partial(group_figures.aligned, chosen, _ratio, label="gap ratio R", event="data change")
     return [
@@ -120,9 +120,12 @@ def _shift(verdict: Verdict, runs: Runs) -> list[Panel]:
 def _positions(experiment: str) -> Any:
     def make(verdict: Verdict, runs: Runs) -> list[Panel]:
         groups: dict[str, list[GramSequence]] = {}
-        chosen = [run for run in runs if run.config.get("experiment", "grokking") == experiment]
-        for run in sorted(chosen, key=lambda run: not contrast(run)[1]):
-            groups.setdefault(contrast(run)[0], []).append(run)
+        chosen = [run for run in runs if card(run).experiment == experiment]
+        for treated in (True, False):  # and where a card does not tell, neither
+            for run in chosen:
+                name, is_treated = card(run).contrast
+                if is_treated is treated:
+                    groups.setdefault(name, []).append(run)
         what = f"{verdict.id}: share of windows at each gap position, {' and '.join(groups)}"
         return [Panel(partial(group_figures.positions, groups), what)] if groups else []
 
@@ -138,10 +141,10 @@ def _profile(verdict: Verdict, runs: Runs) -> list[Panel]:
 
 
 def _grok_steps(verdict: Verdict, runs: Runs) -> list[Panel]:
-    runs = [run for group in decay_pairs(runs) for run in group.values()]
+    runs = [run for group in decay_groups(runs) for run in group]
     if not runs:
         return []
-    height = 1.3 + 0.24 * len({family(run) for run in runs})
+    height = 1.3 + 0.24 * len({card(run).heading for run in runs})
     return [
         Panel(
             partial(group_figures.grok_steps, runs),
@@ -152,7 +155,7 @@ def _grok_steps(verdict: Verdict, runs: Runs) -> list[Panel]:
 
 
 def _phases(verdict: Verdict, runs: Runs) -> list[Panel]:
-    runs = [run for run in runs if run.config.get("experiment", "grokking") == "grokking"]
+    runs = [run for run in runs if is_plain(run)]
     what = f"{verdict.id}: gap ratio over training, every run with weight decay and without, and the medians"
     return [Panel(partial(group_figures.phases, runs), what)] if runs else []
 
@@ -162,15 +165,17 @@ def _tracks(verdict: Verdict, runs: Runs) -> list[Panel]:
     if not runs:
         return []
     run = drawn_run(runs)
-    what = f"{verdict.id}: log R and log validation loss without their trends, {run.config.get('run', 'one run')}"
+    what = f"{verdict.id}: log R and log validation loss without their trends, {card(run).run or 'one run'}"
     return [Panel(partial(group_figures.without_trends, run), what)]
 
 
 def _hierarchy(verdict: Verdict, runs: Runs) -> list[Panel]:
     pairs = []
-    for run in (run for run in runs if {"gradient", "hessian"} <= run.probes.keys()):
+    for run in (
+        run for run in runs if {"gradient", "hessian"} <= run.probes.keys() and knows(run, "weight_decay")
+    ):
         windows = run.window(W)
-        stiff = windows.curvature() + float(run.config.get("weight_decay") or 0)
+        stiff = windows.curvature() + number(run, "weight_decay")
         gradient = np.abs(windows.project("gradient"))
         for row in np.flatnonzero(np.isfinite(stiff).all(axis=1) & (stiff > 0).all(axis=1)):
             x, y = gradient[row] / np.sqrt(stiff[row]), windows.sigma[row]
@@ -217,7 +222,7 @@ _SPECIAL: dict[str, Callable[[Verdict, Runs], list[Panel]]] = {
     ),
     "optimiser-dependence": _positions("optimizer"),
     "adiabatic-regimes": _since_grokking(
-        _adiabatic, "𝒜 = ‖ΔC‖/(ηg²)", "adiabatic parameter", lambda run: "learning_rate" in run.config
+        _adiabatic, "𝒜 = ‖ΔC‖/(ηg²)", "adiabatic parameter", lambda run: knows(run, "learning_rate")
     ),
     "gap-tracks-loss": _tracks,
     "shift-detection": _shift,

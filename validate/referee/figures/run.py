@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
+from spectral_edge.validate.referee.cards import card, metric
 from spectral_edge.validate.referee.events import grok_step
 
 # Okabe and Ito's colours, told apart by colour-blind readers; line styles carry the distinction in grey.
@@ -99,7 +100,7 @@ def mark_event(ax: Axes, event: int | None, label: str = "grokked") -> None:
 
 def against_loss(run: GramSequence, windows: WindowSpectra, ax: Axes) -> Axes:
     """Gap ratio and validation loss over training, with the grok step marked."""
-    loss = run.metrics.get("test_loss", run.metrics.get("validation_loss"))
+    loss = metric(run, "test_loss")
     ax.plot(windows.steps, windows.ratio, color=BLUE, lw=1.5, label="R")
     ax.set(xlabel="step", ylabel="gap ratio R", title="Gap ratio and validation loss")
     if loss is None:
@@ -213,13 +214,13 @@ QUANTITIES = {
 def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axes:
     """One of `QUANTITIES` over training, a thin line a run; a dot marks the grok step, a dotted line a change of data.
 
-    Treated runs are blue, their controls orange and dashed; see `contrast`.
+    Treated runs are blue, their controls orange and dashed, and black where a card does not tell; see `Card.contrast`.
     """
     title, label, scale = QUANTITIES[quantity]
     named: set[str] = set()
     for run in runs:
-        name, treated = contrast(run)
-        style: dict[str, Any] = {"color": BLUE, "ls": "-"} if treated else {"color": ORANGE, "ls": "--"}
+        name, treated = card(run).contrast
+        style: dict[str, Any] = line(treated)
         steps, values = _series(run, quantity, W)
         if not len(values):
             continue
@@ -232,7 +233,7 @@ def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axe
                 steps[at], values[at], "o", color=RED, ms=4.5, label=None if "dot" in named else "grok step"
             )
             named.add("dot")
-    for step in {int(run.config.get("shift_step") or 0) for run in runs} - {0}:
+    for step in {card(run).shift_step or 0 for run in runs} - {0}:
         mark_event(ax, step, "step of the change")
     if quantity == "ratio" and ax.get_ylim()[1] < 12:
         scale = "linear"
@@ -248,21 +249,14 @@ def _series(run: GramSequence, quantity: str, W: int) -> tuple[Any, Any]:
     if quantity in ("g_23", "ratio"):
         windows = run.window(W)
         return windows.steps, getattr(windows, quantity)
-    names = {"accuracy": ("test_accuracy",), "loss": ("test_loss", "validation_loss")}[quantity]
-    values = next((run.metrics[name] for name in names if name in run.metrics), np.zeros(0))
-    return run.steps[: len(values)], values
+    values = metric(run, f"test_{quantity}")
+    return (run.steps, values) if values is not None else (np.zeros(0), np.zeros(0))
 
 
-def contrast(run: GramSequence) -> tuple[str, bool]:
-    """What sets a run apart from its control, and whether it is the treated one."""
-    config = run.config
-    if config.get("experiment") == "shift":
-        return ("data change", True) if config.get("shift_step") else ("data stay", False)
-    if config.get("experiment") == "optimizer":
-        name = str(config.get("optimizer", "?"))
-        return name, name.lower() == "muon"
-    decays = float(config.get("weight_decay") or 0) > 0
-    return ("with weight decay", True) if decays else ("without weight decay", False)
+def line(treated: bool | None) -> dict[str, Any]:
+    """Colour and line style of a treated run, of a control, and of one whose card does not tell which it is."""
+    colour, style = {True: (BLUE, "-"), False: (ORANGE, "--"), None: (BLACK, ":")}[treated]
+    return {"color": colour, "ls": style}
 
 
 def readings(verdict: Any, ax: Axes) -> Axes:

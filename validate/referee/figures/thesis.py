@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
+from spectral_edge.validate.referee.cards import card, is_plain, knows, metric
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel
-from spectral_edge.validate.referee.figures.run import BLUE, ORANGE, contrast, mark_event
+from spectral_edge.validate.referee.figures.run import line, mark_event
+from spectral_edge.validate.referee.partners import twins
 
 #: Columns of the heat map at most: more would not be seen, and each cell is a path.
 COLUMNS = 60
@@ -38,7 +40,7 @@ class ThesisFigure(NamedTuple):
 def thesis_figures(runs: Sequence[GramSequence], W: int) -> list[ThesisFigure]:
     """Return what can be drawn of figures 1 to 4 from `runs`, each of which must hold a window of `W` updates."""
     run = drawn_run(runs)
-    name, windows, event = run.config.get("run", "the run"), run.window(W), grok_step(run)
+    name, windows, event = card(run).run or "the run", run.window(W), grok_step(run)
     nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, run.P, debias=False))) if run.P else None
     threshold = None if nu is None or run.P is None else float(theory.bbp_threshold(nu, run.P, W))
     first = (
@@ -70,10 +72,10 @@ def thesis_figures(runs: Sequence[GramSequence], W: int) -> list[ThesisFigure]:
         Panel(
             partial(
                 stability_map, one.window(W), C=C, norm=norm, event=grok_step(one),
-                title=f"{one.config.get('run', '')}, {reading}",
+                title=f"{card(one).run or ''}, {reading}",
             ),
             f"Figure 3: stability coefficient of every mode over training, {reading}, "
-            f"{one.config.get('run', 'the run')}",
+            f"{card(one).run or 'the run'}",
             (4.6, 3.1),
         )
         for one in (run, *twins(run, runs))
@@ -110,30 +112,10 @@ def drawn_run(runs: Sequence[GramSequence]) -> GramSequence:
     """The run that stands for all: the first that grokked with weight decay, with a loss if one has it."""
 
     def fitness(run: GramSequence) -> tuple[bool, bool, bool]:
-        plain = run.config.get("experiment", "grokking") == "grokking"
-        return plain and contrast(run)[1] and grok_step(run) is not None, "test_loss" in run.metrics, plain
+        plain, decays = is_plain(run), card(run).contrast[1] is True
+        return plain and decays and grok_step(run) is not None, metric(run, "test_loss") is not None, plain
 
     return max(runs, key=fitness)
-
-
-def family(run: GramSequence) -> str:
-    """Task and operation of a run, as a heading."""
-    card = run.config
-    task = str(card.get("task", "")).replace("-", " ") or "unnamed task"
-    operation = str(card.get("operation") or "")
-    named = task.endswith("addition") or task == "planted"  # the heading says it already
-    return task if named or not operation else f"{task}, {operation}"
-
-
-def twins(run: GramSequence, runs: Sequence[GramSequence]) -> list[GramSequence]:
-    """The control of `run`: same family and seed, the other side of the contrast; empty if there is none."""
-    return [
-        other
-        for other in runs
-        if family(other) == family(run)
-        and other.config.get("seed") == run.config.get("seed")
-        and contrast(other)[1] != contrast(run)[1]
-    ][:1]
 
 
 def stability_map(
@@ -185,11 +167,17 @@ def stability_map(
 
 def query_figures(runs: Sequence[GramSequence]) -> list[ThesisFigure]:
     """Figure 4, from Dyck-1 where its query matrices were recorded, else from the first family that has them."""
-    have = [run for run in runs if f"{QUERY}.sigma_1" in run.metrics and contrast(run)[0].endswith("decay")]
+    have = [
+        run
+        for run in runs
+        if f"{QUERY}.sigma_1" in run.metrics and is_plain(run) and knows(run, "weight_decay")
+    ]
     if not have:
         return []
-    chosen = next((family(run) for run in have if "dyck" in family(run).lower()), family(have[0]))
-    group = [run for run in have if family(run) == chosen]
+    chosen = next(
+        (card(run).heading for run in have if "dyck" in card(run).heading.lower()), card(have[0]).heading
+    )
+    group = [run for run in have if card(run).heading == chosen]
     what = f"of the first query matrix over training, {chosen}"
     accuracy = f"Figure 4, bottom: test accuracy over training, {chosen}"
     panels = (
@@ -224,8 +212,7 @@ def _styled(runs: Sequence[GramSequence]) -> list[tuple[GramSequence, dict[str, 
     named: set[str] = set()
     styled: list[tuple[GramSequence, dict[str, Any]]] = []
     for run in runs:
-        name, treated = contrast(run)
-        line = {"color": BLUE, "ls": "-"} if treated else {"color": ORANGE, "ls": "--"}
-        styled.append((run, {**line, "lw": 1.3, "label": None if name in named else name}))
+        name, treated = card(run).contrast
+        styled.append((run, {**line(treated), "lw": 1.3, "label": None if name in named else name}))
         named.add(name)
     return styled

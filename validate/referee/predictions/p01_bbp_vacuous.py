@@ -7,6 +7,7 @@ import numpy as np
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p, short
 from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Reading, Verdict, decide
 
@@ -16,7 +17,7 @@ ACCEPTANCE = 5.0  # the published rule: σ_W/d_crit > 5 in every window
 
 def _a_priori(run: GramSequence) -> float:
     """Min over windows of σ_W/d_crit with ν = η/√(BP), the thesis's own scale: η and B of one step."""
-    eta, B = run.config["learning_rate"], run.config["batch_size"]
+    eta, B = number(run, "learning_rate"), number(run, "batch_size")
     return theory.bbp_vacuity(run.P or 0, W, eta, B, sigma=run.window(W).sigma).ratio
 
 
@@ -35,7 +36,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     """Compare the weakest singular value of every window with the threshold, on the runs and on noise."""
     runs_noise = [
         (run, others) for run, others in zip(runs, noise, strict=True)
-        if run.P and {"learning_rate", "batch_size"} <= run.config.keys()
+        if run.P and knows(run, "learning_rate", "batch_size")
     ]  # fmt: skip
     if not runs_noise:
         return PREDICTION.not_run("no run with its P, learning rate and batch size")

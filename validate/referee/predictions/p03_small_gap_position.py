@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.statistics import Estimate, against, clustered_proportion
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes
 
@@ -34,8 +35,8 @@ def _pooled(runs: Sequence[GramSequence], shares: Sequence[float]) -> Estimate:
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """Share of windows with k* ≤ 3 with weight decay; without it, and in noise, it must not pass as well."""
     long = [(run, others) for run, others in zip(runs, noise, strict=True) if min(run.T, run.W_max) >= W]
-    treated = [(run, others) for run, others in long if run.config.get("weight_decay", 1.0) > 0]
-    without = [run for run, _ in long if run.config.get("weight_decay", 1.0) == 0]
+    treated = [(run, others) for run, others in long if (card(run).weight_decay or 0) > 0]
+    without = [run for run, _ in long if card(run).weight_decay == 0]
     if not treated:
         return PREDICTION.not_run(f"no run with weight decay and a window of {W} updates")
     chosen = [run for run, _ in treated]

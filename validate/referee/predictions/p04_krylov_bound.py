@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import card, knows, number
 from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion, monte_carlo_p
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes
 
@@ -20,15 +21,13 @@ Bound = Callable[[GramSequence, "NDArray[np.float64]"], NDArray[np.float64]]
 
 def _count(run: GramSequence, h: NDArray[np.float64], steps: float = 1.0) -> NDArray[np.float64]:
     """K = #{j : h_j ≥ 1/(ηW)}; `steps` optimiser steps an update of the window."""
-    return theory.krylov_count(h, run.config["learning_rate"] * steps, W).astype(float)
+    return theory.krylov_count(h, number(run, "learning_rate") * steps, W).astype(float)
 
 
 READINGS: dict[str, Bound] = {
     "k* ≤ K, as published": _count,
     "k* ≤ K + 1": lambda run, h: _count(run, h) + 1,
-    "k* ≤ K, η of all steps between two records": lambda run, h: _count(
-        run, h, run.config.get("record_every", 1)
-    ),
+    "k* ≤ K, η of all steps between two records": lambda run, h: _count(run, h, card(run).record_every or 1),
 }
 
 
@@ -59,7 +58,7 @@ def _guaranteed(runs: Sequence[GramSequence]) -> Reading:
     inside, total = [], []
     for run in runs:
         windows, rows, _ = _windows(run)
-        eta = run.config["learning_rate"] * run.config.get("record_every", 1)
+        eta = number(run, "learning_rate") * (card(run).record_every or 1)
         lam, u = windows.lam[rows], windows.u[rows]
         M = windows.probes["hessian"][W - 1 :][rows][:, W - 1 :: -1, W - 1 :: -1]
         basis = u / np.sqrt(lam)[:, None, :]
@@ -82,7 +81,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     """Share of windows with k* ≤ K, against the curvatures of other windows of the same run."""
     chosen = [
         run for run in runs
-        if "hessian" in run.probes and "learning_rate" in run.config and min(run.T, run.W_max) >= W
+        if "hessian" in run.probes and knows(run, "learning_rate") and min(run.T, run.W_max) >= W
         and len(_windows(run)[1]) > 1
     ]  # fmt: skip
     if not chosen:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.statistics import Comparison, against
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific
 
@@ -52,7 +53,7 @@ def measure(run: GramSequence) -> Flow:
     observed = ((later - d) @ [1.0, -1.0]) / steps
     terms = theory.gap_terms(
         d[:, 0] - d[:, 1], d.mean(axis=1), h=pairs[1], p=pairs[2],
-        eta=run.config["learning_rate"], omega=run.config["weight_decay"], W=W,
+        eta=number(run, "learning_rate"), omega=number(run, "weight_decay"), W=W,
     )  # fmt: skip
     return Flow(observed, np.stack([terms.curvature, terms.damping, terms.driving], axis=1))
 
@@ -112,7 +113,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     chosen = [
         (run, flow, others) for run, others in zip(runs, noise, strict=True)
         if {"hessian", "gradient"} <= run.probes.keys() and min(run.T, run.W_max) >= W
-        and {"learning_rate", "weight_decay"} <= run.config.keys()
+        and knows(run, "learning_rate", "weight_decay")
         and len((flow := measure(run)).observed) >= FEWEST
     ]  # fmt: skip
     if not chosen:

@@ -8,6 +8,7 @@ from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -38,7 +39,7 @@ def _points(run: GramSequence, curved: bool = True) -> Points:
     windows = run.window(W)
     h, G = windows.curvature(), np.abs(windows.project("gradient"))
     found = []
-    for sigma, stiff, gradient in zip(windows.sigma, h + run.config["weight_decay"], G, strict=True):
+    for sigma, stiff, gradient in zip(windows.sigma, h + number(run, "weight_decay"), G, strict=True):
         good = (stiff > 0) & (gradient > 0) & (sigma > 0)  # NaN compares false
         if good.sum() >= FEWEST:
             x = np.log(gradient[good]) - (0.5 * np.log(stiff[good]) if curved else 0)
@@ -51,7 +52,7 @@ def _steady(run: GramSequence) -> Points:
     windows = run.window(W)
     h, p = windows.curvature(), windows.project("gradient") ** 2
     rows = np.isfinite(h).all(axis=1) & np.isfinite(p).all(axis=1)
-    stiff, power = h[rows].mean(axis=0) + run.config["weight_decay"], p[rows].mean(axis=0)
+    stiff, power = h[rows].mean(axis=0) + number(run, "weight_decay"), p[rows].mean(axis=0)
     good = (stiff > 0) & (power > 0)
     if good.sum() < FEWEST:
         return []
@@ -89,7 +90,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     chosen = [
         (run, points) for run in runs
         if {"hessian", "gradient"} <= run.probes.keys() and min(run.T, run.W_max) >= W
-        and "weight_decay" in run.config and (points := _points(run))
+        and knows(run, "weight_decay") and (points := _points(run))
     ]  # fmt: skip
     if not chosen:
         return PREDICTION.not_run("no run with gradients and window Hessians")

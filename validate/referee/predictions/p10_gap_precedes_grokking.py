@@ -8,6 +8,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import GapFall, fall_before, grok_step, last_fall
+from spectral_edge.validate.referee.partners import decay_pairs
 from spectral_edge.validate.referee.statistics import LEVEL, against, difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -49,7 +50,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     A peak over a later value is large in noise too, and larger where updates shrink: the falls must exceed those of
     noise of the same norms.
     """
-    treated, control = worlds.decay_pairs(runs)
+    treated, control = decay_pairs(runs)
     beside = {id(run): copies for run, copies in zip(runs, noise, strict=True)}
     steps = {key: step for key, run in treated.items() if (step := grok_step(run)) is not None}
     control = {key: run for key, run in control.items() if key in steps}

@@ -7,6 +7,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.partners import decay_groups, shuffled
 from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -24,7 +25,7 @@ CLAIMED = 0.5  # the thesis claims a difference near 1: an interval wholly below
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """Fisher's exact test on grokked or not, with decay or without."""
-    treated, control = worlds.decay_groups(runs)
+    treated, control = decay_groups(runs)
     if not treated or not control:
         return PREDICTION.not_run("runs with and without weight decay and their test accuracies")
     hits, others = (sum(grok_step(run) is not None for run in group) for group in (treated, control))
@@ -53,6 +54,10 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     )
 
 
+def _decays_permuted(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
+    return shuffled(runs, "weight_decay", seed)
+
+
 PREDICTION = Prediction(
     number=11,
     id="weight-decay-needed",
@@ -64,5 +69,5 @@ PREDICTION = Prediction(
     rule=f"p < {LEVEL:g}, Fisher's exact test",
     judge=judge,
     planted=worlds.planted("weight-decay-needed", 12, with_controls=True),
-    null_runs=worlds.decay_shuffled,
+    null_runs=_decays_permuted,
 )

@@ -8,6 +8,7 @@ import numpy as np
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.partners import Partner, decay_pairs
 from spectral_edge.validate.referee.statistics import Estimate, mean
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -45,7 +46,7 @@ def rise(run: GramSequence, step: int, largest: bool = False) -> float:
 
 
 def _estimates(
-    treated: dict[tuple[str, int], GramSequence], control: dict[tuple[str, int], GramSequence], largest: bool
+    treated: dict[Partner, GramSequence], control: dict[Partner, GramSequence], largest: bool
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Rise with decay, at the same step without, and the difference in pairs."""
     steps = {
@@ -59,7 +60,7 @@ def _estimates(
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """Rise of σ_1/σ_2 of W_Q at the grok step, against the run without decay of the same seed at that step."""
-    treated, control = worlds.decay_pairs([run for run in runs if query_ratios(run)])
+    treated, control = decay_pairs([run for run in runs if query_ratios(run)])
     found = {
         "mean over the query matrices": _estimates(treated, control, False),
         "the query matrix that rises most": _estimates(treated, control, True),
@@ -102,7 +103,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 
 def queries_swapped(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
     """Pairs of runs, with and without decay, whose W_Q have changed places in every other pair at random."""
-    treated, control = worlds.decay_pairs(runs)
+    treated, control = decay_pairs(runs)
     rng, found = np.random.default_rng([seed, len(runs)]), []
     for pair in sorted(treated.keys() & control.keys()):
         one, other = treated[pair], control[pair]

@@ -9,6 +9,8 @@ from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.partners import shuffled
 from spectral_edge.validate.referee.statistics import Estimate, mean
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -69,8 +71,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     """Modal k* of each optimiser on one model, and whether the optimisers differ more than seeds do."""
     groups: dict[str, list[GramSequence]] = {name: [] for name in CLAIMED}
     for run in runs:
-        name = str(run.config.get("optimizer", "")).lower()
-        if run.config.get("experiment") == "optimizer" and name in groups and min(run.T, run.W_max) >= W:
+        name = (card(run).optimizer or "").lower()
+        if card(run).experiment == "optimizer" and name in groups and min(run.T, run.W_max) >= W:
             groups[name].append(run)
     if min(map(len, groups.values())) < 2:
         return PREDICTION.not_run("two runs of Muon and two of AdamW on one model")
@@ -113,7 +115,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 
 
 def _dealt_anew(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
-    return worlds.shuffled(runs, "optimizer", seed)
+    return shuffled(runs, "optimizer", seed)
 
 
 PREDICTION = Prediction(

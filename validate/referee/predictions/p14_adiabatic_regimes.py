@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.partners import decay_pairs
 from spectral_edge.validate.referee.statistics import against, area_under_curve, mean
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific
 
@@ -18,7 +20,7 @@ LEVEL = 0.05
 
 def _parameter(run: GramSequence, norm: str = "frobenius") -> NDArray[np.float64]:
     """𝒜 of every window but the last."""
-    return run.window(W).adiabatic(run.config["learning_rate"], norm)
+    return run.window(W).adiabatic(number(run, "learning_rate"), norm)
 
 
 def _near(run: GramSequence, step: int) -> NDArray[np.bool_]:
@@ -34,12 +36,12 @@ def _shifted(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """Area under the ROC curve of 𝒜 for windows within one W of the grok step, against labels at other times."""
-    _, without = worlds.decay_pairs(runs)
-    without = {key: run for key, run in without.items() if run.T > W and "learning_rate" in run.config}
-    keyed, _ = worlds.decay_pairs(runs)
+    _, without = decay_pairs(runs)
+    without = {key: run for key, run in without.items() if run.T > W and knows(run, "learning_rate")}
+    keyed, _ = decay_pairs(runs)
     chosen = {
         key: (run, step) for key, run in keyed.items()
-        if "learning_rate" in run.config and min(run.T, run.W_max) > W
+        if knows(run, "learning_rate") and min(run.T, run.W_max) > W
         and (step := grok_step(run)) is not None and 0 < _near(run, step).sum() < run.T - W
     }  # fmt: skip
     if not chosen:

@@ -8,6 +8,7 @@ from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.cards import card, knows
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import LEVEL, against, difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
@@ -42,7 +43,7 @@ def alarms(run: GramSequence, threshold: float) -> NDArray[np.bool_]:
 
 def _shift_record(run: GramSequence) -> int | None:
     """The first record whose update saw the new data; None where the data never change."""
-    step = run.config.get("shift_step", 0)
+    step = card(run).shift_step
     return int(np.searchsorted(run.steps, step, side="right")) if step else None
 
 
@@ -67,7 +68,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     beside = {id(run): copies for run, copies in zip(runs, noise, strict=True)}
     both = [
         run for run in runs
-        if run.config.get("experiment") == "shift" and run.T > 2 * W + HISTORY and run.W_max >= W
+        if card(run).experiment == "shift" and knows(run, "shift_step") and run.T > 2 * W + HISTORY and run.W_max >= W
     ]  # fmt: skip
     shifted = [(run, at) for run in both if (at := _shift_record(run)) is not None and at >= W + HISTORY]
     stays = [run for run in both if _shift_record(run) is None]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from spectral_edge.theory.files import replace_atomically
 from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.cards import card, metric
 from spectral_edge.validate.referee.figures import predictions as prediction_figures
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel, Picture, picture, style, svg
-from spectral_edge.validate.referee.figures.thesis import ThesisFigure, family, thesis_figures
+from spectral_edge.validate.referee.figures.thesis import ThesisFigure, thesis_figures
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.report import typeset
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
@@ -41,10 +42,10 @@ def family_pictures(runs: Sequence[GramSequence]) -> dict[str, list[Picture]]:
     """Return test accuracy (or loss), g_23 and R of every family of runs."""
     families: dict[str, list[GramSequence]] = {}
     for run in runs:
-        families.setdefault(family(run), []).append(run)
+        families.setdefault(card(run).heading, []).append(run)
     drawn = {}
     for name, group in families.items():
-        learnt = "accuracy" if any("test_accuracy" in run.metrics for run in group) else "loss"
+        learnt = "accuracy" if any(metric(run, "test_accuracy") is not None for run in group) else "loss"
         panels = [
             Panel(
                 partial(figures.curves, group, quantity, W=W),
@@ -115,7 +116,7 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
     }  # fmt: skip
     environment.filters |= filters
     long_enough = [run for run in board.runs if run.T > W and run.W_max >= W]
-    rows = [{**run_row(run), "family": family(run)} for run in board.runs]
+    rows = [{**run_row(run), "family": card(run).heading} for run in board.runs]
     context: dict[str, Any] = {
         "board": board,
         "tally": [(v, n) for v in VERDICTS if (n := Counter(one.verdict for one in board)[v])],

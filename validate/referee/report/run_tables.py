@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.cards import card, knows, metric, number
 from spectral_edge.validate.referee.events import GROKKED, grok_step
-from spectral_edge.validate.referee.worlds import decay_groups
+from spectral_edge.validate.referee.partners import decay_groups
 
-#: Headings of the families, in the order of the cards; `config["task"]` of their runs.
+#: Headings of the families, in the order of the cards; the task on their cards.
 FAMILIES = {
     "modular-addition": "Modular addition",
     "modular": "Modular arithmetic, five more operations",
@@ -39,7 +40,7 @@ def document(runs: Sequence[GramSequence]) -> str:
     """
     parts = [_HEAD.format(threshold=GROKKED)]
     for task, heading in FAMILIES.items():
-        chosen = [run for run in runs if run.config.get("task") == task]
+        chosen = [run for run in runs if card(run).task == task]
         if chosen:
             parts += [f"## {heading}\n", *_family(chosen), ""]
     return "\n".join(parts)
@@ -54,7 +55,7 @@ def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
         losses = (f"{_last(run, f'{half}_loss'):.2g}" for half in ("train", "test"))
         grokked = "no" if step is None else "yes"
         yield _row(
-            run.config.get("run", "unnamed"),
+            card(run).run or "unnamed",
             grokked,
             _steps(step),
             _steps(int(run.steps[-1])),
@@ -64,18 +65,20 @@ def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
 
 
 def _last(run: GramSequence, name: str) -> float:
-    values = run.metrics.get(name)
+    values = metric(run, name)
     return float("nan") if values is None else float(values[-1])
 
 
 def grok_steps(runs: Sequence[GramSequence]) -> Iterator[str]:
     """Rows of a table: the grok step of every grokking run by what it learns, its weight decay and its seed."""
     chosen = [run for group in decay_groups(runs) for run in group]
-    seeds = sorted({int(run.config["seed"]) for run in chosen})
+    chosen = [run for run in chosen if knows(run, "seed")]
+    seeds = sorted({int(number(run, "seed")) for run in chosen})
     found: dict[tuple[str, float], dict[int, GramSequence]] = {}
     for run in chosen:
-        what = str(run.config.get("operation", run.config.get("task")))
-        found.setdefault((what, float(run.config["weight_decay"])), {})[int(run.config["seed"])] = run
+        own = card(run)
+        where = own.operation or own.family, number(run, "weight_decay")
+        found.setdefault(where, {})[int(number(run, "seed"))] = run
     yield _row("learns", "weight decay", *(f"seed {seed}" for seed in seeds))
     yield _row(*["---"] * (2 + len(seeds)))
     order = list(dict.fromkeys(what for what, _ in found))
