@@ -1,26 +1,79 @@
 """Parameters as a training loop has them, as named arrays: models, mappings, lists; shards of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 #: Floating types whose differences are formed.
 FLOATING = ("float16", "bfloat16", "float32", "float64")
-#: What wrappers (torch.compile, DataParallel) put into names.
-WRAPPERS = ("_orig_mod", "module")
+#: What wrappers (torch.compile, FSDP, activation checkpointing) put into names, before any layer they wrap.
+WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+#: Last parts of the names of buffers: what a model keeps beside its parameters and no optimiser moves.
+BUFFERS = frozenset(
+    "running_mean running_var num_batches_tracked "  # normalisation over batches
+    "inv_freq original_inv_freq cos_cached sin_cached freqs_cis "  # rotary positions
+    "masked_bias causal_mask attn_mask attention_mask mask tril position_ids "  # what attention must not see
+    "relative_position_index relative_coords_table "  # shifted windows
+    "weight_u weight_v n_averaged _extra_state".split()  # spectral norm, averaged models, others
+)
 
 Select = str | Iterable[str] | Callable[[str], bool] | None
 
 
 def normalised(name: str) -> str:
-    """`name` without the parts that wrappers add (``_orig_mod.``, ``module.``).
+    """`name` without what wrappers add.
+
+    A wrapper of the whole model may be called ``module`` (DataParallel, DistributedDataParallel), and so may a
+    layer of it: only a leading ``module.`` is taken away. The other names (``_orig_mod.``,
+    ``_fsdp_wrapped_module.``, ``_checkpoint_wrapped_module.``) are no layer's, wherever they stand.
 
     Examples
     --------
-    >>> normalised("module._orig_mod.layers.0.weight")
-    'layers.0.weight'
+    >>> normalised("module._orig_mod.layers.0.weight"), normalised("encoder.module.weight")
+    ('layers.0.weight', 'encoder.module.weight')
     """
-    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+    parts = [part for part in name.split(".") if part not in WRAPPERS]
+    while len(parts) > 1 and parts[0] == "module":
+        parts = parts[1:]
+    return ".".join(parts)
+
+
+def is_parameter(name: str, shape: Collection[int]) -> bool:
+    """Whether a tensor of a state dictionary is a parameter, by its name; else it is a known buffer.
+
+    The one rule for everything whose tensors do not say so themselves: checkpoints, and state dictionaries that
+    are recorded live. (A model does say so: ``named_parameters()``.)
+
+    Examples
+    --------
+    >>> is_parameter("bn1.running_var", (64,)), is_parameter("bn1.weight", (64,))
+    (False, True)
+    >>> is_parameter("h.0.attn.bias", (1, 1, 32, 32)), is_parameter("h.0.attn.bias", (96,))  # a mask, a bias
+    (False, True)
+    """
+    last, sizes = name.split(".")[-1], tuple(shape)
+    mask = last == "bias" and len(sizes) == 4 and sizes[:2] == (1, 1) and sizes[2] == sizes[3]
+    return not mask and last not in BUFFERS
+
+
+def by_normalised_name(items: Iterable[tuple[str, Any]], where: str = "params") -> dict[str, Any]:
+    """`items` by their names without wrappers.
+
+    Raises
+    ------
+    ValueError
+        If two names are the same then: one of the two would be lost.
+    """
+    found: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for name, item in items:
+        plain = normalised(name)
+        if origin.get(plain, name) != name:
+            raise ValueError(
+                f"{where} must have names that differ without wrappers, got {origin[plain]!r} and {name!r}"
+            )
+        found[plain], origin[plain] = item, name
+    return found
 
 
 def selector(select: Select, exclude: Select = None) -> Callable[[str], bool]:
@@ -62,7 +115,7 @@ def named(params: Any, wanted: Callable[[str], bool] = lambda name: True) -> dic
     ValueError
         If nothing floating is left.
     """
-    arrays = {normalised(name): array for name, array in _items(params)}
+    arrays = by_normalised_name(_items(params))
     if not arrays:
         raise ValueError("params must hold at least one array, got none")
     floating = {name: array for name, array in arrays.items() if dtype_name(array) in FLOATING}

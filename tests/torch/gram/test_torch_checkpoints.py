@@ -10,7 +10,8 @@ from torch import nn
 
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
-from spectral_edge.validate.gram.files.tensors import Flat, Spilled, tensors_in
+from spectral_edge.validate.gram.files.formats import content_of
+from spectral_edge.validate.gram.files.tensors import Flat, Spilled
 
 
 def states(dtype=torch.float32, n=5):
@@ -48,7 +49,7 @@ def test_every_shape_gives_the_same_K(tmp_path, suffix, shape, dtype):
     found = states(dtype)
     for step, state in enumerate(found):
         torch.save(SHAPES[shape](state), tmp_path / f"step{step}{suffix}")
-    assert all(isinstance(source, Flat) for source in tensors_in(tmp_path / f"step0{suffix}").values())
+    assert all(isinstance(source, Flat) for source in content_of(tmp_path / f"step0{suffix}").leaves.values())
     np.testing.assert_allclose(GramSequence.from_checkpoints(tmp_path).K, exact(found), rtol=1e-9, atol=1e-9)
 
 
@@ -61,7 +62,7 @@ def test_transposed_views_and_old_files_are_spilled(tmp_path):
             tmp_path / f"{step}.pt",
             **old,
         )
-    assert isinstance(tensors_in(tmp_path / "0.pt")["0.weight"], Spilled)
+    assert isinstance(content_of(tmp_path / "0.pt").leaves[("0.weight",)], Spilled)
     np.testing.assert_allclose(GramSequence.from_checkpoints(tmp_path).K, exact(found), rtol=1e-9, atol=1e-9)
 
 

@@ -122,7 +122,7 @@ def test_steps_from_folders(tmp_path):
         (tmp_path / f"epoch3-step{step}").mkdir()
         save_file(state, tmp_path / f"epoch3-step{step}" / "weights.safetensors")
     for path in (tmp_path, str(tmp_path / "*" / "weights.safetensors")):
-        assert [step for step, _ in discovery.find_checkpoints(path)] == STEPS
+        assert [found.step for found in discovery.find_checkpoints(path).checkpoints] == STEPS
 
 
 def test_select_exclude_groups_and_wrappers(tmp_path):

@@ -196,3 +196,22 @@ def add_sketch(values, seed, offset, out):
         second = half + (((high >> np.uint64(1)) * half) >> np.uint64(31))
         out[first] += value if low & np.uint64(1) else -value
         out[second] += value if high & np.uint64(1) else -value
+
+
+@numba.njit(nogil=True, cache=True)
+def count_exponents(bits, shift, mask, counts):
+    """Add to counts[r, e] how many entries of row r have the biased exponent e; of those that ever change.
+
+    `bits` (n, columns) are the numbers seen as unsigned integers. Zeros are exact and not counted.
+    """
+    n, width = bits.shape
+    moves = np.zeros(width, np.bool_)
+    for r in range(1, n):
+        for i in range(width):
+            if bits[r, i] != bits[0, i]:
+                moves[i] = True
+    for r in range(n):
+        for i in range(width):
+            exponent = (bits[r, i] >> shift) & mask
+            if moves[i] and exponent:
+                counts[r, exponent] += 1

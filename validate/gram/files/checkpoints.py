@@ -1,9 +1,9 @@
-"""From a directory of checkpoints to K: the whole model, and groups of its tensors, in one pass."""
+"""From checkpoints to K: the whole model, and groups of its tensors, in one pass; and what was read."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from os import PathLike
@@ -11,16 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram.arrays import inner_products as products
 from spectral_edge.validate.gram.arrays.rows import Buffers
-from spectral_edge.validate.gram.files.discovery import find_checkpoints, kind_of, layer_of, layout
-from spectral_edge.validate.gram.files.tensors import SIZES, Flat, Source, Spilled
-from spectral_edge.validate.gram.files.unfinished import Work, fingerprint, reporting
+from spectral_edge.validate.gram.files.discovery import Listing, Wanted, find_checkpoints
+from spectral_edge.validate.gram.files.layout import Layout, kind_of, layer_of, layout
+from spectral_edge.validate.gram.files.one_file import run_in_file
+from spectral_edge.validate.gram.files.rounding import Rounding
+from spectral_edge.validate.gram.files.tensors import Flat, Joined, Source, Spilled, width
+from spectral_edge.validate.gram.files.unfinished import Done, Work, fingerprint, reporting
 from spectral_edge.validate.gram.parameters import Select, selector
 from spectral_edge.validate.gram.sequence import GramSequence
+
+By = str | Callable[[str], str] | None
+#: The probe that holds the expected ⟨δ_t, δ_t⟩ of the rounding of the stored parameters alone, (T,).
+STORAGE = "storage_rounding"
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,25 @@ class CheckpointSequences:
         Of all selected tensors.
     groups : mapping of str to GramSequence
         Of each group; they add up to `whole`. Empty unless groups were asked for.
+    files : tuple of (int, str)
+        Step and path of every checkpoint, in the order read.
+    dtypes : mapping of str to int
+        Number of entries that were read, by the type they are stored in.
+    left_out : tuple of (str, str)
+        Files that were passed by and tensors that are not counted, each with the reason.
+    sizes : mapping of str to int
+        Entries of the tensors that are not counted.
+    notes : tuple of str
+        What a user should know.
     """
 
     whole: GramSequence
     groups: Mapping[str, GramSequence]
+    files: tuple[tuple[int, str], ...] = ()
+    dtypes: Mapping[str, int] = field(default_factory=dict)
+    left_out: tuple[tuple[str, str], ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class _FileRows:
@@ -44,28 +66,43 @@ class _FileRows:
 
     waits = True
 
-    def __init__(self, tensor: str, sources: Sequence[Flat], paths: Sequence[Path]) -> None:
+    def __init__(
+        self, tensor: str, sources: Sequence[Flat | Joined], paths: Sequence[str], stored: list[str]
+    ) -> None:
         self.name, self._sources, self._paths = "checkpoints", sources, paths
         self._tensor, self._buffers = tensor, Buffers()
         self.n, self.P = len(sources), sources[0].size
         wide = any(source.dtype == "float64" for source in sources)
         self.dtype = np.dtype(np.float64 if wide else np.float32)
+        self.rounding = Rounding(stored, self.dtype)
 
     def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
         block = self._buffers.block((self.n, stop - start), self.dtype)
         for row, source in zip(block, self._sources, strict=True):
             row[:] = source.read(start, stop)
+        self.rounding.add(block)
         return block, 0, stop - start
 
     def label(self, row: int) -> str:
         return f"{self._tensor!r} of {self._paths[row]}"
 
+    def constant(self) -> bool:
+        """Whether no bit of it differs between checkpoints (infinities of a mask among them)."""
+        step = 1 << 20
+        for start in range(0, self.P, step):
+            stop = min(start + step, self.P)
+            first = self._sources[0].read(start, stop).tobytes()
+            if any(source.read(start, stop).tobytes() != first for source in self._sources[1:]):
+                return False
+        return True
+
 
 @contextmanager
-def _flat(sources: Sequence[Source]) -> Iterator[list[Flat]]:
+def _flat(sources: Sequence[Source]) -> Iterator[list[Flat | Joined]]:
     """The sources as they can be read a stretch at a time; what is spilled is gone afterwards."""
     with ExitStack() as stack:
-        flat, file, offset = [], None, 0
+        flat: list[Flat | Joined] = []
+        file, offset = None, 0
         for source in sources:
             if isinstance(source, Spilled):
                 if file is None:
@@ -78,18 +115,24 @@ def _flat(sources: Sequence[Source]) -> Iterator[list[Flat]]:
 def tensor_band(
     tensor: str,
     sources: Sequence[Source],
-    paths: Sequence[Path],
+    paths: Sequence[str],
     lags: int,
     precision: str,
     progress: Callable[[int], None] | None = None,
-) -> tuple[NDArray[np.float64], float]:
+) -> Done:
     """Band of K of one tensor over all checkpoints, and its rounding; runs in one process or in a worker."""
     with _flat(sources) as flat:
-        rows = _FileRows(tensor, flat, paths)
-        width = sum(SIZES[source.dtype] for source in sources)
-        count = None if progress is None else (lambda columns: progress(columns * width))
-        band = products.band_of_rows(rows, lags, differences=True, precision=precision, progress=count)
-        return band, products.rounding_level(rows.P, products.product_dtype(rows.P, rows.dtype, precision))
+        rows = _FileRows(tensor, flat, paths, [source.dtype for source in sources])
+        entry = sum(map(width, sources)) // rows.P
+        count = None if progress is None else (lambda columns: progress(columns * entry))
+        try:
+            band = products.band_of_rows(rows, lags, differences=True, precision=precision, progress=count)
+        except ValueError:
+            if not rows.constant():
+                raise
+            band = np.zeros((rows.n - 1, lags + 1))
+        rounding = products.rounding_level(rows.P, products.product_dtype(rows.P, rows.dtype, precision))
+        return Done(band, rounding, rows.rounding.energy())
 
 
 def read_checkpoints(
@@ -98,8 +141,10 @@ def read_checkpoints(
     W_max: int | None = None,
     select: Select = None,
     exclude: Select = None,
-    steps: Callable[[Path], int] | ArrayLike | None = None,
-    by: str | Callable[[str], str] | None = None,
+    steps: Wanted = None,
+    by: By = None,
+    skip_damaged: bool = False,
+    drop: Sequence[int] = (),
     precision: str = "auto",
     progress: bool | Callable[[int, int], None] = False,
     resume: str | PathLike[str] | None = None,
@@ -111,17 +156,23 @@ def read_checkpoints(
     Parameters
     ----------
     path : path or glob pattern
-        See `find_checkpoints`. safetensors, PyTorch (read with ``weights_only=True``), ``.npz`` or ``.npy``.
+        See `find_checkpoints`; or one file that holds a run, a list of state dicts or a mapping from step to state
+        dict. safetensors, PyTorch (read with ``weights_only=True``), torch.distributed.checkpoint, ``.npz`` or
+        ``.npy``.
     W_max : int, optional
         Keep only the band |s − t| ≤ W_max. Default: all of K.
     select, exclude : str, list of str, or callable, optional
-        Glob patterns for the tensors' names (without ``_orig_mod.`` and ``module.``). Default: all
-        floating tensors.
-    steps : callable or array, optional
+        Glob patterns for the tensors' names (without what wrappers add). Default: all floating tensors that change
+        and are no known buffers.
+    steps : str, callable or array, optional
         See `find_checkpoints`.
     by : {"layer", "kind"} or callable, optional
         Also give the sequence of each group of tensors: by layer, by what they are, or by a function of
         their name.
+    skip_damaged : bool
+        Leave damaged files out instead of refusing the run.
+    drop : sequence of int
+        Checkpoints to leave out, by their step (copies of others, say).
     precision : {"auto", "float32", "float64"}
         See `GramSequence.from_parameters`.
     progress : bool or callable
@@ -142,44 +193,104 @@ def read_checkpoints(
     ------
     ValueError
         If a tensor is missing, extra, of another shape or not finite in one checkpoint (file and tensor are
-        named), a file is damaged or not safe to read, or nothing is selected.
+        named), a file is damaged or not safe to read, nothing is selected, or no checkpoint differs from the next.
     """
-    checkpoints = find_checkpoints(path, steps)
     W_max = None if W_max is None else whole("W_max", W_max, 2)
-    tensors = layout(checkpoints, selector(select, exclude))
-    paths = [file for _, file in checkpoints]
-    T = len(checkpoints) - 1
+    group = _grouping(by)
+    listing = listed(path, steps, skip_damaged=skip_damaged, drop=drop)
+    found = layout(listing.checkpoints, listing.contents, selector(select, exclude))
+    T = len(listing.checkpoints) - 1
     lags = T - 1 if W_max is None else min(W_max, T - 1)
-    group = (
-        {"layer": layer_of, "kind": kind_of, None: lambda name: ""}.get(by, by) if not callable(by) else by
-    )
-    if not callable(group):
-        raise ValueError(f"by must be 'layer', 'kind' or a function of the name, got {by!r}")
-    work = Work(resume, fingerprint(paths, sorted(tensors), lags, precision))
-    total = sum(SIZES[source.dtype] * source.size for sources in tensors.values() for source in sources)
-    with reporting(progress, total) as report:
-        _bands(tensors, paths, lags, precision, client, work, report)
-    parts = {
-        name: GramSequence(
-            K=products.unfold(band) if lags == T - 1 else products.padded_band(band),
-            steps=np.array([step for step, _ in checkpoints[1:]], dtype=np.int64),
-            P=tensors[name][0].size,
-            config=dict(config or {}),
-            rounding=rounding,
+    work = _worked(found, listing, lags, precision, progress, resume, client)
+    for name, done in work.done.items():
+        if not done.band[:, 0].any():
+            found.leave(name, found.tensors[name][0], "the same in all checkpoints")
+    moving = [name for name in found.tensors if name not in found.left_out]
+    if not moving:
+        raise ValueError(
+            f"checkpoints must differ, got {T + 1} with the same {len(found.tensors)} tensors in {path}"
         )
-        for name, (band, rounding) in work.done.items()
-    }
+    ends = np.array([checkpoint.step for checkpoint in listing.checkpoints[1:]], dtype=np.int64)
+    parts = {name: _sequence(work.done[name], found.tensors[name][0].size, ends, config) for name in moving}
     groups: dict[str, list[GramSequence]] = {}
-    for name in tensors:
+    for name in moving:
         groups.setdefault(group(name), []).append(parts[name])
     added = {name: reduce(add, members) for name, members in groups.items()}
     work.forget()
-    return CheckpointSequences(reduce(add, added.values()), {} if by is None else added)
+    return CheckpointSequences(
+        whole=reduce(add, added.values()),
+        groups={} if by is None else added,
+        files=tuple((checkpoint.step, str(checkpoint)) for checkpoint in listing.checkpoints),
+        dtypes=found.dtypes_of(moving),
+        left_out=(*listing.left_out, *found.left_out.items()),
+        sizes=found.sizes,
+        notes=listing.notes + tuple(found.notes(moving)),
+    )
+
+
+def listed(
+    path: str | PathLike[str], steps: Wanted, *, skip_damaged: bool = False, drop: Sequence[int] = ()
+) -> Listing:
+    """The checkpoints at `path`, a folder, a pattern or one file, without those at the steps `drop`."""
+    if Path(path).is_file():
+        found = run_in_file(Path(path))
+    else:
+        found = find_checkpoints(path, steps, skip_damaged=skip_damaged)
+    missing = set(drop) - {checkpoint.step for checkpoint in found.checkpoints}
+    if missing:
+        raise ValueError(f"drop must name steps of checkpoints, got {min(missing)}")
+    return found.without(drop)
+
+
+def _grouping(by: By) -> Callable[[str], str]:
+    if callable(by):
+        return by
+    named: dict[str | None, Callable[[str], str]] = {
+        "layer": layer_of,
+        "kind": kind_of,
+        None: lambda name: "",
+    }
+    if by not in named:
+        raise ValueError(f"by must be 'layer', 'kind' or a function of the name, got {by!r}")
+    return named[by]
+
+
+def _worked(
+    found: Layout,
+    listing: Listing,
+    lags: int,
+    precision: str,
+    progress: bool | Callable[[int, int], None],
+    resume: str | PathLike[str] | None,
+    client: Any,
+) -> Work:
+    """The bands of all tensors."""
+    tensors = found.tensors
+    files = (file for checkpoint in listing.checkpoints for file in checkpoint.files)
+    work = Work(resume, fingerprint(files, sorted(tensors), lags, precision))
+    names = [str(checkpoint) for checkpoint in listing.checkpoints]
+    with reporting(
+        progress, sum(width(source) for sources in tensors.values() for source in sources)
+    ) as report:
+        _bands(tensors, names, lags, precision, client, work, report)
+    return work
+
+
+def _sequence(done: Done, P: int, ends: NDArray[np.int64], config: Mapping[str, Any] | None) -> GramSequence:
+    full = done.band.shape[1] == len(ends)
+    return GramSequence(
+        K=products.unfold(done.band) if full else products.padded_band(done.band),
+        steps=ends,
+        P=P,
+        probes={STORAGE: done.stored[1:] + done.stored[:-1]},
+        config=dict(config or {}),
+        rounding=done.rounding,
+    )
 
 
 def _bands(
     tensors: Mapping[str, list[Source]],
-    paths: Sequence[Path],
+    paths: Sequence[str],
     lags: int,
     precision: str,
     client: Any,
@@ -188,10 +299,10 @@ def _bands(
 ) -> None:
     missing = [name for name in tensors if name not in work.done]
     for name in work.done:
-        report(sum(SIZES[source.dtype] * source.size for source in tensors[name]))
+        report(sum(map(width, tensors[name])))
     if client is None:
         for name in missing:
-            work.add(name, *tensor_band(name, tensors[name], paths, lags, precision, report))
+            work.add(name, tensor_band(name, tensors[name], paths, lags, precision, report))
         return
     from distributed import as_completed
 
@@ -201,5 +312,5 @@ def _bands(
     }
     for future in as_completed(list(futures)):
         name = futures[future]
-        work.add(name, *future.result())
-        report(sum(SIZES[source.dtype] * source.size for source in tensors[name]))
+        work.add(name, future.result())
+        report(sum(map(width, tensors[name])))

@@ -1,37 +1,81 @@
-"""Tensors in files: safetensors, PyTorch, ``.npz`` and ``.npy``, each read a stretch at a time.
+"""Tensors that lie in files, read a stretch at a time; which stored numbers can be read, and how coarse they are.
 
-Nothing is ever unpickled that could run code, and no tensor is held whole: what lies flat in a file is read
-from where it lies; what does not (compressed archives, transposed tensors) is first spilled, one tensor at a
-time, to a temporary file.
+No tensor is held whole: what lies flat in a file is read from where it lies; what does not (compressed archives,
+transposed tensors) is first spilled, one tensor at a time, to a temporary file.
 """
 
-import json
-import struct
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.validate.gram.arrays.rows import native
 
-#: Bytes of a value of each floating type, by our name for it.
-SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
-SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy")
+
+class Stored(NamedTuple):
+    """A floating type as it is stored: bytes, bits of the fraction, exponent of the smallest normal number."""
+
+    size: int
+    fraction: int
+    lowest: int
+
+
+#: The floating types that are read, by our name for each. A complex number counts as two reals.
+STORED = {
+    "float64": Stored(8, 52, -1022),
+    "float32": Stored(4, 23, -126),
+    "float16": Stored(2, 10, -14),
+    "bfloat16": Stored(2, 7, -126),
+    "float8_e4m3fn": Stored(1, 3, -6),
+    "float8_e5m2": Stored(1, 2, -14),
+    "float8_e4m3fnuz": Stored(1, 3, -7),
+    "float8_e5m2fnuz": Stored(1, 2, -15),
+}
+COMPLEX = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
+
+
+@lru_cache(maxsize=8)
+def _eight_bits(dtype: str) -> NDArray[np.float32]:
+    """The 256 values of an 8-bit floating type, NaN and infinity where it has them."""
+    _, fraction, lowest = STORED[dtype]
+    code = np.arange(256)
+    exponent, part = (code & 0x7F) >> fraction, code & ((1 << fraction) - 1)
+    scale = 2.0 ** (np.maximum(exponent, 1) - 1 + lowest)
+    value = np.where(exponent > 0, 1 + part / (1 << fraction), part / (1 << fraction)) * scale
+    value = np.where(code & 0x80, -value, value)
+    if dtype == "float8_e4m3fn":
+        value[[0x7F, 0xFF]] = np.nan
+    elif dtype == "float8_e5m2":  # the only one of IEEE's kind
+        value[[0x7C, 0xFC]] = np.inf, -np.inf
+        value[(code & 0x7F) > 0x7C] = np.nan
+    else:
+        value[0x80] = np.nan
+    return value.astype(np.float32)
+
+
+def decoded(raw: bytes | bytearray, dtype: str) -> NDArray[Any]:
+    """Numbers of type `dtype`, little-endian, as float32 or float64."""
+    if STORED[dtype].size == 1:
+        return _eight_bits(dtype)[np.frombuffer(raw, np.uint8)]
+    values = np.frombuffer(raw, np.dtype("u2" if dtype == "bfloat16" else dtype).newbyteorder("<"))
+    if dtype == "bfloat16":
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return native(values)
 
 
 @dataclass(frozen=True)
 class Flat:
-    """A tensor that lies flat in a file, little-endian."""
+    """A tensor that lies flat in a file, little-endian; `stored` is its type there if it is no real number."""
 
     path: Path
     offset: int
     dtype: str
     shape: tuple[int, ...]
+    stored: str = ""
 
     @property
     def size(self) -> int:
@@ -40,7 +84,7 @@ class Flat:
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Entries `start` … `stop`, as float32 or float64."""
-        width = SIZES[self.dtype]
+        width = STORED[self.dtype].size
         raw = bytearray((stop - start) * width)
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.offset + start * width)
@@ -50,22 +94,44 @@ class Flat:
                 if not count:
                     raise ValueError(f"path must be a whole file, got one cut short: {self.path}")
                 done += count
-        values = np.frombuffer(
-            raw, np.dtype("u2" if self.dtype == "bfloat16" else self.dtype).newbyteorder("<")
-        )
-        if self.dtype == "bfloat16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return native(values)
+        return decoded(raw, self.dtype)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A tensor whose rows lie in pieces, one after the other, in one file or in several."""
+
+    pieces: tuple[Flat, ...]
+    dtype: str
+    shape: tuple[int, ...]
+    stored: str = ""
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Entries `start` … `stop`, as float32 or float64."""
+        found, first = [], 0
+        for piece in self.pieces:
+            low, high = max(start, first), min(stop, first + piece.size)
+            if low < high:
+                found.append(piece.read(low - first, high - first))
+            first += piece.size
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 @dataclass(frozen=True)
 class Spilled:
-    """A tensor that must be read whole: a member of a compressed archive, or a transposed torch tensor."""
+    """A tensor that must be read whole, by `load`: of a compressed archive, transposed, or cut into blocks."""
 
     path: Path
     member: str
     dtype: str
     shape: tuple[int, ...]
+    load: Callable[[], NDArray[Any]]
+    stored: str = ""
 
     @property
     def size(self) -> int:
@@ -74,13 +140,7 @@ class Spilled:
 
     def spill(self, file: IO[bytes], offset: int) -> Flat:
         """Write the tensor to an open temporary `file` at `offset`; where it lies flat now."""
-        if self.path.suffix == ".npz":
-            with np.load(self.path, allow_pickle=False) as archive:
-                array = archive[self.member]
-        else:
-            tensor = _torch_tensors(_torch_load(self.path))[self.member]
-            array = tensor.float().numpy() if self.dtype == "bfloat16" else tensor.numpy()
-        flat = native(np.ascontiguousarray(array).reshape(-1))
+        flat = native(np.ascontiguousarray(self.load()).reshape(-1))
         flat = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
         file.seek(offset)
         file.write(flat.data.cast("B"))
@@ -88,151 +148,40 @@ class Spilled:
         return Flat(Path(file.name), offset, str(np.dtype(flat.dtype.type)), self.shape)
 
 
-Source = Flat | Spilled
+@dataclass(frozen=True)
+class Unread:
+    """A tensor that is not read: not floating-point, or laid out in a way that is not understood."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    reason: str = "not floating-point"
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return int(np.prod(self.shape, dtype=np.int64))
 
 
-def tensors_in(path: Path) -> dict[str, Source]:
-    """Floating tensors of one weights file (or of an index of shards), by name as it stands there.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, of an unknown kind, or not safe to read.
-    """
-    if path.name.endswith(".index.json"):
-        return _sharded(path)
-    readers = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy}
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"path must end in one of {', '.join(SUFFIXES)}, got {path}")
-    try:
-        return readers.get(path.suffix, _torch)(path)
-    except OSError:
-        raise
-    except (ValueError, KeyError, TypeError, EOFError, struct.error, zipfile.BadZipFile) as error:
-        if isinstance(error, ValueError) and str(error).startswith("path must"):
-            raise
-        raise ValueError(f"path must be a whole {path.suffix} file, got {error}: {path}") from None
+Source = Flat | Joined | Spilled
+Leaf = Source | Unread
 
 
-def _sharded(index: Path) -> dict[str, Source]:
-    try:
-        names = json.loads(index.read_text())["weight_map"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"path must be an index of shards, got a damaged file: {index}") from None
-    shards = {shard: tensors_in(index.parent / shard) for shard in sorted(set(names.values()))}
-    found: dict[str, Source] = {}
-    for name, shard in names.items():
-        if name in shards[shard]:
-            found[name] = shards[shard][name]
-    return found
+def source(leaf: Source) -> Leaf:
+    """`leaf`, whose dtype is as it was found in the file: complex as pairs of reals, `Unread` if it is not floating."""
+    if leaf.dtype in COMPLEX:
+        part = COMPLEX[leaf.dtype]
+        if isinstance(leaf, Joined):
+            pieces = tuple(replace(piece, dtype=part, shape=(*piece.shape, 2)) for piece in leaf.pieces)
+            leaf = replace(leaf, pieces=pieces)
+        return replace(leaf, dtype=part, shape=(*leaf.shape, 2), stored=leaf.dtype)
+    return leaf if leaf.dtype in STORED else Unread(leaf.dtype, leaf.shape)
 
 
-def _safetensors(path: Path) -> dict[str, Source]:
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if not 2 <= length <= size - 8:
-            raise ValueError("a header longer than the file")
-        header = json.loads(file.read(length))
-    found: dict[str, Source] = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = entry["data_offsets"]
-        if not 0 <= begin <= end <= size - 8 - length:
-            raise ValueError(f"tensor {name!r} beyond the end of the file")
-        if entry["dtype"] in SAFETENSORS:
-            dtype, shape = SAFETENSORS[entry["dtype"]], tuple(entry["shape"])
-            if end - begin != SIZES[dtype] * int(np.prod(shape, dtype=np.int64)):
-                raise ValueError(f"tensor {name!r} of another size than its shape says")
-            found[name] = Flat(path, 8 + length + begin, dtype, shape)
-    return found
+def stored_dtype(leaf: Leaf) -> str:
+    """The type of the numbers as they are stored."""
+    return getattr(leaf, "stored", "") or leaf.dtype
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    return shape, fortran and len(shape) > 1, dtype
-
-
-def _npy(path: Path) -> dict[str, Source]:
-    with open(path, "rb") as file:
-        shape, fortran, dtype = _npy_header(file)
-        if dtype.name not in SIZES:
-            raise ValueError(f"an array of {dtype}")
-        if fortran or dtype.byteorder == ">":
-            raise ValueError("an array in Fortran or big-endian order")
-        flat = Flat(path, file.tell(), dtype.name, shape)
-    if path.stat().st_size < flat.offset + flat.size * SIZES[dtype.name]:
-        raise ValueError("an array that is cut short")
-    return {"params": flat}
-
-
-def _npz(path: Path) -> dict[str, Source]:
-    found: dict[str, Source] = {}
-    with zipfile.ZipFile(path) as archive, open(path, "rb") as raw:
-        for info in archive.infolist():
-            name = info.filename.removesuffix(".npy")
-            with archive.open(info) as member:
-                shape, fortran, dtype = _npy_header(member)
-                header = member.tell()
-            if dtype.name not in SIZES:
-                continue
-            if info.compress_type == zipfile.ZIP_STORED and not fortran and dtype.byteorder != ">":
-                raw.seek(info.header_offset + 26)
-                name_length, extra_length = struct.unpack("<HH", raw.read(4))
-                start = info.header_offset + 30 + name_length + extra_length + header
-                found[name] = Flat(path, start, dtype.name, shape)
-            else:
-                found[name] = Spilled(path, name, dtype.name, shape)
-    return found
-
-
-def _torch(path: Path) -> dict[str, Source]:
-    # Under FakeTensorMode torch.load reads the layout only, and says where each storage lies in the file.
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with FakeTensorMode():
-        tensors = _torch_tensors(_torch_load(path))
-    found: dict[str, Source] = {}
-    for name, tensor in tensors.items():
-        dtype, shape = str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
-        if dtype not in SIZES:
-            continue
-        base = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
-        if base is not None and tensor.is_contiguous():
-            found[name] = Flat(path, base + tensor.storage_offset() * SIZES[dtype], dtype, shape)
-        else:
-            found[name] = Spilled(path, name, dtype, shape)
-    return found
-
-
-def _torch_load(path: Path) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(f"reading {path} needs PyTorch: pip install 'spectral-edge[torch]'") from None
-    import pickle
-
-    mapped = zipfile.is_zipfile(path)  # files of before PyTorch 1.6 cannot be mapped
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped or None)
-    except pickle.UnpicklingError as error:
-        lines = [
-            line.strip() for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line
-        ]
-        reason = lines[0] if lines else str(error).splitlines()[0]
-        raise ValueError(f"path must be safe to read (weights_only=True), got {reason}: {path}") from None
-    except RuntimeError as error:
-        raise ValueError(f"path must be a PyTorch file, got {str(error).splitlines()[0]}: {path}") from None
-
-
-def _torch_tensors(loaded: Any) -> dict[str, Any]:
-    """Tensors of a state dict, or of the state dict inside a training checkpoint."""
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping):
-        loaded = {"params": loaded}
-    return {str(name): value for name, value in loaded.items() if hasattr(value, "untyped_storage")}
+def width(leaf: Source) -> int:
+    """Bytes that the tensor takes in its file."""
+    return STORED[leaf.dtype].size * leaf.size

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,21 @@ PARTIAL = "spectral-edge/partial-gram"
 SAVE_EVERY = 5.0
 
 
+class Done(NamedTuple):
+    """What is known of one tensor: the band of its K, the rounding of that, and Σ ulp²/12 of every checkpoint."""
+
+    band: NDArray[np.float64]
+    rounding: float
+    stored: NDArray[np.float64]
+
+
 class Work:
     """What is done of a pass over checkpoints, kept on disk now and then if there is a path."""
 
     def __init__(self, path: str | PathLike[str] | None, fingerprint: str) -> None:
         self.path = None if path is None else writable(path)
         self._fingerprint, self._saved = fingerprint, time.monotonic()
-        self.done: dict[str, tuple[NDArray[np.float64], float]] = {}
+        self.done: dict[str, Done] = {}
         if self.path is not None and self.path.exists():
             header, arrays = storage.read_sequence(self.path, PARTIAL, 1)
             if header["fingerprint"] != fingerprint:
@@ -34,15 +42,19 @@ class Work:
                     f"resume must be of the same files and arguments, got other work: {self.path}"
                 )
             pairs = enumerate(header["tensors"])
-            self.done = {name: (arrays[f"band/{i}"], rounding) for i, (name, rounding) in pairs}
+            self.done = {
+                name: Done(arrays[f"band/{i}"], rounding, arrays[f"stored/{i}"])
+                for i, (name, rounding) in pairs
+            }
 
-    def add(self, name: str, band: NDArray[np.float64], rounding: float) -> None:
+    def add(self, name: str, done: Done) -> None:
         """One more tensor is done."""
-        self.done[name] = (band, rounding)
+        self.done[name] = done
         if self.path is not None and time.monotonic() >= self._saved + SAVE_EVERY:
             header: dict[str, Any] = {"format": PARTIAL, "version": 1, "fingerprint": self._fingerprint}
-            header["tensors"] = [[name, rounding] for name, (_, rounding) in self.done.items()]
-            arrays = {f"band/{i}": band for i, (band, _) in enumerate(self.done.values())}
+            header["tensors"] = [[name, done.rounding] for name, done in self.done.items()]
+            arrays = {f"band/{i}": done.band for i, done in enumerate(self.done.values())}
+            arrays |= {f"stored/{i}": done.stored for i, done in enumerate(self.done.values())}
             storage.write_sequence(self.path, header, arrays)
             self._saved = time.monotonic()
 
@@ -52,7 +64,7 @@ class Work:
             self.path.unlink(missing_ok=True)
 
 
-def fingerprint(paths: Sequence[Path], tensors: Sequence[str], lags: int, precision: str) -> str:
+def fingerprint(paths: Iterable[Path], tensors: Sequence[str], lags: int, precision: str) -> str:
     """The same for the same files and arguments, different otherwise."""
     files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
     return hashlib.sha256(json.dumps([files, list(tensors), lags, precision]).encode()).hexdigest()

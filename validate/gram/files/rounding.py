@@ -1,0 +1,58 @@
+"""How much of an update is the rounding of the parameters as they were stored."""
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_edge.validate.gram.files.tensors import STORED
+
+Floats = NDArray[np.float64]
+
+
+class Rounding:
+    """Σ ulp²/12 of every snapshot, gathered block by block on any number of threads.
+
+    A number x that is stored with p bits of fraction is off by up to half of ulp = 2^(⌊log₂|x|⌋ − p), evenly: its
+    error has the variance ulp²/12. Entries that never change have none that matters, and zeros are exact.
+
+    Parameters
+    ----------
+    stored : list of str
+        The type in which each snapshot is stored.
+    dtype : numpy.dtype
+        float32 or float64, what the blocks are.
+    """
+
+    def __init__(self, stored: list[str], dtype: np.dtype[Any]) -> None:
+        self._stored, self._wide = stored, dtype.itemsize == 8
+        self._counts = np.zeros((len(stored), 2048 if self._wide else 256), np.int64)
+        self._lock = threading.Lock()
+
+    def add(self, block: NDArray[Any]) -> None:
+        """Take account of a block of columns, (n, columns) float32 or float64."""
+        from spectral_edge.validate.gram.arrays.kernels import count_exponents
+
+        counts = np.zeros_like(self._counts)
+        if self._wide:
+            count_exponents(block.view(np.uint64), np.uint64(52), np.uint64(0x7FF), counts)
+        else:
+            count_exponents(block.view(np.uint32), np.uint32(23), np.uint32(0xFF), counts)
+        with self._lock:  # whole numbers: the order does not matter
+            self._counts += counts
+
+    def energy(self) -> Floats:
+        """The expected squared norm of the rounding error of each snapshot, (n,), parameter units²."""
+        exponents = np.arange(self._counts.shape[1]) - (1023 if self._wide else 127)
+        return np.array(
+            [
+                counts @ _variance(exponents, dtype)
+                for counts, dtype in zip(self._counts, self._stored, strict=True)
+            ]
+        )
+
+
+def _variance(exponents: NDArray[np.int64], dtype: str) -> Floats:
+    _, fraction, lowest = STORED[dtype]
+    return np.asarray(np.exp2(2.0 * (np.clip(exponents, lowest, 511) - fraction)) / 12)

@@ -1,0 +1,236 @@
+"""At which step a checkpoint was written, from its name: words that mean time decide, other numbers do not."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+#: Words before (or after) a number that make it a step, the surest first.
+STEPS = (
+    ("global_step", "globalstep", "step", "steps"),
+    ("iter", "iters", "iteration", "iterations", "it", "itr", "ba", "batch", "batches", "update", "updates"),
+    ("checkpoint", "ckpt", "chkpt"),
+)
+#: Words of coarser or other time: numbers after them never fall.
+TIMES = (
+    ("epoch", "epochs", "ep"),
+    ("sample", "samples", "seq", "image", "images", "kimg", "token", "tokens", "tok", "phase", "stage"),
+)
+#: Words that are no time.
+OTHER = frozenset(
+    "loss acc accuracy err error lr seed rank shard fold split rep replica trial score ppl perplexity bpb bleu rouge "
+    "f1 auc map mse mae rmse reward return v ver version exp experiment run job gpu worker part mp pp tp dp wd top "
+    "width depth dim size layer layers head heads bs fp bf".split()
+)
+#: Words of files that are another name for one of the checkpoints.
+ALIASES = frozenset("last latest best final current newest end ema swa avg average tmp temp partial".split())
+UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
+
+_DATE = re.compile(
+    r"(19|20)\d\d([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])([-_T. ]?\d\d[-_.:h]?\d\d([-_.:m]?\d\d)?)?"
+)
+_TOKEN = re.compile(
+    r"(?P<number>\d+(\.\d+)?([eE][+-]?\d+)?)(?P<unit>[kKMBGT](?![A-Za-z]))?|(?P<word>[A-Za-z]+)"
+)
+
+
+class Number(NamedTuple):
+    """A number in a name, with the word that says what it is."""
+
+    word: str
+    value: float
+    decimal: bool
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What names say of steps.
+
+    Attributes
+    ----------
+    steps : mapping of int to int
+        Step of each name by its place in the list; names that are not there are left out.
+    left_out : mapping of int to str
+        Reasons.
+    problem : str
+        Why the names do not decide; "" if they do.
+    coarse : bool
+        The steps are epochs, or whatever else is no optimiser step.
+    """
+
+    steps: Mapping[int, int] = field(default_factory=dict)
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    problem: str = ""
+    coarse: bool = False
+
+
+def numbers(name: str) -> list[Number]:
+    """The numbers of a name without its ending, each with its word; dates are no numbers.
+
+    Examples
+    --------
+    >>> [(n.word, n.value) for n in numbers("stage1-step600-tokens3B")]
+    [('stage', 1.0), ('step', 600.0), ('tokens', 3000000000.0)]
+    """
+    found: list[Number] = []
+    for part in name.split("/"):
+        part = _DATE.sub("#", part)
+        tokens, word = list(_TOKEN.finditer(part)), ""
+        for i, token in enumerate(tokens):
+            if token["word"]:
+                word = token["word"].lower()
+                continue
+            after = tokens[i + 1] if i + 1 < len(tokens) else None
+            if after is not None and after["word"] and _rank(after["word"].lower()) is not None:
+                touches = after.start() == token.end()
+                if touches or (not word and not (i + 2 < len(tokens) and tokens[i + 2]["number"])):
+                    word = after["word"].lower()
+            text = token["number"]
+            value = float(text) * UNITS.get(token["unit"] or "", 1.0)
+            found.append(Number(word, value, value != int(value) or ("." in text and not token["unit"])))
+            word = ""
+    return found
+
+
+def skeleton(name: str) -> str:
+    """`name` with ``#`` for every number: the same for checkpoints of one pattern."""
+    return re.sub(r"\d+(\.\d+)?", "#", _DATE.sub("#", name))
+
+
+def _rank(word: str) -> int | None:
+    """How sure `word` makes a number a step: 0 the surest; None if it is no time."""
+    for rank, words in enumerate((*STEPS, *TIMES)):
+        if word in words or (
+            rank < len(STEPS) and len(word) > 4 and word.endswith(tuple(w for w in words if len(w) > 3))
+        ):
+            return rank
+    return None
+
+
+def _of(found: Sequence[Number], rank: int) -> float | None:
+    """The number of that rank in a name, the last if there are several."""
+    values = [n.value for n in found if _rank(n.word) == rank and not n.decimal]
+    return values[-1] if values else None
+
+
+def steps_of(names: Sequence[str], witnesses: Callable[[int], int | None]) -> Steps:
+    """The step of each of `names` (paths below the folder, without endings).
+
+    Parameters
+    ----------
+    names : sequence of str
+    witnesses : callable
+        The step that is written inside a checkpoint, by its place in the list; asked only where names hold no
+        optimiser step.
+    """
+    found = [numbers(name) for name in names]
+    left = _aliases(names, found)
+    there = [i for i in range(len(names)) if i not in left]
+    for rank in range(len(STEPS)):
+        chosen = _chosen(found, there, rank, left)
+        if chosen is not None:
+            return _ordered(names, found, chosen)
+    inside = {i: step for i in there if (step := witnesses(i)) is not None}
+    if len(inside) == len(there) and len(set(inside.values())) == len(inside) > 1:
+        return _ordered(names, found, Steps(inside, left))
+    for rank in range(len(STEPS), len(STEPS) + len(TIMES)):
+        chosen = _chosen(found, there, rank, left)
+        if chosen is not None:
+            return _ordered(names, found, Steps(chosen.steps, chosen.left_out, coarse=True))
+    return _unnamed(names, found, there, left)
+
+
+def _aliases(names: Sequence[str], found: Sequence[Sequence[Number]]) -> dict[int, str]:
+    """Names without any number, and other names of a checkpoint, where there are others."""
+    left = {i: "no number in its name" for i, numbers_ in enumerate(found) if not numbers_}
+    other: dict[int, str] = {}
+    for i, name in enumerate(names):
+        words = {token["word"].lower() for token in _TOKEN.finditer(name) if token["word"]}
+        if i not in left and words & ALIASES:
+            other[i] = f"{sorted(words & ALIASES)[0]!r} is another name"
+    return left | other if len(left) + len(other) <= len(names) - 3 else left
+
+
+def _chosen(
+    found: Sequence[Sequence[Number]], there: Sequence[int], rank: int, left: Mapping[int, str]
+) -> Steps | None:
+    """Steps from the words of `rank`, if at least three names have one and they differ."""
+    steps = {i: int(value) for i in there if (value := _of(found[i], rank)) is not None}
+    if len(steps) < min(3, len(there)) or len(set(steps.values())) == 1 < len(steps):
+        return None
+    others = {i: "no step in its name" for i in there if i not in steps}
+    return Steps(steps, {**left, **others})
+
+
+def _ordered(names: Sequence[str], found: Sequence[Sequence[Number]], chosen: Steps) -> Steps:
+    """`chosen`, if every other number that is known to be time rises along with it."""
+    order = sorted(chosen.steps, key=lambda i: chosen.steps[i])
+    for rank in range(len(STEPS) + len(TIMES)):
+        values = [_of(found[i], rank) for i in order]
+        for (i, one), (j, other) in pairwise(zip(order, values, strict=True)):
+            if one is not None and other is not None and other < one:
+                return Steps(
+                    problem=f"an order that {names[i]} and {names[j]} contradict", left_out=chosen.left_out
+                )
+    return chosen
+
+
+def _unnamed(
+    names: Sequence[str], found: Sequence[Sequence[Number]], there: Sequence[int], left: Mapping[int, str]
+) -> Steps:
+    """Steps where no word says so: the one whole number that varies, in names of one pattern."""
+    patterns = Counter(skeleton(names[i]) for i in there)
+    large = [pattern for pattern, count in patterns.items() if count >= 3] or list(patterns)
+    if len(large) > 1:
+        listed = ", ".join(f"{patterns[pattern]} × {pattern}" for pattern in large[:4])
+        return Steps(problem=f"several patterns ({listed})", left_out=left)
+    members = [i for i in there if not large or skeleton(names[i]) == large[0]]
+    others = {i: "another pattern of name" for i in there if i not in members}
+    columns = list(zip(*(found[i] for i in members), strict=False))
+    varying = [column for column in columns if len({n.value for n in column}) > 1]
+    times = [column for column in varying if column[0].word not in OTHER]
+    if len(times) == 1 and not any(n.decimal for n in times[0]):
+        steps = {i: int(n.value) for i, n in zip(members, times[0], strict=True)}
+        return Steps(steps, {**left, **others})
+    if len(members) == 1 and found[members[0]]:
+        return Steps({members[0]: int(found[members[0]][-1].value)}, {**left, **others})
+    what = "several numbers that vary" if len(times) > 1 else "no number that is a step"
+    return Steps(problem=what, left_out=left)
+
+
+def by_pattern(names: Sequence[str], pattern: str) -> tuple[Steps, bool]:
+    """Steps by a regular expression of the user: its group is the step, several groups are an order.
+
+    Returns
+    -------
+    Steps
+    counted : bool
+        The checkpoints were put in order and numbered 0, 1, 2 …
+
+    Raises
+    ------
+    ValueError
+        If it is no regular expression, or a group is no number.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"steps must be a regular expression, got {pattern!r}: {error}") from None
+    keys: dict[int, tuple[float, ...]] = {}
+    for i, name in enumerate(names):
+        match = compiled.search(name)
+        if match is not None:
+            texts = match.groups() or (match.group(),)
+            try:
+                keys[i] = tuple(float(text) for text in texts if text is not None)
+            except ValueError:
+                raise ValueError(f"steps must find numbers, got {texts} in {name} with {pattern!r}") from None
+    left = {i: "steps does not match its name" for i in range(len(names)) if i not in keys}
+    if all(len(key) == 1 and key[0] == int(key[0]) for key in keys.values()):
+        return Steps({i: int(key[0]) for i, key in keys.items()}, left), False
+    if len(set(keys.values())) < len(keys):
+        raise ValueError(f"steps must tell checkpoints apart, got the same numbers twice with {pattern!r}")
+    order = sorted(keys, key=lambda i: keys[i])
+    return Steps({i: n for n, i in enumerate(order)}, left), True
