@@ -8,6 +8,7 @@
 `follow_modes`         modes through avoided crossings; `repulsion_exponent`
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
 `noise`                a run in which nothing happens: K at any P, any autocorrelation; `projected`
+`local_colour`         the autocorrelation of a run's updates as it changes in time; `effective_dimension`
 `spiked`               signals in noise at any P: the exact band of K (9); `turning`
 `planted`              runs in which a claim holds by construction, with their truth; `scenarios`
 =====================  ==================================================================
@@ -15,6 +16,7 @@
 The numbered sections are those of docs/theory.md.
 """
 
+from spectral_edge.simulate._colour import MEMORY, Colour, effective_dimension, local_colour
 from spectral_edge.simulate._dyson import DysonPaths, dyson
 from spectral_edge.simulate._feedback import FeedbackSweep, Hysteresis, feedback_sweep, hysteresis
 from spectral_edge.simulate._gap import GapRun, gap_ode
@@ -26,6 +28,8 @@ from spectral_edge.simulate._spiked import SpikedTrajectory, spiked, turning
 from spectral_edge.simulate._sweep import GapSweep, gap_sweep
 
 __all__ = [
+    "MEMORY",
+    "Colour",
     "DysonPaths",
     "FeedbackSweep",
     "FollowedModes",
@@ -38,12 +42,14 @@ __all__ = [
     "RepulsionExponent",
     "SpikedTrajectory",
     "dyson",
+    "effective_dimension",
     "feedback_sweep",
     "follow_modes",
     "gap_ode",
     "gap_sweep",
     "goe_spacings",
     "hysteresis",
+    "local_colour",
     "noise",
     "null_quantile",
     "null_ratio",

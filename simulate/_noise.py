@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_edge.simulate import _autocorrelation
+from spectral_edge.simulate._colour import Colour, stationary
 from spectral_edge.simulate._null import bartlett
 from spectral_edge.simulate._spiked import noisy_band
 from spectral_edge.theory.checks import FloatArray, positive, whole
@@ -26,7 +27,7 @@ class Noise:
     P : float
         (Effective) dimension.
     tau : numpy.ndarray, shape (L,), float64
-        The autocorrelation that was asked for, dimensionless.
+        The autocorrelation that was asked for, dimensionless; NaN beyond lag 0 where the colour changes in time.
     """
 
     K: FloatArray
@@ -40,15 +41,15 @@ def noise(
     *,
     P: float,
     norms: ArrayLike = 1.0,
-    autocorrelation: ArrayLike | None = None,
+    autocorrelation: "ArrayLike | Colour | None" = None,
     W_max: int | None = None,
     fix_norms: bool = False,
     seed: int | np.random.Generator = 0,
 ) -> Noise:
     """[D] K of T updates of pure noise, exact in law at any P (sections 2.5, 2.7, 9 of docs/theory.md).
 
-    δ_t = norms_t·x_t/sqrt(P), x stationary Gaussian in R^P, white over its entries and with autocorrelation
-    tau in time.
+    δ_t = norms_t·x_t/sqrt(P), x Gaussian in R^P, white over its entries and with autocorrelation tau in time, or with
+    a colour that changes.
 
     Parameters
     ----------
@@ -59,12 +60,13 @@ def noise(
         variance, such that (tr Σ)²/tr(Σ²) = P.
     norms : array_like, shape () or (T,)
         Root mean square norm of each update (parameter units).
-    autocorrelation : array_like, shape (L,), or float, optional
-        As `null_ratio`.
+    autocorrelation : array_like, shape (L,), or float, or Colour, optional
+        As `null_ratio`; or the colour of each update, as `local_colour` finds it in a run.
     W_max : int, optional
         Make only lags 0 … W_max, in O(W_max²) a step; by default K is full, O(T³) in all.
     fix_norms : bool
-        Rescale each update to exactly its norm (K_tt = norms_t²): not Gaussian then, but directions are.
+        Bring each update to exactly its norm (K_tt = norms_t²) before the next follows from it: not Gaussian then,
+        but directions are. As P grows this is the same.
     seed : int or numpy.random.Generator
         Same seed, same bits.
 
@@ -92,23 +94,14 @@ def noise(
         raise ValueError(f"norms must be one number or T = {T} of them, got shape {scale.shape}")
     if W_max is not None:
         W_max = whole("W_max", W_max, 1, T - 2)
-    tau = _autocorrelation.checked(autocorrelation)
-    scale = np.broadcast_to(scale, (T,))
-    if W_max is not None and W_max + 1 <= P and tau.size <= W_max + 1:
-        K = noisy_band(
-            np.zeros((T, 0)),
-            np.zeros((0, 1)),
-            np.array([P]),
-            np.array([P**-0.5]),
-            scale.copy(),
-            W_max,
-            tau,
-            seed,
-        )
-        K = _band_of_fixed_norms(K, scale) if fix_norms else K
+    colour, tau = _colour_of(autocorrelation, T)
+    scale = np.array(np.broadcast_to(scale, (T,)))
+    if W_max is not None and W_max + 1 <= P and colour.phi.shape[1] <= W_max:
+        nothing, everywhere = np.zeros((T, 0)), np.zeros((0, 1))
+        size = np.array([P]), np.array([P**-0.5])
+        K = noisy_band(nothing, everywhere, *size, scale, W_max, colour, seed, fix_norms)
     else:
-        X = _autocorrelation.factor(tau, T) @ _white(np.random.default_rng(seed), T, P)
-        X *= (scale / (np.linalg.norm(X, axis=1) if fix_norms else 1.0))[:, None]
+        X = _coloured(_white(np.random.default_rng(seed), T, P), colour, fix_norms) * scale[:, None]
         K = X @ X.T
         K = K if W_max is None else as_band(K, W_max)
     return Noise(K, np.arange(1, T + 1), P, tau)
@@ -152,12 +145,28 @@ def projected(K: ArrayLike, d: int, seed: int | np.random.Generator) -> FloatArr
     return np.asarray(A @ A.T / d)
 
 
-def _band_of_fixed_norms(K: FloatArray, norms: FloatArray) -> FloatArray:
-    """The band rescaled to K[t, 0] = norms[t]²."""
-    factor = norms / np.sqrt(K[:, 0])
-    for lag in range(K.shape[1]):
-        K[lag:, lag] *= factor[lag:] * factor[: len(K) - lag]
-    return K
+def _colour_of(given: "ArrayLike | Colour | None", T: int) -> tuple[Colour, FloatArray]:
+    """The colour of T updates, and the autocorrelation asked for (NaN beyond lag 0 where it changes in time)."""
+    if not isinstance(given, Colour):
+        tau = _autocorrelation.checked(given)
+        return stationary(tau, T), tau
+    if len(given.phi) != T:
+        raise ValueError(
+            f"autocorrelation must be the colour of T = {T} updates, got one of {len(given.phi)}"
+        )
+    return given, np.array([1.0] + [np.nan] * given.phi.shape[1])
+
+
+def _coloured(white: FloatArray, colour: Colour, fixed: bool) -> FloatArray:
+    """Each update from those before it and its white row; brought to length 1 at once where `fixed`."""
+    X = np.sqrt(colour.variance)[:, None] * white
+    memory = colour.phi.shape[1]
+    for t in range(len(X)):
+        before = min(t, memory)
+        X[t] += colour.phi[t, :before] @ X[t - before : t][::-1]
+        if fixed:
+            X[t] /= np.linalg.norm(X[t])
+    return X
 
 
 def _white(rng: np.random.Generator, T: int, P: float) -> FloatArray:

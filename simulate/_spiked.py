@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.simulate import _autocorrelation
+from spectral_edge.simulate._colour import Colour, stationary
 from spectral_edge.simulate._compiling import compiling
 from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive, whole
 
@@ -92,7 +93,10 @@ def spiked(
     if dims.sum() < W + 1:
         raise ValueError(f"P must be at least W + 1 = {W + 1}, got {dims.sum():g}")
     weights = _directions(directions, s.shape[1], dims)
-    K = noisy_band(s, weights, dims, nus, np.ones(len(s)), W, autocorrelation, seed)
+    tau = _autocorrelation.checked(autocorrelation)
+    if tau.size > W + 1:
+        raise ValueError(f"autocorrelation must have at most W + 1 = {W + 1} lags, got {tau.size}")
+    K = noisy_band(s, weights, dims, nus, np.ones(len(s)), W, stationary(tau, len(s)), seed)
     return SpikedTrajectory(K, np.arange(1, len(s) + 1), s, float(dims.sum()))
 
 
@@ -116,18 +120,15 @@ def _directions(directions: ArrayLike | None, k: int, dims: FloatArray) -> Float
 
 def noisy_band(
     signals: FloatArray, weights: FloatArray, dims: FloatArray, nus: FloatArray, norms: FloatArray, W: int,
-    autocorrelation: ArrayLike | None, seed: int | np.random.Generator,
+    colour: Colour, seed: int | np.random.Generator, fixed: bool = False,
 ) -> FloatArray:  # fmt: skip
-    """The band (T, W + 1) made by the kernel; `norms` (T,) scales the noise in time."""
-    tau = _autocorrelation.checked(autocorrelation)
-    if tau.size > W + 1:
-        raise ValueError(f"autocorrelation must have at most W + 1 = {W + 1} lags, got {tau.size}")
-    phi, remaining = _autocorrelation.autoregression(tau)
+    """The band (T, W + 1) made by the kernel; `norms` (T,) scales the noise in time, exactly where `fixed`."""
     with compiling("the trajectory kernel"):
         from spectral_edge.simulate._kernels import spiked as kernel
     out = np.full((len(signals), W + 1), np.nan)
     state = np.random.default_rng(seed).integers(0, 2**64, 4, dtype=np.uint64)
-    kernel.band(state, np.ascontiguousarray(signals), weights, dims, nus, norms, phi, remaining, out)
+    phi, remaining = np.ascontiguousarray(colour.phi), np.ascontiguousarray(colour.variance)
+    kernel.band(state, np.ascontiguousarray(signals), weights, dims, nus, norms, phi, remaining, fixed, out)
     return out
 
 

@@ -8,7 +8,7 @@ length along a new axis; when the oldest row leaves, Givens rotations make the r
 import math
 
 import numpy as np
-from numba import float64, int64, njit, uint64, void
+from numba import boolean, float64, int64, njit, uint64, void
 
 from spectral_edge.simulate._kernels.random import chi_square, normal
 
@@ -36,14 +36,14 @@ def _forget_oldest(frame, rows, axes):
 
 
 @njit
-def _add_vector(state, frame, rows, axes, df, nu, phi, order, remaining):
+def _add_vector(state, frame, rows, axes, df, nu, phi, remaining):
     """Append a row: the autoregression of the rows before plus fresh noise; `axes` is the most there can be."""
     for j in range(axes):
         frame[rows, j] = 0.0
-    for i in range(order):
+    for i in range(min(rows, phi.size)):
         for j in range(min(rows - i, axes)):
-            frame[rows, j] += phi[order, i] * frame[rows - 1 - i, j]
-    scale = nu * math.sqrt(remaining[order])
+            frame[rows, j] += phi[i] * frame[rows - 1 - i, j]
+    scale = nu * math.sqrt(remaining)
     m = min(rows, axes)
     for j in range(m):
         frame[rows, j] += scale * normal(state)
@@ -52,22 +52,42 @@ def _add_vector(state, frame, rows, axes, df, nu, phi, order, remaining):
     return rows + 1
 
 
+@njit
+def _bring_to_norm(frames, rows, axes, along, at):
+    """Scale the newest vector, row `rows` of the frames and slot `at` of `along`, to length 1."""
+    total = 0.0
+    for b in range(frames.shape[0]):
+        for j in range(axes[b]):
+            total += frames[b, rows, j] * frames[b, rows, j]
+        for i in range(along.shape[0]):
+            total += along[i, b, at] * along[i, b, at]
+    if total == 0.0:
+        return
+    factor = 1.0 / math.sqrt(total)
+    for b in range(frames.shape[0]):
+        for j in range(axes[b]):
+            frames[b, rows, j] *= factor
+        for i in range(along.shape[0]):
+            along[i, b, at] *= factor
+
+
 @njit(
     void(
         uint64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[::1], float64[::1],
-        float64[:, ::1], float64[::1], float64[:, ::1],
+        float64[:, ::1], float64[::1], boolean, float64[:, ::1],
     ),
     cache=True,
 )  # fmt: skip
-def band(state, signals, weights, dims, nus, norms, phi, remaining, out):
+def band(state, signals, weights, dims, nus, norms, phi, remaining, fixed, out):
     """Fill `out` (T, W + 1) with the inner products of update t and update t - l.
 
     `signals` (T, k) are amplitudes; `weights` (k, blocks) the component of each direction in each block of noise,
     with `dims` and `nus` (blocks,) the dimension and standard deviation of a block; `norms` (T,) scales the noise;
-    `phi`, `remaining` are the autoregression's coefficients and innovation variances by order.
+    `phi` (T, m), m <= W, and `remaining` (T,) are the autoregression's coefficients and innovation variances of each
+    update. Where `fixed`, each noise vector is brought to length 1 before `norms` scales it and the next follows.
     """
     T, k = signals.shape
-    blocks, W, most = dims.size, out.shape[1] - 1, phi.shape[1]
+    blocks, W, order = dims.size, out.shape[1] - 1, phi.shape[1]
     df, axes = np.empty(blocks), np.empty(blocks, dtype=np.int64)
     for b in range(blocks):
         used = 0
@@ -80,19 +100,20 @@ def band(state, signals, weights, dims, nus, norms, phi, remaining, out):
     along = np.zeros((k, blocks, ring))  # noise along the signal directions, the last W + 1
     rows = 0
     for t in range(T):
-        order = min(t, most)
         if rows == W + 1:
             for b in range(blocks):
                 left = _forget_oldest(frames[b], rows, axes[b])
             rows = left
         for b in range(blocks):
-            _add_vector(state, frames[b], rows, axes[b], df[b], nus[b], phi, order, remaining)
+            _add_vector(state, frames[b], rows, axes[b], df[b], nus[b], phi[t], remaining[t])
             for j in range(k):
                 if weights[j, b] != 0.0:
-                    value = nus[b] * math.sqrt(remaining[order]) * normal(state)
-                    for i in range(order):
-                        value += phi[order, i] * along[j, b, (t - 1 - i) % ring]
+                    value = nus[b] * math.sqrt(remaining[t]) * normal(state)
+                    for i in range(min(t, order)):
+                        value += phi[t, i] * along[j, b, (t - 1 - i) % ring]
                     along[j, b, t % ring] = value
+        if fixed:
+            _bring_to_norm(frames, rows, axes, along, t % ring)
         rows += 1
         for l in range(min(t, W) + 1):
             total = 0.0

@@ -194,7 +194,7 @@ def bistable_loop(name: str, seed: int, control: bool, rng: np.random.Generator)
 
 @scenario("lag-flip")
 def lag_flip(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
-    """The loss follows the signal after 7 records: later than R at W = 10 shows it, earlier than R at W = 20 does.
+    """The loss follows a signal of random sign 7 records later: after R at W = 10 shows it, before R at W = 20 does.
 
     Control: the loss is another curve.
     """
@@ -204,9 +204,8 @@ def lag_flip(name: str, seed: int, control: bool, rng: np.random.Generator) -> P
     followed = smooth(T, 30, rng) if control else curve[:T]
     loss = 3 - 0.2 * followed + 0.02 * rng.standard_normal(T)
     truth = {} if control else {"loss_lag": RECORD * lag}
-    return run(
-        name, seed, control, updates(strengths, rng), truth, metrics={"train_loss": loss, "test_loss": loss}
-    )
+    X = updates(strengths, rng, time=random_signs(T, 1, rng))
+    return run(name, seed, control, X, truth, metrics={"train_loss": loss, "test_loss": loss})
 
 
 @scenario("shift-detection")

@@ -6,6 +6,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import toeplitz
 
 from spectral_edge import simulate, theory
 from spectral_edge.theory.gram import is_full, lagged, max_lag, norms_squared, window_blocks
@@ -22,37 +23,47 @@ class NoiseModel(NamedTuple):
     Attributes
     ----------
     P_eff : float
-        Effective dimension of the unit-norm updates, from pairs more than W apart: how far their inner products
-        scatter around the autocorrelation at their lag. Signal lowers it; below 2W it is taken as 2W, since
-        noise must fill the window to be noise.
+        Effective dimension of what is new in each update, from pairs more than W apart: their median size. Signal that
+        returns lowers it; below 2W it is taken as 2W, since noise must fill the window to be noise.
     norms : (T,) array, parameter units
-        Norm of every update.
-    tau : (L,) array
-        Autocorrelation of the unit-norm updates at lags 0 … L − 1, estimated from the whole run, signal
-        included, and tapered by 1 − l/T so that it is an autocorrelation.
+        Norm of every update, which noise has exactly.
+    colour : simulate.Colour
+        How the unit-norm updates around each record follow from the four before, signal included: a direction that
+        persists beyond those is not noise.
     """
 
     P_eff: float
     norms: NDArray[np.float64]
-    tau: NDArray[np.float64]
+    colour: simulate.Colour
 
 
 def noise_model(run: GramSequence) -> NoiseModel:
     """Estimate from K what noise like `run` is (sections 2.5 and 2.7 of docs/theory.md)."""
     norms = np.sqrt(norms_squared(run.K))
+    memory = min(simulate.MEMORY, max_lag(run.K), run.T - 1)
+    colour = simulate.local_colour(run.K, memory=memory)
+    P_eff = simulate.effective_dimension(run.K, colour, W)
+    P_eff = P_eff if np.isfinite(P_eff) else float(run.P or 1e6)
+    return NoiseModel(max(P_eff, 2.0 * W), np.where(norms > 0, norms, np.finfo(float).tiny), colour)
+
+
+def mean_autocorrelation(run: GramSequence) -> NDArray[np.float64]:
+    """Autocorrelation of the unit-norm updates over the whole run at lags 0 … `simulate.MEMORY`, fewer where needed.
+
+    Later lags follow from its autoregression; lags that would make it none (its Toeplitz matrix not positive definite)
+    are left to that too.
+    """
+    norms = np.sqrt(norms_squared(run.K))
     safe = np.where(norms > 0, norms, 1.0)
-    lags = min(max_lag(run.K), run.T - 1)
-    unit = [lagged(run.K, l) / (safe[l:] * safe[: run.T - l]) for l in range(lags + 1)]
-    kept = min(W, lags)
-    tau = np.array([unit[l].mean() * (1 - l / run.T) for l in range(kept + 1)])
-    scatter = np.concatenate([pairs - pairs.mean() for pairs in unit[W + 1 :]]) if lags > W else np.zeros(0)
-    mean_square = float(np.mean(scatter**2)) if len(scatter) else 0.0
-    P_eff = 1 / mean_square if mean_square > 0 else float(run.P or 1e6)
-    return NoiseModel(max(P_eff, 2.0 * W), np.where(norms > 0, norms, np.finfo(float).tiny), tau / tau[0])
+    lags = min(simulate.MEMORY, max_lag(run.K), run.T - 1)
+    tau = [float(np.mean(lagged(run.K, l) / (safe[l:] * safe[: run.T - l]))) for l in range(lags + 1)]
+    while len(tau) > 1 and np.linalg.eigvalsh(toeplitz(tau))[0] <= 0:
+        tau.pop()
+    return np.array(tau) / tau[0]
 
 
 class Noise(Sequence[GramSequence]):
-    """Noise of a run's effective dimension, norms and autocorrelation, with its steps, metrics and card.
+    """Noise of a run's effective dimension, norms and colour, with its steps, metrics and card.
 
     Where the run has gradients or Hessians, the noise has isotropic ones of the same size: they prefer no mode.
     What ablation cost comes along as it was measured. A copy is made when it is first looked at.
@@ -86,13 +97,33 @@ class Noise(Sequence[GramSequence]):
         return noise_model(self._run)
 
     def _make(self, number: int) -> GramSequence:
-        run, (P, norms, tau) = self._run, self._model
+        run, model = self._run, self._model
         rng = np.random.default_rng([*key(run, self._seed), number])
         lags = None if is_full(run.K) else run.W_max  # stored as the run is, so that both are judged alike
-        K = simulate.noise(run.T, P=P, norms=norms, autocorrelation=tau, W_max=lags, seed=rng).K
+        K = _noise(model, lags, rng)
         return GramSequence.from_inner_products(
             K, run.steps, run.P, metrics=run.metrics, probes=_isotropic(run, K, rng), config=run.config
         )
+
+
+def _noise(model: NoiseModel, lags: int | None, rng: np.random.Generator) -> NDArray[np.float64]:
+    P, norms, colour = model
+    made = simulate.noise(
+        len(norms), P=P, norms=norms, autocorrelation=colour, W_max=lags, fix_norms=True, seed=rng
+    )
+    return made.K
+
+
+def white_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[GramSequence]:
+    """Copies of noise of a run's effective dimension and norms that is white in time, with its metrics and card."""
+    P, norms, _ = noise_model(run)
+    rng = np.random.default_rng(key(run, seed))
+    lags = None if is_full(run.K) else run.W_max
+    made = [
+        simulate.noise(run.T, P=P, norms=norms, W_max=lags, fix_norms=True, seed=rng) for _ in range(copies)
+    ]
+    about = {"metrics": run.metrics, "config": run.config}
+    return [GramSequence.from_inner_products(one.K, run.steps, run.P, **about) for one in made]
 
 
 def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> Noise:
@@ -136,9 +167,7 @@ def noise_ratios(run: GramSequence, n: int, seed: int) -> NDArray[np.float64]:
     lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags
     ratios = []
     for _ in range(n):
-        K = simulate.noise(
-            run.T, P=model.P_eff, norms=model.norms, autocorrelation=model.tau, W_max=lags, seed=rng
-        ).K
+        K = _noise(model, lags, rng)
         lam = np.linalg.eigvalsh(window_blocks(K, W))[:, ::-1]
         ratios.append(theory.gap_ratio(np.sqrt(np.maximum(lam, 0)), rtol=np.sqrt(W * np.finfo(float).eps)))
     return np.array(ratios)

@@ -26,9 +26,9 @@ def _own_norms(run: GramSequence) -> NDArray[np.float64]:
 
 
 def _stationary(run: GramSequence) -> NDArray[np.float64]:
-    model = worlds.noise_model(run)
+    P_eff, tau = worlds.noise_model(run).P_eff, worlds.mean_autocorrelation(run)
     return np.atleast_1d(
-        simulate.null_quantile(QUANTILE, model.P_eff, W, autocorrelation=model.tau[:W], n=SAMPLES, seed=SEED)
+        simulate.null_quantile(QUANTILE, P_eff, W, autocorrelation=tau, n=SAMPLES, seed=SEED)
     )
 
 
@@ -39,8 +39,8 @@ def _white(run: GramSequence) -> NDArray[np.float64]:
 
 #: The level that R must exceed in each window, by reading of what noise is.
 READINGS: dict[str, Levels] = {
-    "noise with the run's autocorrelation and norms": _own_norms,
-    "noise with the run's autocorrelation": _stationary,
+    "noise with the run's colour, record by record, and norms": _own_norms,
+    "noise with the run's mean autocorrelation": _stationary,
     "white noise": _white,
 }
 
@@ -87,10 +87,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         readings=tuple(readings),
         details={"P_eff": [worlds.noise_model(run).P_eff for run in runs]},
         meaning=(
-            f"R exceeds what noise with the run's own autocorrelation and norms shows in "
-            f"{first.treated.value:.0%} of the windows (white noise: {white.treated.value:.0%}). That "
-            "autocorrelation is measured on the whole run, signal included, so a direction that merely persists "
-            "counts as noise here."
+            f"R exceeds what noise with the run's own colour and norms shows in {first.treated.value:.0%} of the "
+            f"windows (white noise: {white.treated.value:.0%}). What follows from the {simulate.MEMORY} updates before "
+            "counts as noise here, signal included; a direction that persists beyond them does not."
         ),
     )
 
@@ -102,7 +101,7 @@ PREDICTION = Prediction(
     reference="section 1.7; docs/theory.md, 2.6 and 2.7",
     statistic=f"share of windows with R above the {QUANTILE:.0%} quantile of noise",
     treatment="all runs",
-    control="noise of the same effective dimension, norms and autocorrelation",
+    control="noise of the same effective dimension, norms and colour",
     rule=f"> {MAJORITY:.0%} of the windows",
     judge=judge,
     planted=worlds.planted("gap-above-noise"),

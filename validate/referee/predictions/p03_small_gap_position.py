@@ -93,7 +93,7 @@ PREDICTION = Prediction(
     reference="key result; docs/theory.md, section 1",
     statistic=f"share of windows with k* ≤ {SMALL}",
     treatment="runs with weight decay",
-    control="runs without weight decay; noise of the same effective dimension, norms and autocorrelation",
+    control="runs without weight decay; noise of the same effective dimension, norms and colour",
     rule=f"≥ {SHARE:.0%} of the windows",
     judge=judge,
     planted=worlds.planted("small-gap-position", 12, with_controls=True),
