@@ -1,8 +1,8 @@
 """What is measured on a model while it trains; nothing here changes it or draws from its random numbers."""
 
-import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
-from spectral_edge.validate.gram.live.probes import hessian_product
 from spectral_edge.validate.runs.config import IGNORED, Examples
 from spectral_edge.validate.runs.models import attention_matrices
 
@@ -22,9 +21,14 @@ Tensors = dict[str, torch.Tensor]
 TOP = 3
 
 
-def loss_of(model: nn.Module, batch: Examples) -> torch.Tensor:
-    """Mean cross-entropy over the answers that count."""
-    return cross_entropy(model(*batch.inputs).flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORED)
+def loss_of(model: Callable[..., torch.Tensor], batch: Examples) -> torch.Tensor:
+    """Mean cross-entropy over the answers that count; of several tasks, the sum of their means."""
+    return _loss(model(*batch.inputs), batch)
+
+
+def _loss(logits: torch.Tensor, batch: Examples) -> torch.Tensor:
+    mean = cross_entropy(logits.flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORED)
+    return batch.tasks * mean if batch.tasks > 1 else mean
 
 
 def chunks(examples: Examples, size: int) -> Iterator[tuple[Examples, float]]:
@@ -41,31 +45,79 @@ def mean_loss(model: nn.Module, examples: Examples, chunk: int) -> float:
     return sum(share * float(loss_of(model, part)) for part, share in chunks(examples, chunk))
 
 
+class Score:
+    """Loss and accuracy over the answers counted so far.
+
+    Attributes
+    ----------
+    right : tensor
+        Right answers, or sequences; one number per task where there are several.
+    asked : int
+        Answers, or sequences, there were (of each task).
+    """
+
+    def __init__(self, whole_sequence: bool) -> None:
+        self.whole_sequence = whole_sequence
+        self.right, self.asked = torch.zeros(1, dtype=torch.int64), 0
+        self._loss, self._answers = 0.0, 0
+
+    def count(self, logits: torch.Tensor, labels: torch.Tensor, tasks: int) -> None:
+        """Count what `logits` got right, and their loss."""
+        counts = labels != IGNORED
+        correct = (logits.argmax(-1) == labels) | ~counts
+        if self.whole_sequence or tasks > 1:
+            right, asked = correct.all(-1).sum() if self.whole_sequence else correct.sum(0), len(labels)
+        else:
+            right, asked = correct[counts].sum(), int(counts.sum())
+        self.right, self.asked = self.right + right, self.asked + asked
+        total = cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        self._loss, self._answers = self._loss + tasks * float(total), self._answers + int(counts.sum())
+
+    @property
+    def loss(self) -> float:
+        """Mean loss; of several tasks, the sum of their means."""
+        return self._loss / self._answers
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The accuracy at each task."""
+        return [int(right) / self.asked for right in self.right]
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, examples: Examples, chunk: int, whole_sequence: bool) -> tuple[float, float]:
-    """Mean loss, and the share of answers (or of whole sequences of answers) that are right."""
-    loss, right, asked = 0.0, 0, 0
-    for part, share in chunks(examples, chunk):
+def evaluate(
+    model: nn.Module,
+    examples: Examples,
+    chunk: int,
+    whole_sequence: bool,
+    others: Mapping[str, torch.Tensor] = MappingProxyType({}),
+) -> dict[str, Score]:
+    """The scores by the labels of `examples`, under "", and by each of `others`."""
+    scores = {name: Score(whole_sequence) for name in ("", *others)}
+    for start in range(0, examples.size, chunk):
+        rows = slice(start, start + chunk)
+        part = examples.take(rows)
         logits = model(*part.inputs)
-        loss += share * float(
-            cross_entropy(logits.flatten(0, -2), part.labels.flatten(), ignore_index=IGNORED)
-        )
-        counts = part.labels != IGNORED
-        correct = (logits.argmax(-1) == part.labels) | ~counts
-        right += int(correct.all(-1).sum() if whole_sequence else correct[counts].sum())
-        asked += part.size if whole_sequence else int(counts.sum())
-    return loss, right / asked
+        for name, score in scores.items():
+            labels = others[name][rows, : part.labels.shape[1]] if name else part.labels
+            score.count(logits, labels, examples.tasks)
+    return scores
 
 
-def gradient(model: nn.Module, examples: Examples, chunk: int) -> Tensors:
-    """Gradient of the mean loss over `examples`, by parameter."""
+def measure(
+    model: nn.Module, examples: Examples, chunk: int, whole_sequence: bool
+) -> tuple[Score, Tensors]:
+    """The score by the labels of `examples`, and the gradient of the loss by parameter, in one pass."""
     named = dict(model.named_parameters())
     total = {name: torch.zeros_like(tensor) for name, tensor in named.items()}
+    score = Score(whole_sequence)
     for part, share in chunks(examples, chunk):
-        found = torch.autograd.grad(share * loss_of(model, part), list(named.values()))
+        logits = model(*part.inputs)
+        found = torch.autograd.grad(share * _loss(logits, part), list(named.values()))
         for into, piece in zip(total.values(), found, strict=True):
             into += piece
-    return total
+        score.count(logits.detach(), part.labels, part.tasks)
+    return score, total
 
 
 def matrix_metrics(model: nn.Module) -> dict[str, float]:
@@ -117,23 +169,46 @@ def unflat(vector: torch.Tensor, like: Mapping[str, torch.Tensor], names: list[s
 
 
 def window_hessian(model: nn.Module, window: Window, examples: Examples) -> Floats:
-    """δ_sᵀHδ_r by lag (the newest update first), (W, W): H of the mean loss over `examples`, symmetrised."""
-    named = {name: tensor.detach() for name, tensor in model.named_parameters()}
+    """δ_sᵀHδ_r by lag (the newest update first), (W, W): H of the mean loss over `examples`, symmetrised.
 
-    def loss(parameters: Any) -> torch.Tensor:
-        logits = torch.func.functional_call(model, parameters, examples.inputs)
-        return cross_entropy(logits.flatten(0, -2), examples.labels.flatten(), ignore_index=IGNORED)
-
+    The gradient is taken once, as a function of the parameters; each product with H is one more pass back.
+    """
+    named = dict(model.named_parameters())
+    point = [named[name] for name in window.names]
     X = window.updates.flip(0)
-    product = hessian_product(loss, named)
-    with (
-        sdpa_kernel(SDPBackend.MATH),
-        warnings.catch_warnings(),
-    ):  # the fused attention has no second derivative
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.func.jvp scripts its own decompositions
-        rows = [flat(product(unflat(update, named, window.names)), window.names) for update in X]
+    with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no second derivative
+        slope = torch.autograd.grad(loss_of(model, examples), point, create_graph=True)
+        rows = []
+        for update in X:
+            tangent = list(unflat(update, named, window.names).values())
+            found = torch.autograd.grad(slope, point, tangent, retain_graph=True)
+            rows.append(torch.cat([piece.flatten() for piece in found]))
     M = (torch.stack(rows).double() @ X.double().T).numpy()
     return np.asarray((M + M.T) / 2)
+
+
+def optimiser_metric(
+    optimizers: Iterable[torch.optim.Optimizer], model: nn.Module, window: Window
+) -> Floats | None:
+    """δ_sᵀDδ_r by lag (the newest update first), (W, W), with the D of Adam, √v̂ + ε; None without one.
+
+    In the coordinates √D θ the optimiser steps along the gradient itself: there the Gram matrix of the updates is
+    this one, and the window Hessian is the one it was.
+    """
+    found: dict[int, torch.Tensor] = {}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                state = optimizer.state.get(parameter, {})
+                if "exp_avg_sq" in state:
+                    unbiased = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+                    found[id(parameter)] = unbiased.sqrt() + group["eps"]
+    named = dict(model.named_parameters())
+    if not all(id(named[name]) in found for name in window.names):
+        return None
+    D = flat({name: found[id(named[name])] for name in window.names}, window.names)
+    X = window.updates.flip(0).double()
+    return np.asarray(((X * D.double()) @ X.T).numpy())
 
 
 def ablation(
