@@ -26,7 +26,8 @@ class Examples(NamedTuple):
     labels : (n,) or (n, length) int64
         `IGNORED` where nothing is asked.
     padded : bool
-        Whether columns in which a batch holds only padding are to be cut off.
+        Whether columns after the last answer of a batch are to be cut off, of the labels and of the inputs that
+        are as long.
     tasks : int
         Answers of each example whose losses are added up; the loss is their mean times this.
     """
@@ -50,14 +51,11 @@ class Examples(NamedTuple):
         """The examples in `rows` (an index tensor or a slice)."""
         inputs, labels = tuple(tensor[rows] for tensor in self.inputs), self.labels[rows]
         if self.padded:
-            inputs = tuple(_cut(tensor, 0) for tensor in inputs)
-            labels = _cut(labels, IGNORED)
+            asked = (labels != IGNORED).any(0).nonzero()
+            length, whole = int(asked.max()) + 1, labels.shape[1]
+            inputs = tuple(x[:, :length] if x.shape[1] == whole else x for x in inputs)
+            labels = labels[:, :length]
         return Examples(inputs, labels, self.padded, self.tasks)
-
-
-def _cut(tensor: "torch.Tensor", padding: int) -> "torch.Tensor":
-    used = (tensor != padding).any(0).nonzero()
-    return tensor[:, : int(used.max()) + 1]
 
 
 class Data(NamedTuple):
@@ -102,8 +100,10 @@ class RunConfig:
         Optimiser steps between two records.
     max_steps, target_accuracy, target_records, steps_after_target
         The published run stops at `max_steps`, or when the test accuracy is at least `target_accuracy` (None:
-        never) at `target_records` records in a row: the recording calls this its `stop_step`. It goes on for
-        `steps_after_target` steps (None: to `max_steps`), so that what follows can be seen.
+        never) at `target_records` evaluations in a row: the recording calls this its `stop_step`. It goes on
+        for `steps_after_target` steps (None: to `max_steps`), so that what follows can be seen.
+    evaluate_every : int
+        Evaluations, which are records, are this many steps apart.
     hessian_examples : int
         How many of the training examples the window Hessian is taken on.
     gradient_examples : int
@@ -129,12 +129,13 @@ class RunConfig:
     max_steps: int = 200_000
     target_accuracy: float | None = 0.98
     target_records: int = 3
+    evaluate_every: int = 100
     steps_after_target: int | None = 1_000
     hessian_examples: int = 512
     gradient_examples: int = 1_000_000
     ablation_examples: int = 2048
 
-    #: Which question the run belongs to: "grokking" (with and without weight decay), "optimizer", "shift".
+    #: Which question it is about: "grokking" (with and without weight decay), "optimizer" or "shift".
     question: ClassVar[str] = "grokking"
     #: Whose recipe it is: "published", that of the author's code, or "own".
     recipe: ClassVar[str] = "published"
@@ -170,7 +171,8 @@ class RunConfig:
     @property
     def name(self) -> str:
         """The run's name: also that of its file."""
-        return f"{self.subject}-{self._treatment}-seed{self.seed}{'-twin' * self.twin}"
+        every = "" if self._usual_interval else f"-every{self.record_every}"
+        return f"{self.subject}-{self._treatment}-seed{self.seed}{'-twin' * self.twin}{every}"
 
     @property
     def subject(self) -> str:
@@ -188,8 +190,14 @@ class RunConfig:
 
     @property
     def experiment(self) -> str:
-        """The question it helps to answer; a twin is of no other use than to its partner."""
-        return "twin" if self.twin else self.question
+        """The question it helps to answer: a run made twice counts once."""
+        if self.twin:
+            return "twin"
+        return self.question if self._usual_interval else "interval"
+
+    @property
+    def _usual_interval(self) -> bool:
+        return bool(self.record_every == type(self).record_every)
 
     @property
     def task(self) -> str:

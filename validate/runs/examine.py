@@ -50,38 +50,47 @@ class Score:
 
     Attributes
     ----------
-    right : tensor
-        Right answers, or sequences; one number per task where there are several.
-    asked : int
-        Answers, or sequences, there were (of each task).
+    whole_sequence : bool
+        Whether a sequence of answers counts as one, right where all of it is.
     """
 
     def __init__(self, whole_sequence: bool) -> None:
         self.whole_sequence = whole_sequence
-        self.right, self.asked = torch.zeros(1, dtype=torch.int64), 0
         self._loss, self._answers = 0.0, 0
+        #: right and asked, by task: of answers and of sequences
+        self._counts = {"answers": (torch.zeros(1), 0), "sequences": (torch.zeros(1), 0)}
 
     def count(self, logits: torch.Tensor, labels: torch.Tensor, tasks: int) -> None:
         """Count what `logits` got right, and their loss."""
         counts = labels != IGNORED
-        correct = (logits.argmax(-1) == labels) | ~counts
-        if self.whole_sequence or tasks > 1:
-            right, asked = correct.all(-1).sum() if self.whole_sequence else correct.sum(0), len(labels)
+        right = (logits.argmax(-1) == labels) & counts
+        if labels.ndim == 1 or tasks > 1:
+            self._add("answers", right.sum(0, keepdim=labels.ndim == 1), len(labels))
         else:
-            right, asked = correct[counts].sum(), int(counts.sum())
-        self.right, self.asked = self.right + right, self.asked + asked
+            self._add("answers", right.sum(), int(counts.sum()))
+            asked = counts.any(-1)
+            self._add("sequences", ((right == counts).all(-1) & asked).sum(), int(asked.sum()))
         total = cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
         self._loss, self._answers = self._loss + tasks * float(total), self._answers + int(counts.sum())
 
-    @property
-    def loss(self) -> float:
-        """Mean loss; of several tasks, the sum of their means."""
-        return self._loss / self._answers
+    def _add(self, what: str, right: torch.Tensor, asked: int) -> None:
+        before, number = self._counts[what]
+        self._counts[what] = before + right, number + asked
 
-    @property
-    def accuracies(self) -> list[float]:
-        """The accuracy at each task."""
-        return [int(right) / self.asked for right in self.right]
+    def said(self, name: str) -> dict[str, float]:
+        """Loss and accuracy as metrics of `name`.
+
+        Of several tasks the lowest accuracy, and each by itself; of sequences the accuracy by the other count too.
+        """
+        kinds = {
+            what: [int(n) / asked for n in right] for what, (right, asked) in self._counts.items() if asked
+        }
+        kind = "sequences" if self.whole_sequence else "answers"
+        found = {f"{name}_loss": self._loss / self._answers, f"{name}_accuracy": min(kinds[kind])}
+        if len(kinds[kind]) > 1:
+            found |= {f"{name}_accuracy_{task}": value for task, value in enumerate(kinds[kind], 1)}
+        found |= {f"{name}_accuracy_{other}": kinds[other][0] for other in kinds if other != kind}
+        return found
 
 
 @torch.no_grad()
@@ -104,9 +113,7 @@ def evaluate(
     return scores
 
 
-def measure(
-    model: nn.Module, examples: Examples, chunk: int, whole_sequence: bool
-) -> tuple[Score, Tensors]:
+def measure(model: nn.Module, examples: Examples, chunk: int, whole_sequence: bool) -> tuple[Score, Tensors]:
     """The score by the labels of `examples`, and the gradient of the loss by parameter, in one pass."""
     named = dict(model.named_parameters())
     total = {name: torch.zeros_like(tensor) for name, tensor in named.items()}

@@ -51,7 +51,9 @@ class Transformer(nn.Module):
         layer = nn.TransformerEncoderLayer(
             d, config.heads, config.d_feedforward, 0.0, "gelu", batch_first=True, norm_first=True
         )
-        self.encoder = nn.TransformerEncoder(layer, config.layers, nn.LayerNorm(d), enable_nested_tensor=False)
+        self.encoder = nn.TransformerEncoder(
+            layer, config.layers, nn.LayerNorm(d), enable_nested_tensor=False
+        )
         self.heads = nn.ModuleList(nn.Linear(d, classes) for _ in range(tasks))
         self.causal, self.first = causal, first
         if not copies:
@@ -70,7 +72,6 @@ class Transformer(nn.Module):
         logits = [head(x) for head in self.heads]
         return torch.stack(logits, -2) if len(logits) > 1 else logits[0]
 
-
     def _begin(self, layer: nn.TransformerEncoderLayer, tokens: torch.Tensor) -> torch.Tensor:
         """Embed the tokens and take them through the first layer."""
         length, vocabulary = tokens.shape[1], self.token.num_embeddings
@@ -85,7 +86,12 @@ class Transformer(nn.Module):
 
 
 class Translator(nn.Module):
-    """Encode one sequence (0 is padding), predict the next token of another; answers at every position."""
+    """Read one sequence, write another: answers at every position of what is written.
+
+    The parts and the start of `nn.Transformer` (Xavier for every matrix), with one more normalisation before the
+    head. Token 0 is padding: what reads does not look at that of its own sequence, what writes sees that of the
+    sequence read, which therefore has one length for all.
+    """
 
     def __init__(
         self, config: RunConfig, source: int, source_length: int, target: int, target_length: int
@@ -93,50 +99,48 @@ class Translator(nn.Module):
         super().__init__()
         d = config.d_model
         self.token = nn.Embedding(source, d)
-        self.position = nn.Embedding(source_length, d)
+        self.position = nn.Parameter(torch.empty(source_length, d))
         self.target_token = nn.Embedding(target, d)
-        self.target_position = nn.Embedding(target_length, d)
+        self.target_position = nn.Parameter(torch.empty(target_length, d))
         sizes = (d, config.heads, config.d_feedforward, 0.0, "gelu")
-        self.encoder = nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(*sizes, batch_first=True, norm_first=True),
-            config.layers,
-            nn.LayerNorm(d),
-            enable_nested_tensor=False,
-        )
-        self.decoder = nn.TransformerDecoder(
-            nn.TransformerDecoderLayer(*sizes, batch_first=True, norm_first=True),
-            config.layers,
-            nn.LayerNorm(d),
-        )
+        read = nn.TransformerEncoderLayer(*sizes, batch_first=True, norm_first=True)
+        write = nn.TransformerDecoderLayer(*sizes, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(read, config.layers, nn.LayerNorm(d), enable_nested_tensor=False)
+        self.decoder = nn.TransformerDecoder(write, config.layers, nn.LayerNorm(d))
+        self.norm = nn.LayerNorm(d)
         self.head = nn.Linear(d, target)
-        _spread(self.encoder)
-        _spread(self.decoder)
+        _spread(self)
 
     def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Logits (n, length, target) of the token after each of `target` (n, length)."""
-        padding = source == 0
-        read = self.token(source) + self.position.weight[: source.shape[1]]
-        written = self.target_token(target) + self.target_position.weight[: target.shape[1]]
-        memory = self.encoder(read, src_key_padding_mask=padding)
-        decoded = self.decoder(
-            written, memory, tgt_mask=later(target.shape[1]), memory_key_padding_mask=padding
-        )
-        logits: torch.Tensor = self.head(decoded)
+        x = self.token(source) + self.position[: source.shape[1]]
+        looked_at = (source != 0)[:, None, None]
+        for layer in self.encoder.layers:
+            x = encode(layer, x, x, mask=looked_at)
+        memory = self.encoder.norm(x)
+        y = self.target_token(target) + self.target_position[: target.shape[1]]
+        for layer in self.decoder.layers:
+            y = decode(layer, y, memory)
+        logits: torch.Tensor = self.head(self.norm(self.decoder.norm(y)))
         return logits
 
 
 def encode(
-    layer: nn.TransformerEncoderLayer, asking: torch.Tensor, asked: torch.Tensor, causal: bool
+    layer: nn.TransformerEncoderLayer,
+    asking: torch.Tensor,
+    asked: torch.Tensor,
+    causal: bool = False,
+    mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The pre-norm layer at the positions of `asking`, with what it reads of all in `asked`.
 
     What PyTorch's own layer computes, but for no more positions than are needed.
     """
     if asking is asked:
-        return finish(layer, asking, *project(layer, asked).chunk(3, -1), causal)
+        return finish(layer, asking, *project(layer, asked).chunk(3, -1), causal, mask)
     d = layer.self_attn.embed_dim
     key, value = project(layer, asked, slice(d, None)).chunk(2, -1)
-    return finish(layer, asking, project(layer, asking, slice(d)), key, value, causal)
+    return finish(layer, asking, project(layer, asking, slice(d)), key, value, causal, mask)
 
 
 def project(layer: nn.TransformerEncoderLayer, x: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
@@ -152,28 +156,43 @@ def finish(
     key: torch.Tensor,
     value: torch.Tensor,
     causal: bool,
+    mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The layer's output at `asking`, from there on where the queries, keys and values are known."""
-    heads = layer.self_attn.num_heads
-    query, key, value = (x.unflatten(-1, (heads, -1)) for x in (query, key, value))
-    x = asking + layer.self_attn.out_proj(attend(query, key, value, causal).flatten(2))
+    x = asking + attend(layer.self_attn, query, key, value, causal, mask)
     written: torch.Tensor = x + layer.linear2(gelu(layer.linear1(layer.norm2(x))))
     return written
 
 
-def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool) -> torch.Tensor:
-    """Attention of (n, length, heads, width); two positions are written out, which is faster."""
-    if key.shape[1] != 2 or causal:
+def decode(layer: nn.TransformerDecoderLayer, written: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+    """The pre-norm layer of a decoder that looks back at what is `written` and at all of `memory`."""
+    y = written + attend(layer.self_attn, *project(layer, written).chunk(3, -1), causal=True)
+    across = layer.multihead_attn
+    d, weight, bias = across.embed_dim, across.in_proj_weight, across.in_proj_bias
+    query = linear(layer.norm2(y), weight[:d], bias[:d])
+    y = y + attend(across, query, *linear(memory, weight[d:], bias[d:]).chunk(2, -1))
+    out: torch.Tensor = y + layer.linear2(gelu(layer.linear1(layer.norm3(y))))
+    return out
+
+
+def attend(
+    attention: nn.MultiheadAttention,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    causal: bool = False,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """What the heads read, put together; between two positions it is written out, which is faster."""
+    query, key, value = (x.unflatten(-1, (attention.num_heads, -1)) for x in (query, key, value))
+    if key.shape[1] == 2 and not causal and mask is None:  # a softmax over two: a sigmoid of their difference
+        difference = (query * (key[:, :1] - key[:, 1:])).sum(-1, keepdim=True) * query.shape[-1] ** -0.5
+        read = torch.lerp(value[:, 1:], value[:, :1], torch.sigmoid(difference))
+    else:
         query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-        return scaled_dot_product_attention(query, key, value, is_causal=causal).transpose(1, 2)
-    # a softmax over two is a sigmoid of their difference
-    difference = (query * (key[:, :1] - key[:, 1:])).sum(-1, keepdim=True) * query.shape[-1] ** -0.5
-    return torch.lerp(value[:, 1:], value[:, :1], torch.sigmoid(difference))
-
-
-def later(length: int) -> torch.Tensor:
-    """True where the second position is later than the first: what a causal model does not see."""
-    return torch.ones(length, length, dtype=torch.bool).triu(1)
+        read = scaled_dot_product_attention(query, key, value, mask, is_causal=causal).transpose(1, 2)
+    together: torch.Tensor = attention.out_proj(read.flatten(2))
+    return together
 
 
 def _spread(layers: nn.Module) -> None:

@@ -82,7 +82,7 @@ class Recorder:
         if few is not data.unseen or data.others:
             found = examine.evaluate(model, data.unseen, chunk, whole, data.others)
             scores |= {name or "test": score for name, score in found.items()}
-        metrics = {key: value for name, score in scores.items() for key, value in _said(name, score).items()}
+        metrics = {key: value for name, score in scores.items() for key, value in score.said(name).items()}
         beside: dict[str, Any] = {**metrics, **examine.matrix_metrics(model)}
         self.trackers["attention"].update(model, step=step, probes=probes, **beside)
         self.trackers["rest"].update(model, step=step, probes=probes)
@@ -165,12 +165,3 @@ class Recorder:
         for name, tracker in self.trackers.items():
             tracker.load_state_dict(state["trackers"][name])
         self._thetas, self.records, self.extra = state["thetas"], state["records"], state["extra"]
-
-
-def _said(name: str, score: examine.Score) -> dict[str, float]:
-    """Loss and accuracy; of several tasks the lowest accuracy, and each by itself."""
-    accuracies = score.accuracies
-    found = {f"{name}_loss": score.loss, f"{name}_accuracy": min(accuracies)}
-    if len(accuracies) > 1:
-        found |= {f"{name}_accuracy_{task}": value for task, value in enumerate(accuracies, 1)}
-    return found

@@ -101,16 +101,17 @@ def train(
 
 
 def _same(config: RunConfig, sequence: GramSequence) -> GramSequence:
-    _require_same(config, {name: sequence.config.get(name) for name in asdict(config)}, "finished")
+    _require_same(config, sequence.config, "finished")
     return sequence
 
 
 def _require_same(config: RunConfig, found: dict[str, Any], what: str) -> None:
+    usual = {f.name: f.default for f in fields(config)}  # of what is younger than the run
     for name, value in asdict(config).items():
-        if found.get(name) != value:
+        if found.get(name, usual[name]) != value:
             raise ValueError(
                 f"out must hold no other run called {config.name}, got a {what} one with {name} = "
-                f"{found.get(name)}, not {value}: choose another folder"
+                f"{found.get(name, usual[name])}, not {value}: choose another folder"
             )
 
 
@@ -153,7 +154,8 @@ class _Run:
             if self.step % config.record_every:
                 continue
             metrics = self.recorder.record(self.step, data)
-            self._aim(metrics["test_accuracy"])
+            if self.step % config.evaluate_every == 0:
+                self._aim(metrics["test_accuracy"])
             self._checkpoint()
             if progress is not None:
                 progress(self.step, metrics)

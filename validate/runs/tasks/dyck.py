@@ -139,7 +139,9 @@ def unfamiliar(train: list[str], test: list[str], labels: "torch.Tensor") -> dic
     known = torch.tensor([word in set(train) for word in test])
     begun = torch.zeros(labels.shape, dtype=torch.bool)
     for row, letters in enumerate(test):
-        begun[row, : len(letters)] = torch.tensor([letters[: end + 1] in starts for end in range(len(letters))])
+        begun[row, : len(letters)] = torch.tensor(
+            [letters[: end + 1] in starts for end in range(len(letters))]
+        )
     return {
         "test_new_words": labels.masked_fill(known[:, None], IGNORED),
         "test_new_starts": labels.masked_fill(begun, IGNORED),
