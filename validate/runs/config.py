@@ -1,6 +1,8 @@
 """What every run has: its configuration, and its examples."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from spectral_edge.theory.checks import choice, nonnegative, positive, whole
@@ -24,12 +26,16 @@ class Examples(NamedTuple):
     labels : (n,) or (n, length) int64
         `IGNORED` where nothing is asked.
     padded : bool
-        Whether columns in which a batch holds only padding are to be cut off.
+        Whether columns after the last answer of a batch are to be cut off, of the labels and of the inputs that
+        are as long.
+    tasks : int
+        Answers of each example whose losses are added up; the loss is their mean times this.
     """
 
     inputs: tuple["torch.Tensor", ...]
     labels: "torch.Tensor"
     padded: bool = False
+    tasks: int = 1
 
     @property
     def size(self) -> int:
@@ -45,14 +51,11 @@ class Examples(NamedTuple):
         """The examples in `rows` (an index tensor or a slice)."""
         inputs, labels = tuple(tensor[rows] for tensor in self.inputs), self.labels[rows]
         if self.padded:
-            inputs = tuple(_cut(tensor, 0) for tensor in inputs)
-            labels = _cut(labels, IGNORED)
-        return Examples(inputs, labels, self.padded)
-
-
-def _cut(tensor: "torch.Tensor", padding: int) -> "torch.Tensor":
-    used = (tensor != padding).any(0).nonzero()
-    return tensor[:, : int(used.max()) + 1]
+            asked = (labels != IGNORED).any(0).nonzero()
+            length, whole = int(asked.max()) + 1, labels.shape[1]
+            inputs = tuple(x[:, :length] if x.shape[1] == whole else x for x in inputs)
+            labels = labels[:, :length]
+        return Examples(inputs, labels, self.padded, self.tasks)
 
 
 class Data(NamedTuple):
@@ -61,6 +64,8 @@ class Data(NamedTuple):
     train: Examples
     seen: Examples  #: of the training set: training loss and accuracy, gradient
     unseen: Examples  #: of the test set: test loss and accuracy, validation gradient
+    #: Other labels of the test set, by name, in which what does not count is left out.
+    others: Mapping[str, "torch.Tensor"] = MappingProxyType({})
 
 
 def evenly(examples: Examples, count: int) -> Examples:
@@ -81,7 +86,9 @@ class RunConfig:
     weight_decay : float
         Decoupled weight decay ω (per unit of learning rate), on all parameters.
     seed : int
-        Decides the data, the initial weights and the batches.
+        Decides the initial weights and the batches; the data, where a task does not say otherwise.
+    twin : bool
+        The same run but for its batches: what differs between the two is noise.
     optimizer : str
         "AdamW", or "Muon" for the matrices of the layers with AdamW for the rest, at the same learning rate
         and decay (its updates scaled to the root mean square of AdamW's).
@@ -91,17 +98,23 @@ class RunConfig:
         The transformer.
     record_every : int
         Optimiser steps between two records.
-    max_steps, target_accuracy, steps_after_target
-        The run stops `steps_after_target` steps after the test accuracy first reaches `target_accuracy` (None:
-        never), or at `max_steps`.
+    max_steps, target_accuracy, target_records, steps_after_target
+        The published run stops at `max_steps`, or when the test accuracy is at least `target_accuracy` (None:
+        never) at `target_records` evaluations in a row: the recording calls this its `stop_step`. It goes on
+        for `steps_after_target` steps (None: to `max_steps`), so that what follows can be seen.
+    evaluate_every : int
+        Evaluations, which are records, are this many steps apart.
     hessian_examples : int
         How many of the training examples the window Hessian is taken on.
+    gradient_examples : int
+        How many of the test examples the gradient of the test loss is taken over.
     ablation_examples : int
         How many of the examined training and test examples the losses are taken on when a direction is ablated.
     """
 
     weight_decay: float = 1.0
     seed: int = 42
+    twin: bool = False
     optimizer: str = "AdamW"
     learning_rate: float = 1e-3
     beta1: float = 0.9
@@ -113,14 +126,19 @@ class RunConfig:
     d_feedforward: int = 256
     layers: int = 2
     record_every: int = 100
-    max_steps: int = 10_000
+    max_steps: int = 200_000
     target_accuracy: float | None = 0.98
-    steps_after_target: int = 300
+    target_records: int = 3
+    evaluate_every: int = 100
+    steps_after_target: int | None = 1_000
     hessian_examples: int = 512
+    gradient_examples: int = 1_000_000
     ablation_examples: int = 2048
 
-    #: Which question the run belongs to: "grokking" (with and without weight decay), "optimizer", "shift".
-    experiment: ClassVar[str] = "grokking"
+    #: Which question it is about: "grokking" (with and without weight decay), "optimizer" or "shift".
+    question: ClassVar[str] = "grokking"
+    #: Whose recipe it is: "published", that of the author's code, or "own".
+    recipe: ClassVar[str] = "published"
     #: Whether an answer counts only where every position of it is right.
     whole_sequence: ClassVar[bool] = False
     #: Examples a model is evaluated on at a time.
@@ -138,7 +156,7 @@ class RunConfig:
         """
         choice("optimizer", self.optimizer, OPTIMIZERS)
         for name, value in asdict(self).items():
-            if name != "seed" and type(getattr(type(self), name)) is int:
+            if name != "seed" and value is not None and type(getattr(type(self), name)) is int:
                 whole(name, value, 0 if name in self._may_be_zero() else 1)
         if self.d_model % self.heads:
             raise ValueError(f"d_model must be a multiple of heads = {self.heads}, got {self.d_model}")
@@ -153,7 +171,33 @@ class RunConfig:
     @property
     def name(self) -> str:
         """The run's name: also that of its file."""
+        every = "" if self._usual_interval else f"-every{self.record_every}"
+        return f"{self.subject}-{self._treatment}-seed{self.seed}{'-twin' * self.twin}{every}"
+
+    @property
+    def subject(self) -> str:
+        """What the run is about, as its name begins."""
         raise NotImplementedError
+
+    @property
+    def family(self) -> str:
+        """The runs it is one of."""
+        raise NotImplementedError
+
+    @property
+    def _treatment(self) -> str:
+        return f"wd{self.weight_decay:g}"
+
+    @property
+    def experiment(self) -> str:
+        """The question it helps to answer: a run made twice counts once."""
+        if self.twin:
+            return "twin"
+        return self.question if self._usual_interval else "interval"
+
+    @property
+    def _usual_interval(self) -> bool:
+        return bool(self.record_every == type(self).record_every)
 
     @property
     def task(self) -> str:
@@ -170,4 +214,5 @@ class RunConfig:
 
     def card(self) -> dict[str, Any]:
         """What travels in the recording: every field, and what the class says."""
-        return {"run": self.name, "task": self.task, "experiment": self.experiment, **asdict(self)}
+        said = {name: getattr(self, name) for name in ("task", "experiment", "family", "recipe")}
+        return {"run": self.name, **said, **asdict(self)}

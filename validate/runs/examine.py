@@ -1,8 +1,8 @@
 """What is measured on a model while it trains; nothing here changes it or draws from its random numbers."""
 
-import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
-from spectral_edge.validate.gram.live.probes import hessian_product
 from spectral_edge.validate.runs.config import IGNORED, Examples
 from spectral_edge.validate.runs.models import attention_matrices
 
@@ -22,9 +21,14 @@ Tensors = dict[str, torch.Tensor]
 TOP = 3
 
 
-def loss_of(model: nn.Module, batch: Examples) -> torch.Tensor:
-    """Mean cross-entropy over the answers that count."""
-    return cross_entropy(model(*batch.inputs).flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORED)
+def loss_of(model: Callable[..., torch.Tensor], batch: Examples) -> torch.Tensor:
+    """Mean cross-entropy over the answers that count; of several tasks, the sum of their means."""
+    return _loss(model(*batch.inputs), batch)
+
+
+def _loss(logits: torch.Tensor, batch: Examples) -> torch.Tensor:
+    mean = cross_entropy(logits.flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORED)
+    return batch.tasks * mean if batch.tasks > 1 else mean
 
 
 def chunks(examples: Examples, size: int) -> Iterator[tuple[Examples, float]]:
@@ -41,31 +45,86 @@ def mean_loss(model: nn.Module, examples: Examples, chunk: int) -> float:
     return sum(share * float(loss_of(model, part)) for part, share in chunks(examples, chunk))
 
 
+class Score:
+    """Loss and accuracy over the answers counted so far.
+
+    Attributes
+    ----------
+    whole_sequence : bool
+        Whether a sequence of answers counts as one, right where all of it is.
+    """
+
+    def __init__(self, whole_sequence: bool) -> None:
+        self.whole_sequence = whole_sequence
+        self._loss, self._answers = 0.0, 0
+        #: right and asked, by task: of answers and of sequences
+        self._counts = {"answers": (torch.zeros(1), 0), "sequences": (torch.zeros(1), 0)}
+
+    def count(self, logits: torch.Tensor, labels: torch.Tensor, tasks: int) -> None:
+        """Count what `logits` got right, and their loss."""
+        counts = labels != IGNORED
+        right = (logits.argmax(-1) == labels) & counts
+        if labels.ndim == 1 or tasks > 1:
+            self._add("answers", right.sum(0, keepdim=labels.ndim == 1), len(labels))
+        else:
+            self._add("answers", right.sum(), int(counts.sum()))
+            asked = counts.any(-1)
+            self._add("sequences", ((right == counts).all(-1) & asked).sum(), int(asked.sum()))
+        total = cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+        self._loss, self._answers = self._loss + tasks * float(total), self._answers + int(counts.sum())
+
+    def _add(self, what: str, right: torch.Tensor, asked: int) -> None:
+        before, number = self._counts[what]
+        self._counts[what] = before + right, number + asked
+
+    def said(self, name: str) -> dict[str, float]:
+        """Loss and accuracy as metrics of `name`.
+
+        Of several tasks the lowest accuracy, and each by itself; of sequences the accuracy by the other count too.
+        """
+        kinds = {
+            what: [int(n) / asked for n in right] for what, (right, asked) in self._counts.items() if asked
+        }
+        kind = "sequences" if self.whole_sequence else "answers"
+        found = {f"{name}_loss": self._loss / self._answers, f"{name}_accuracy": min(kinds[kind])}
+        if len(kinds[kind]) > 1:
+            found |= {f"{name}_accuracy_{task}": value for task, value in enumerate(kinds[kind], 1)}
+        found |= {f"{name}_accuracy_{other}": kinds[other][0] for other in kinds if other != kind}
+        return found
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, examples: Examples, chunk: int, whole_sequence: bool) -> tuple[float, float]:
-    """Mean loss, and the share of answers (or of whole sequences of answers) that are right."""
-    loss, right, asked = 0.0, 0, 0
-    for part, share in chunks(examples, chunk):
+def evaluate(
+    model: nn.Module,
+    examples: Examples,
+    chunk: int,
+    whole_sequence: bool,
+    others: Mapping[str, torch.Tensor] = MappingProxyType({}),
+) -> dict[str, Score]:
+    """The scores by the labels of `examples`, under "", and by each of `others`."""
+    scores = {name: Score(whole_sequence) for name in ("", *others)}
+    for start in range(0, examples.size, chunk):
+        rows = slice(start, start + chunk)
+        part = examples.take(rows)
         logits = model(*part.inputs)
-        loss += share * float(
-            cross_entropy(logits.flatten(0, -2), part.labels.flatten(), ignore_index=IGNORED)
-        )
-        counts = part.labels != IGNORED
-        correct = (logits.argmax(-1) == part.labels) | ~counts
-        right += int(correct.all(-1).sum() if whole_sequence else correct[counts].sum())
-        asked += part.size if whole_sequence else int(counts.sum())
-    return loss, right / asked
+        for name, score in scores.items():
+            labels = others[name][rows, : part.labels.shape[1]] if name else part.labels
+            score.count(logits, labels, examples.tasks)
+    return scores
 
 
-def gradient(model: nn.Module, examples: Examples, chunk: int) -> Tensors:
-    """Gradient of the mean loss over `examples`, by parameter."""
+def measure(model: nn.Module, examples: Examples, chunk: int, whole_sequence: bool) -> tuple[Score, Tensors]:
+    """The score by the labels of `examples`, and the gradient of the loss by parameter, in one pass."""
     named = dict(model.named_parameters())
     total = {name: torch.zeros_like(tensor) for name, tensor in named.items()}
+    score = Score(whole_sequence)
     for part, share in chunks(examples, chunk):
-        found = torch.autograd.grad(share * loss_of(model, part), list(named.values()))
+        logits = model(*part.inputs)
+        found = torch.autograd.grad(share * _loss(logits, part), list(named.values()))
         for into, piece in zip(total.values(), found, strict=True):
             into += piece
-    return total
+        score.count(logits.detach(), part.labels, part.tasks)
+    return score, total
 
 
 def matrix_metrics(model: nn.Module) -> dict[str, float]:
@@ -117,23 +176,46 @@ def unflat(vector: torch.Tensor, like: Mapping[str, torch.Tensor], names: list[s
 
 
 def window_hessian(model: nn.Module, window: Window, examples: Examples) -> Floats:
-    """δ_sᵀHδ_r by lag (the newest update first), (W, W): H of the mean loss over `examples`, symmetrised."""
-    named = {name: tensor.detach() for name, tensor in model.named_parameters()}
+    """δ_sᵀHδ_r by lag (the newest update first), (W, W): H of the mean loss over `examples`, symmetrised.
 
-    def loss(parameters: Any) -> torch.Tensor:
-        logits = torch.func.functional_call(model, parameters, examples.inputs)
-        return cross_entropy(logits.flatten(0, -2), examples.labels.flatten(), ignore_index=IGNORED)
-
+    The gradient is taken once, as a function of the parameters; each product with H is one more pass back.
+    """
+    named = dict(model.named_parameters())
+    point = [named[name] for name in window.names]
     X = window.updates.flip(0)
-    product = hessian_product(loss, named)
-    with (
-        sdpa_kernel(SDPBackend.MATH),
-        warnings.catch_warnings(),
-    ):  # the fused attention has no second derivative
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.func.jvp scripts its own decompositions
-        rows = [flat(product(unflat(update, named, window.names)), window.names) for update in X]
+    with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no second derivative
+        slope = torch.autograd.grad(loss_of(model, examples), point, create_graph=True)
+        rows = []
+        for update in X:
+            tangent = list(unflat(update, named, window.names).values())
+            found = torch.autograd.grad(slope, point, tangent, retain_graph=True)
+            rows.append(torch.cat([piece.flatten() for piece in found]))
     M = (torch.stack(rows).double() @ X.double().T).numpy()
     return np.asarray((M + M.T) / 2)
+
+
+def optimiser_metric(
+    optimizers: Iterable[torch.optim.Optimizer], model: nn.Module, window: Window
+) -> Floats | None:
+    """δ_sᵀDδ_r by lag (the newest update first), (W, W), with the D of Adam, √v̂ + ε; None without one.
+
+    In the coordinates √D θ the optimiser steps along the gradient itself: there the Gram matrix of the updates is
+    this one, and the window Hessian is the one it was.
+    """
+    found: dict[int, torch.Tensor] = {}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                state = optimizer.state.get(parameter, {})
+                if "exp_avg_sq" in state:
+                    unbiased = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+                    found[id(parameter)] = unbiased.sqrt() + group["eps"]
+    named = dict(model.named_parameters())
+    if not all(id(named[name]) in found for name in window.names):
+        return None
+    D = flat({name: found[id(named[name])] for name in window.names}, window.names)
+    X = window.updates.flip(0).double()
+    return np.asarray(((X * D.double()) @ X.T).numpy())
 
 
 def ablation(

@@ -17,25 +17,32 @@ from spectral_edge.validate.runs.models import is_attention
 W_MAX = 32
 #: Window of the Hessian and of the ablation.
 WINDOW = 10
-#: The window Hessian is taken at every so many records.
-HESSIAN_EVERY = 5
-#: At how many records of a full-length run the directions are ablated.
-ABLATIONS = 10
+#: The window Hessian is taken at every so many records: of the first hundred, and of the rest.
+HESSIAN_EVERY, LATER = 5, 10
+#: At how many records of a long run the directions are ablated, and the last of them.
+ABLATIONS, LAST_ABLATION = 10, 500
 #: The groups and the names they go by in a recording.
 GROUPS = {"attention": "attention weights", "all": "all weights"}
 
 
 def ablated_records(config: RunConfig) -> set[int]:
     """At which records the directions are ablated: evenly in log time, so that a run that stops early has some."""
-    last = config.max_steps // config.record_every
+    last = min(config.max_steps // config.record_every, LAST_ABLATION)
     return set() if last < WINDOW else set(np.geomspace(WINDOW, last, ABLATIONS).round().astype(int).tolist())
 
 
 class Recorder:
     """Two trackers, over the attention matrices and over the rest; both together are all weights."""
 
-    def __init__(self, config: RunConfig, model: nn.Module, path: Path | None, card: dict[str, Any]) -> None:
-        self.config, self.model, self.card = config, model, card
+    def __init__(
+        self,
+        config: RunConfig,
+        model: nn.Module,
+        optimizers: list[torch.optim.Optimizer],
+        path: Path | None,
+        card: dict[str, Any],
+    ) -> None:
+        self.config, self.model, self.optimizers, self.card = config, model, optimizers, card
         names = [name for name, _ in model.named_parameters()]
         attention = [name for name in names if is_attention(name)]
         rest = [name for name in names if not is_attention(name)]
@@ -67,15 +74,15 @@ class Recorder:
 
     def record(self, step: int, data: Data) -> dict[str, float]:
         """Measure the model as it is after `step`; returns the losses and accuracies."""
-        chunk, model = self.config.chunk, self.model
-        metrics: dict[str, float] = {}
-        for name, examples in (("train", data.seen), ("test", data.unseen)):
-            found = examine.evaluate(model, examples, chunk, self.config.whole_sequence)
-            metrics[f"{name}_loss"], metrics[f"{name}_accuracy"] = found
-        probes = {
-            "gradient": examine.gradient(model, data.seen, chunk),
-            "validation_gradient": examine.gradient(model, data.unseen, chunk),
-        }
+        chunk, whole, model = self.config.chunk, self.config.whole_sequence, self.model
+        scores, probes = {}, {}
+        scores["train"], probes["gradient"] = examine.measure(model, data.seen, chunk, whole)
+        few = evenly(data.unseen, self.config.gradient_examples)
+        scores["test"], probes["validation_gradient"] = examine.measure(model, few, chunk, whole)
+        if few is not data.unseen or data.others:
+            found = examine.evaluate(model, data.unseen, chunk, whole, data.others)
+            scores |= {name or "test": score for name, score in found.items()}
+        metrics = {key: value for name, score in scores.items() for key, value in score.said(name).items()}
         beside: dict[str, Any] = {**metrics, **examine.matrix_metrics(model)}
         self.trackers["attention"].update(model, step=step, probes=probes, **beside)
         self.trackers["rest"].update(model, step=step, probes=probes)
@@ -85,7 +92,8 @@ class Recorder:
         return metrics
 
     def _look_closer(self, probes: dict[str, Any], data: Data) -> None:
-        curved, ablated = self.records % HESSIAN_EVERY == 0, self.records in self._ablated
+        curved = self.records % (HESSIAN_EVERY if self.records <= 100 else LATER) == 0
+        ablated = self.records in self._ablated
         if self.records < WINDOW or not (curved or ablated):
             return
         thetas = torch.stack(self._thetas)
@@ -95,6 +103,9 @@ class Recorder:
             if curved:
                 batch = evenly(data.seen, self.config.hessian_examples)
                 self._keep(group, "hessian", examine.window_hessian(self.model, window, batch))
+                metric = examine.optimiser_metric(self.optimizers, self.model, window)
+                if metric is not None:
+                    self._keep(group, "metric", metric)
             if ablated:
                 count = self.config.ablation_examples
                 few = evenly(data.seen, count), evenly(data.unseen, count)
@@ -108,8 +119,11 @@ class Recorder:
     def _keep(self, group: str, probe: str, value: Any) -> None:
         self.extra[group].setdefault(probe, {})[self.records - 1] = value.tolist()
 
-    def sequences(self) -> dict[str, GramSequence]:
-        """The recording of each group: float32 where float64 adds nothing, float64 for K, losses and accuracies."""
+    def sequences(self, **card: Any) -> dict[str, GramSequence]:
+        """The recording of each group: float32 where float64 adds nothing, float64 for K, losses and accuracies.
+
+        `card` is added to what the recording says of itself.
+        """
         attention, rest = (self.trackers[name].sequence() for name in ("attention", "rest"))
         whole = replace(
             attention + rest,
@@ -117,7 +131,8 @@ class Recorder:
             config={**attention.config, "group": GROUPS["all"]},
         )
         return {
-            group: self._lean(group, found) for group, found in (("attention", attention), ("all", whole))
+            group: replace(self._lean(group, found), config={**found.config, **card})
+            for group, found in (("attention", attention), ("all", whole))
         }
 
     def _lean(self, group: str, sequence: GramSequence) -> GramSequence:

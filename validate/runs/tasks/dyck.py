@@ -1,6 +1,7 @@
 """Dyck-1: read balanced brackets, tell the depth after each of them."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,39 +10,65 @@ from spectral_edge.validate.runs.config import IGNORED, Data, Examples, RunConfi
 if TYPE_CHECKING:
     import torch
 
-OPEN, CLOSE = 1, 2  # 0 is padding
+#: Tokens; 0 is padding, which comes last and so is never seen by a model that looks back.
+OPEN, CLOSE = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class DyckConfig(RunConfig):
-    """Everything that decides a Dyck-1 run.
+    """Everything that decides a Dyck-1 run; the defaults are those of the thesis's experiment.
 
     Attributes
     ----------
-    train_sequences, test_sequences : int
-        Different words, all drawn by the seed.
+    train_words, test_words : int
+        How many are drawn, the training words first; a word may come more than once.
     max_pairs : int
-        Longest word, in pairs of brackets. Lengths are uniform over 1 … `max_pairs`, words uniform within a
-        length (short words run out: no word is drawn twice).
-    causal : bool
-        Whether the model looks back only. By default it sees the whole word, as the encoder of the modular runs
-        does.
+        Longest word, in pairs of brackets: lengths are uniform over 1 … `max_pairs`.
+    open_probability : float
+        Of an opening bracket, where a closing one would be allowed too.
+    data_seed : int
+        Decides the words: they are the same for all seeds.
+    positions : int
+        Rows of the table of positions, of which 2 `max_pairs` are used.
+    gradient_examples : int
+        Words the gradient of the test loss is taken over, evenly spaced in order of length.
     """
 
-    train_sequences: int = 50
-    test_sequences: int = 200
+    train_words: int = 50
+    test_words: int = 5_000
     max_pairs: int = 12
-    causal: bool = False
+    open_probability: float = 0.55
+    data_seed: int = 0
+    positions: int = 48
     batch_size: int = 50
-    record_every: int = 25
+    max_steps: int = 20_000
+    target_accuracy: float | None = 0.99
+    target_records: int = 10
     hessian_examples: int = 50
+    gradient_examples: int = 500
 
-    together: ClassVar[int] = 17
+    together: ClassVar[int] = 25
+    chunk: ClassVar[int] = 250
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.open_probability < 1:
+            raise ValueError(f"open_probability must lie between 0 and 1, got {self.open_probability}")
+        if self.positions < 2 * self.max_pairs:
+            raise ValueError(f"positions must be at least {2 * self.max_pairs}, got {self.positions}")
+
+    def _may_be_zero(self) -> tuple[str, ...]:
+        return (*super()._may_be_zero(), "data_seed")
 
     @property
-    def name(self) -> str:
-        """Weight decay and seed."""
-        return f"dyck{'-causal' * self.causal}-wd{self.weight_decay:g}-seed{self.seed}"
+    def family(self) -> str:
+        """The language."""
+        return "dyck1"
+
+    @property
+    def subject(self) -> str:
+        """The family."""
+        return "dyck1"
 
     @property
     def task(self) -> str:
@@ -50,64 +77,44 @@ class DyckConfig(RunConfig):
 
     def phases(self) -> list[tuple[int, Data]]:
         """Words drawn once, from the first step on."""
-        drawn = words(self.train_sequences + self.test_sequences, self.max_pairs, self.seed)
-        examples = _examples(drawn, 2 * self.max_pairs)
-        cut = self.train_sequences
-        train, test = (
-            Examples((examples.inputs[0][rows],), examples.labels[rows], padded=True)
-            for rows in (slice(cut), slice(cut, None))
-        )
-        return [(1, Data(train, train, test))]
+        train, test = words(self)
+        length = 2 * self.max_pairs
+        seen, unseen = encoded(train, length), encoded(test := sorted(test, key=len), length)
+        return [(1, Data(seen, seen, unseen, unfamiliar(train, test, unseen.labels)))]
 
     def model(self) -> "torch.nn.Module":
-        """The encoder of the modular runs, with an answer at every position."""
+        """The encoder of the modular runs, looking back only, with an answer at every position."""
         from spectral_edge.validate.runs.models import Transformer, seeded
 
-        sizes = (3, 2 * self.max_pairs, self.max_pairs + 1)
-        return seeded(
-            self.seed, lambda: Transformer(self, *sizes, causal=self.causal, padded=True, plain=True)
-        )
+        sizes = (3, self.positions, self.max_pairs + 1)
+        return seeded(self.seed, lambda: Transformer(self, *sizes, causal=True, copies=True))
 
 
-def word(pairs: int, random: Random) -> str:
-    """One of the balanced words of `pairs` pairs, each equally likely.
+def words(config: DyckConfig) -> tuple[list[str], list[str]]:
+    """The words for training and for testing, with repetitions."""
+    random = Random(config.data_seed)
+    drawn = [
+        word(random.randint(1, config.max_pairs), config.open_probability, random)
+        for _ in range(config.train_words + config.test_words)
+    ]
+    return drawn[: config.train_words], drawn[config.train_words :]
 
-    By the cycle lemma: of the rotations of a shuffle of n opening and n + 1 closing brackets exactly one is a
-    balanced word followed by the closing bracket left over; it begins after the lowest point.
+
+def word(pairs: int, open_probability: float, random: Random) -> str:
+    """A balanced word, bracket by bracket.
 
     Examples
     --------
-    >>> word(1, Random(0))
+    >>> word(1, 0.55, Random(0))
     '()'
     """
-    letters = ["("] * pairs + [")"] * (pairs + 1)
-    random.shuffle(letters)
-    height, lowest, start = 0, 1, 0
-    for index, letter in enumerate(letters):
-        height += 1 if letter == "(" else -1
-        if height < lowest:
-            lowest, start = height, index + 1
-    return "".join((letters[start:] + letters[:start])[:-1])
-
-
-def words(count: int, max_pairs: int, seed: int) -> list[str]:
-    """`count` different balanced words of up to `max_pairs` pairs, in random order.
-
-    Raises
-    ------
-    ValueError
-        If there are not that many (a thousand draws in a row brought none that is new).
-    """
-    random, found, idle = Random(seed), dict[str, None](), 0
-    while len(found) < count:
-        before = len(found)
-        found.setdefault(word(random.randint(1, max_pairs), random))
-        idle = 0 if len(found) > before else idle + 1
-        if idle == 1000:
-            raise ValueError(f"max_pairs must allow {count} different words, got {max_pairs}")
-    drawn = list(found)
-    random.shuffle(drawn)
-    return drawn
+    letters, left, depth = "", pairs, 0
+    while left or depth:
+        both = left and depth
+        opens = random.random() < open_probability if both else bool(left)
+        letters += "(" if opens else ")"
+        left, depth = (left - 1, depth + 1) if opens else (left, depth - 1)
+    return letters
 
 
 def depths(word: str) -> list[int]:
@@ -118,14 +125,31 @@ def depths(word: str) -> list[int]:
     >>> depths("(())()")
     [1, 2, 1, 0, 1, 0]
     """
-    height, found = 0, []
-    for letter in word:
-        height += 1 if letter == "(" else -1
-        found.append(height)
-    return found
+    return list(accumulate(1 if letter == "(" else -1 for letter in word))
 
 
-def _examples(drawn: list[str], length: int) -> Examples:
+def unfamiliar(train: list[str], test: list[str], labels: "torch.Tensor") -> dict[str, "torch.Tensor"]:
+    """The labels of `test` without words of `train`; and without brackets up to which a word of it reads the same.
+
+    A model that looks back answers the second kind of bracket from memory.
+    """
+    import torch
+
+    starts = {word[: end + 1] for word in train for end in range(len(word))}
+    known = torch.tensor([word in set(train) for word in test])
+    begun = torch.zeros(labels.shape, dtype=torch.bool)
+    for row, letters in enumerate(test):
+        begun[row, : len(letters)] = torch.tensor(
+            [letters[: end + 1] in starts for end in range(len(letters))]
+        )
+    return {
+        "test_new_words": labels.masked_fill(known[:, None], IGNORED),
+        "test_new_starts": labels.masked_fill(begun, IGNORED),
+    }
+
+
+def encoded(drawn: list[str], length: int) -> Examples:
+    """Words as tokens, with the depths as labels."""
     import torch
 
     inputs = torch.zeros(len(drawn), length, dtype=torch.int64)

@@ -36,7 +36,8 @@ class LanguageConfig(RunConfig):
     hessian_examples: int = 32
     ablation_examples: int = 32
 
-    experiment: ClassVar[str] = "optimizer"
+    question: ClassVar[str] = "optimizer"
+    recipe: ClassVar[str] = "own"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,9 +45,18 @@ class LanguageConfig(RunConfig):
             raise ValueError(f"test_share must lie between 0 and 1, got {self.test_share}")
 
     @property
-    def name(self) -> str:
-        """Optimiser and seed."""
-        return f"language-{self.optimizer.lower()}-seed{self.seed}"
+    def family(self) -> str:
+        """The optimisers compared."""
+        return "language"
+
+    @property
+    def subject(self) -> str:
+        """The family."""
+        return "language"
+
+    @property
+    def _treatment(self) -> str:
+        return self.optimizer.lower()
 
     @property
     def task(self) -> str:
@@ -73,7 +83,7 @@ class LanguageConfig(RunConfig):
         from spectral_edge.validate.runs.models import Transformer, seeded
 
         letters = len(set(text()))
-        return seeded(self.seed, lambda: Transformer(self, letters, self.context, letters))
+        return seeded(self.seed, lambda: Transformer(self, letters, self.context, letters, causal=True))
 
     def card(self) -> dict[str, Any]:
         """With the fingerprint of the text: it differs from one Python to the next."""

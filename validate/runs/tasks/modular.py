@@ -19,6 +19,8 @@ OPERATIONS: dict[str, Callable[[int, int], int]] = {
     "a2+ab+b2": lambda a, b: a * a + a * b + b * b,
     "a3+ab": lambda a, b: a * a * a + a * b,
 }
+#: What a run of so many operations is called.
+FAMILIES = {1: "single", 2: "dual", 3: "tri"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +30,11 @@ class ModularConfig(RunConfig):
     Attributes
     ----------
     operation : str
-        One of `OPERATIONS`, taken modulo `p`.
+        One of `OPERATIONS`, taken modulo `p`; or up to three of them, separated by commas, that one model learns
+        at once, with a head for each.
     p : int
-        The modulus; all p² pairs are the data.
+        The modulus. All pairs 0 … p − 1 are the data, or, where a·b is among the operations, all pairs
+        1 … p − 1.
     train_share : float
         Share of the pairs used for training, the rest is the test set. The seed decides the split.
     """
@@ -41,30 +45,48 @@ class ModularConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("operation", self.operation, tuple(OPERATIONS))
+        for operation in self.operations:
+            choice("operation", operation, tuple(OPERATIONS))
+        choice("the number of operations", len(self.operations), tuple(FAMILIES))
         if not 0 < self.train_share < 1:
             raise ValueError(f"train_share must lie between 0 and 1, got {self.train_share}")
 
     @property
-    def name(self) -> str:
-        """Operation, weight decay and seed; no asterisk, because it is a file's name."""
-        return f"modular-{self.operation.replace('*', '')}-wd{self.weight_decay:g}-seed{self.seed}"
+    def operations(self) -> list[str]:
+        """What is learned at once."""
+        return self.operation.split(",")
+
+    @property
+    def family(self) -> str:
+        """By the number of operations."""
+        return FAMILIES[len(self.operations)]
+
+    @property
+    def subject(self) -> str:
+        """The family, and the operation where it is one; no asterisk, because it is a file's name."""
+        alone = len(self.operations) == 1
+        return f"{self.family}-{self.operation.replace('*', '')}" if alone else self.family
 
     @property
     def task(self) -> str:
         """Addition has a name of its own."""
-        return "modular-addition" if self.operation == "a+b" else "modular"
+        alone = "modular-addition" if self.operation == "a+b" else "modular"
+        return alone if len(self.operations) == 1 else f"modular-{self.family}"
 
     def phases(self) -> list[tuple[int, Data]]:
         """All pairs, from the first step on."""
         return [(1, split(self))]
 
     def model(self) -> "torch.nn.Module":
-        """Two tokens in, the answer read at the second; no token for the operation or the equals sign."""
+        """Two tokens in, the answer read at the first; no token for the operation or the equals sign."""
         from spectral_edge.validate.runs.models import Transformer, seeded
 
         sizes = (self.p, 2, self.p)
-        return seeded(self.seed, lambda: Transformer(self, *sizes, causal=False, last=True, plain=True))
+        tasks, scale = len(self.operations), self.d_model**-0.5
+        return seeded(
+            self.seed,
+            lambda: Transformer(self, *sizes, tasks=tasks, first=True, position_scale=scale, copies=True),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +106,8 @@ class ShiftConfig(ModularConfig):
     shift_step: int = 2_000
     shift_to: str = "a-b"
 
-    experiment: ClassVar[str] = "shift"
+    question: ClassVar[str] = "shift"
+    recipe: ClassVar[str] = "own"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,10 +117,18 @@ class ShiftConfig(ModularConfig):
         return (*super()._may_be_zero(), "shift_step")
 
     @property
-    def name(self) -> str:
-        """What changes into what, and the seed."""
-        change = f"{self.operation}-to-{self.shift_to}" if self.shift_step else f"{self.operation}-stays"
-        return f"shift-{change}-seed{self.seed}"
+    def family(self) -> str:
+        """One of its own."""
+        return "shift"
+
+    @property
+    def subject(self) -> str:
+        """What changes into what."""
+        return f"shift-{self.operation}"
+
+    @property
+    def _treatment(self) -> str:
+        return f"to-{self.shift_to}" if self.shift_step else "stays"
 
     @property
     def task(self) -> str:
@@ -113,20 +144,22 @@ class ShiftConfig(ModularConfig):
 
 
 def pairs(config: ModularConfig) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """All p² inputs and their labels.
+    """All inputs and their labels.
 
     Returns
     -------
-    inputs : (p², 2) int64
+    inputs : (n, 2) int64
         The tokens a and b.
-    labels : (p²,) int64
+    labels : (n,) or, for several operations, (n, tasks) int64
     """
     import torch
 
-    operation = OPERATIONS[config.operation]
-    rows = [(a, b) for a in range(config.p) for b in range(config.p)]
-    labels = torch.tensor([operation(a, b) % config.p for a, b in rows])
-    return torch.tensor(rows), labels
+    numbers = range(1 if "a*b" in config.operations else 0, config.p)
+    rows = [(a, b) for a in numbers for b in numbers]
+    labels = torch.tensor(
+        [[OPERATIONS[operation](a, b) % config.p for operation in config.operations] for a, b in rows]
+    )
+    return torch.tensor(rows), labels if len(config.operations) > 1 else labels[:, 0]
 
 
 def split(config: ModularConfig) -> Data:
@@ -136,5 +169,6 @@ def split(config: ModularConfig) -> Data:
     inputs, labels = pairs(config)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(config.seed))
     train, test = order.split([cut := round(config.train_share * len(labels)), len(labels) - cut])
-    seen, unseen = (Examples((inputs[rows],), labels[rows]) for rows in (train, test))
+    tasks = len(config.operations)
+    seen, unseen = (Examples((inputs[rows],), labels[rows], tasks=tasks) for rows in (train, test))
     return Data(seen, seen, unseen)

@@ -14,48 +14,65 @@ if TYPE_CHECKING:
 WORDS = ("walk", "look", "run", "jump", "turn", "left", "right", "opposite", "around", "twice", "thrice", "and",
          "after")  # fmt: skip
 ACTIONS = ("WALK", "LOOK", "RUN", "JUMP", "LTURN", "RTURN")
-END, BEGIN = len(ACTIONS) + 1, len(ACTIONS) + 2  # 0 is padding
-LONGEST_COMMAND, LONGEST_ACTIONS = 9, 48
+PADDING, BEGIN, END = 0, 1, 2
+#: Longest command and longest actions, each with its begin and its end.
+SOURCE, TARGET = 11, 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScanConfig(RunConfig):
-    """Everything that decides a SCAN run.
+    """Everything that decides a SCAN run; the defaults are those of the thesis's experiment.
+
+    The simple split of SCAN is one of its 20,910 commands at random, so that a random part of them is a random
+    part of either side.
 
     Attributes
     ----------
     train_commands, test_commands : int
-        Drawn by the seed from the 20,910 of the grammar, without overlap.
+        Drawn from all commands, without overlap.
+    data_seed : int
+        Decides the commands: they are the same for all seeds.
     examined_commands : int
-        How many of the training commands the training loss and the gradient are measured on.
+        How many of the training commands the training loss and its gradient are measured on.
     layers : int
         Of the encoder, and of the decoder.
     """
 
     train_commands: int = 2_048
-    test_commands: int = 256
-    examined_commands: int = 128
+    test_commands: int = 500
+    data_seed: int = 0
+    examined_commands: int = 256
     d_model: int = 256
     d_feedforward: int = 512
     layers: int = 3
-    batch_size: int = 32
-    max_steps: int = 4_000
-    hessian_examples: int = 16
+    learning_rate: float = 1e-4
+    batch_size: int = 256
+    max_steps: int = 30_000
+    target_records: int = 5
+    hessian_examples: int = 32
     ablation_examples: int = 64
 
     whole_sequence: ClassVar[bool] = True
-    chunk: ClassVar[int] = 32
-    together: ClassVar[int] = 8
+    chunk: ClassVar[int] = 64
+    together: ClassVar[int] = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whole("train_commands", self.train_commands, 1, len(commands()) - self.test_commands)
         whole("examined_commands", self.examined_commands, 1, self.train_commands)
 
+    def _may_be_zero(self) -> tuple[str, ...]:
+        return (*super()._may_be_zero(), "data_seed")
+
     @property
-    def name(self) -> str:
-        """Weight decay and seed."""
-        return f"scan-wd{self.weight_decay:g}-seed{self.seed}"
+    def family(self) -> str:
+        """The language, and its split."""
+        return "scan-simple"
+
+    @property
+    def subject(self) -> str:
+        """The family."""
+        return "scan-simple"
 
     @property
     def task(self) -> str:
@@ -67,7 +84,7 @@ class ScanConfig(RunConfig):
         import torch
 
         pairs = list(commands().items())
-        order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(self.seed)).tolist()
+        order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(self.data_seed)).tolist()
         cut = self.train_commands
         train = [pairs[row] for row in order[:cut]]
         test = [pairs[row] for row in order[cut : cut + self.test_commands]]
@@ -80,7 +97,7 @@ class ScanConfig(RunConfig):
         """An encoder of commands and a decoder of actions."""
         from spectral_edge.validate.runs.models import Translator, seeded
 
-        sizes = (len(WORDS) + 1, LONGEST_COMMAND, BEGIN + 1, LONGEST_ACTIONS + 1)
+        sizes = (len(WORDS) + 3, SOURCE, len(ACTIONS) + 3, TARGET)
         return seeded(self.seed, lambda: Translator(self, *sizes))
 
 
@@ -117,13 +134,13 @@ def encoded(pairs: list[tuple[str, tuple[str, ...]]]) -> Examples:
     import torch
 
     n = len(pairs)
-    source = torch.zeros(n, LONGEST_COMMAND, dtype=torch.int64)
-    written = torch.zeros(n, LONGEST_ACTIONS + 1, dtype=torch.int64)
-    labels = torch.full((n, LONGEST_ACTIONS + 1), IGNORED)
+    source = torch.full((n, SOURCE), PADDING)
+    written = torch.full((n, TARGET - 1), PADDING)
+    labels = torch.full((n, TARGET - 1), IGNORED)
     for row, (command, actions) in enumerate(pairs):
-        words = torch.tensor([WORDS.index(word) + 1 for word in command.split()])
-        answer = torch.tensor([ACTIONS.index(action) + 1 for action in actions] + [END])
-        source[row, : len(words)] = words
-        written[row, : len(answer)] = torch.tensor([BEGIN, *answer[:-1].tolist()])
-        labels[row, : len(answer)] = answer
+        words = [BEGIN, *(WORDS.index(word) + 3 for word in command.split()), END]
+        answer = [BEGIN, *(ACTIONS.index(action) + 3 for action in actions), END]
+        source[row, : len(words)] = torch.tensor(words)
+        written[row, : len(answer) - 1] = torch.tensor(answer[:-1])
+        labels[row, : len(answer) - 1] = torch.tensor(answer[1:])
     return Examples((source, written), labels, padded=True)
