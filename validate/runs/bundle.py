@@ -14,7 +14,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.gram.live.journal import journal_path
 
 #: Where the recording of each group lies in a folder of runs.
-_FOLDERS = {"attention": "", "all": "all"}
+_FOLDERS = {"attention": "", "all": "all", "dense": "dense"}
 
 
 def bundled(group: str = "attention") -> list[GramSequence]:
@@ -22,8 +22,9 @@ def bundled(group: str = "attention") -> list[GramSequence]:
 
     Parameters
     ----------
-    group : {"attention", "all"}
-        The parameters whose updates they are of: the attention weights, or all weights.
+    group : {"attention", "all", "dense"}
+        The parameters whose updates they are of: the attention weights, or all weights; or the dense runs, small
+        networks of which all weights were recorded at every step.
 
     Examples
     --------
@@ -64,15 +65,18 @@ class Files:
         A folder of runs.
     name : str
         The run's.
+    groups : tuple of str
+        What is recorded of it.
     """
 
     out: Path
     name: str
+    groups: tuple[str, ...] = ("attention", "all")
 
     @property
     def recordings(self) -> dict[str, Path]:
         """The finished recording of each group."""
-        return {group: self.out / folder / f"{self.name}.npz" for group, folder in _FOLDERS.items()}
+        return {group: self.out / _FOLDERS[group] / f"{self.name}.npz" for group in self.groups}
 
     @property
     def done(self) -> bool:

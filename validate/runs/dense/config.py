@@ -1,0 +1,156 @@
+"""What decides a dense run, and the regimes there are.
+
+Everything is trained in float64. Updates at neighbouring steps differ by little, and differences of float32
+parameters make the weaker singular values of a window tens to thousands of times too large.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+from spectral_edge.theory.checks import choice, nonnegative, positive, whole
+
+NETWORKS = ("mlp", "linear", "quadratic", "transformer")
+OPTIMIZERS = ("SGD", "Adam", "AdamW")
+
+#: Seeds that were looked at while forecasters and rules were chosen.
+EXPLORED = (0, 1, 2)
+#: Seeds that were recorded and judged only after every choice was fixed; three of them are bundled.
+FRESH = (100, 101, 102, 103, 104, 105)
+BUNDLED = FRESH[:3]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseConfig:
+    """Everything that decides a dense run and its recording.
+
+    Attributes
+    ----------
+    regime : str
+        What the run is called after; those of `REGIMES` are planned.
+    seed : int
+        Decides the data, the initial weights and the batches.
+    network : str
+        "mlp" (two tanh layers) and "linear" (three layers without bias) learn a function of ten inputs by mean square;
+        "quadratic" (two layers, x² between them) and "transformer" (one layer) learn a + b mod 23.
+    optimizer : str
+        "SGD", with `momentum`; "Adam", "AdamW" with `beta1` and `beta2`.
+    learning_rate, weight_decay : float
+        Decay is decoupled. With momentum there is none.
+    batch_size : int or None
+        Examples drawn with replacement; None takes all at every step.
+    max_steps : int
+        Length of the run.
+    record_every : int
+        Optimiser steps between two records.
+    W_max : int
+        Lags of K, and of the inner products with gradients.
+    span : int
+        Lags of the curvature probes.
+    curvature_every : int
+        Records between two measurements of curvature.
+    precision : str
+        Dtype the probes are kept in, "float32" or "float64". K is float64 always.
+    """
+
+    regime: str
+    seed: int
+    network: str = "mlp"
+    optimizer: str = "SGD"
+    learning_rate: float = 0.05
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    batch_size: int | None = None
+    max_steps: int = 2_000
+    record_every: int = 1
+    W_max: int = 20
+    span: int = 10
+    curvature_every: int = 5
+    precision: str = "float32"
+
+    #: Groups of recordings a run has.
+    groups: ClassVar[tuple[str, ...]] = ("dense",)
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises
+        ------
+        ValueError
+            That names the first that is out of range.
+        """
+        choice("network", self.network, NETWORKS)
+        choice("optimizer", self.optimizer, OPTIMIZERS)
+        choice("precision", self.precision, ("float32", "float64"))
+        for name in ("max_steps", "record_every", "W_max", "span", "curvature_every"):
+            whole(name, getattr(self, name), 1)
+        whole("span", self.span, 2, self.W_max)
+        whole("seed", self.seed, 0)
+        positive("learning_rate", self.learning_rate)
+        nonnegative("weight_decay", self.weight_decay)
+        nonnegative("momentum", self.momentum)
+        if self.batch_size is not None:
+            whole("batch_size", self.batch_size, 1)
+        if self.momentum and (self.weight_decay or self.optimizer != "SGD"):
+            raise ValueError(f"momentum goes with SGD without weight decay, got {self.momentum}")
+
+    @property
+    def name(self) -> str:
+        """The run's name: also that of its file."""
+        thinned = f"-every{self.record_every}" if self.record_every > 1 else ""
+        return f"dense-{self.regime}-seed{self.seed}{thinned}"
+
+    @property
+    def task(self) -> str:
+        """What the network learns."""
+        return "regression" if self.network in ("mlp", "linear") else "modular-addition"
+
+    def card(self) -> dict[str, Any]:
+        """What travels in the recording."""
+        adaptive = self.optimizer != "SGD"
+        unused = {"momentum"} if adaptive else {"beta1", "beta2"}
+        fields = {name: value for name, value in asdict(self).items() if name not in unused}
+        return {"run": self.name, "task": self.task, "experiment": "dense", **fields}
+
+
+#: Settings by name. Gradient descent is "at the edge" where learning rate times sharpness has settled near 2.
+REGIMES: dict[str, dict[str, Any]] = {
+    "mlp-gd": {"learning_rate": 0.05},
+    "mlp-gd-edge": {"learning_rate": 0.2},
+    "mlp-momentum": {"learning_rate": 0.01, "momentum": 0.9},
+    "mlp-sgd": {"learning_rate": 0.05, "batch_size": 32},
+    "mlp-adam": {"optimizer": "Adam", "learning_rate": 1e-3, "max_steps": 1_000},
+    "mlp-adamw": {"optimizer": "AdamW", "learning_rate": 3e-3, "weight_decay": 0.1},
+    "mlp-adamw-batch": {
+        "optimizer": "AdamW", "learning_rate": 1e-3, "weight_decay": 0.1, "batch_size": 32,
+    },
+    "linear-gd": {"network": "linear", "learning_rate": 0.01, "max_steps": 1_500},
+    "quadratic-gd": {"network": "quadratic", "learning_rate": 1.0},
+    "quadratic-gd-edge": {"network": "quadratic", "learning_rate": 4.0, "max_steps": 1_500},
+    "transformer-adamw": {
+        "network": "transformer", "optimizer": "AdamW", "learning_rate": 3e-3, "weight_decay": 1.0, "beta2": 0.98,
+    },
+}  # fmt: skip
+
+
+def dense_run(regime: str, seed: int, **changes: Any) -> DenseConfig:
+    """The run of a regime with a seed.
+
+    Raises
+    ------
+    ValueError
+        If there is no such regime.
+
+    Examples
+    --------
+    >>> dense_run("mlp-gd-edge", 100).name
+    'dense-mlp-gd-edge-seed100'
+    """
+    settings = REGIMES[choice("regime", regime, tuple(REGIMES))]
+    return replace(DenseConfig(regime=regime, seed=seed, **settings), **changes)
+
+
+def dense_runs(seeds: tuple[int, ...] = BUNDLED) -> list[DenseConfig]:
+    """The planned dense runs: every regime with each of `seeds`, seed by seed."""
+    return [dense_run(regime, seed) for seed in seeds for regime in REGIMES]

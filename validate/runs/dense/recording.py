@@ -1,0 +1,235 @@
+"""Train a dense run and record it (torch extra)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.runs.bundle import Files
+from spectral_edge.validate.runs.dense.config import DenseConfig
+from spectral_edge.validate.runs.dense.networks import Examples, Problem, problem
+
+#: Called after some records with the step and the metrics; returns nothing.
+Progress = Callable[[int, dict[str, float]], None]
+#: Records from one call of it to the next.
+TOLD_EVERY = 50
+
+
+def train(
+    config: DenseConfig, out: str | PathLike[str] | None = None, progress: Progress | None = None
+) -> dict[str, GramSequence]:
+    """Train one dense run from beginning to end and record it; seconds to minutes.
+
+    Parameters
+    ----------
+    config : DenseConfig
+        The run; the same configuration gives the same run on one machine, whatever its number of cores.
+    out : path, optional
+        Folder of runs: the recording is ``dense/NAME.npz`` in it. A run that is there is not made again.
+    progress : callable, optional
+        Called now and then with the step and the losses.
+
+    Returns
+    -------
+    dict of str to GramSequence
+        "dense": the band of K of all weights, metrics and probes (validate/runs/data/README.md lists them).
+
+    Raises
+    ------
+    ValueError
+        If `out` holds a run of this name with another configuration, or the run diverges.
+    """
+    files = None if out is None else Files(Path(out), config.name, config.groups)
+    if files is not None and files.done:
+        return {"dense": _same(config, GramSequence.load(files.recordings["dense"]))}
+    with _one_thread():
+        recorder = _Training(config).finish(progress)
+    sequences = {"dense": recorder.sequence()}
+    if files is not None:
+        files.put(sequences)
+    return sequences
+
+
+def _same(config: DenseConfig, sequence: GramSequence) -> GramSequence:
+    for name, value in config.card().items():
+        if sequence.config.get(name) != value:
+            raise ValueError(
+                f"out must hold no other run called {config.name}, got one with {name} = "
+                f"{sequence.config.get(name)}, not {value}: choose another folder"
+            )
+    return sequence
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums come in one order, so a run does not depend on how many cores there are."""
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Flat:
+    """A problem as a function of one vector of parameters."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.theta = torch.cat([tensor.flatten() for tensor in problem.start.values()]).requires_grad_()
+
+    def loss(self, examples: Examples) -> tuple[Tensor, Tensor]:
+        """Mean loss at theta, and the outputs."""
+        start = self.problem.start
+        parts = self.theta.split([tensor.numel() for tensor in start.values()])
+        named = {name: part.view_as(start[name]) for name, part in zip(start, parts, strict=True)}
+        output = self.problem.output(named, examples.inputs)
+        return self.problem.loss(output, examples.labels), output
+
+
+class _Training:
+    """The loop: one step of the optimiser, one look at what it did."""
+
+    def __init__(self, config: DenseConfig) -> None:
+        self.config = config
+        self.flat = _Flat(problem(config))
+        self.optimizer = _optimizer(config, self.flat.theta)
+        self.batches = torch.Generator().manual_seed(config.seed + 2_000_000)
+
+    def finish(self, progress: Progress | None) -> "_Recorder":
+        config, flat = self.config, self.flat
+        recorder = _Recorder(config, flat)
+        for step in range(1, config.max_steps + 1):
+            examples = flat.problem.train
+            if config.batch_size is not None:
+                rows = torch.randint(len(examples.labels), (config.batch_size,), generator=self.batches)
+                examples = examples.take(rows)
+            self.optimizer.zero_grad()
+            flat.loss(examples)[0].backward()
+            self.optimizer.step()
+            if step % config.record_every:
+                continue
+            metrics = recorder.record(step, self.preconditioner(step))
+            if not np.isfinite(metrics["train_loss"]):
+                raise ValueError(
+                    f"learning_rate must let the run converge, got a loss of infinity at step {step}"
+                )
+            if progress is not None and len(recorder.steps) % TOLD_EVERY == 0:
+                progress(step, metrics)
+        return recorder
+
+    def preconditioner(self, step: int) -> Tensor | None:
+        """Diagonal of D, √v̂ + ε as it stood in the last update; None where D = I."""
+        if self.config.optimizer == "SGD":
+            return None
+        (state,) = self.optimizer.state.values()
+        (group,) = self.optimizer.param_groups
+        corrected = state["exp_avg_sq"] / (1 - self.config.beta2**step)
+        return corrected.sqrt() + group["eps"]
+
+
+def _optimizer(config: DenseConfig, theta: Tensor) -> torch.optim.Optimizer:
+    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.optimizer == "SGD":  # without momentum, decay in the gradient is decoupled decay
+        return torch.optim.SGD([theta], momentum=config.momentum, **shared)
+    betas = (config.beta1, config.beta2)
+    if config.optimizer == "Adam":  # its own decay goes through the moments
+        return torch.optim.AdamW([theta], betas=betas, **{**shared, "weight_decay": 0.0})
+    return torch.optim.AdamW([theta], betas=betas, **shared)
+
+
+class _Recorder:
+    """All parameters of the run, and what was measured at each record."""
+
+    def __init__(self, config: DenseConfig, flat: _Flat) -> None:
+        self.config, self.flat = config, flat
+        self.thetas = [flat.theta.detach().clone()]
+        self.steps: list[int] = []
+        self.metrics: list[dict[str, float]] = []
+        self.probes: list[dict[str, Tensor]] = []
+        generator = torch.Generator().manual_seed(config.seed + 3_000_000)
+        self._sharpest = torch.randn(flat.theta.shape, generator=generator, dtype=torch.float64)
+
+    def record(self, step: int, D: Tensor | None) -> dict[str, float]:
+        """Look at the parameters after `step`; `D` as `_Training.preconditioner` gives it."""
+        flat, config = self.flat, self.config
+        self.steps.append(step)
+        self.thetas.append(flat.theta.detach().clone())
+        recent = torch.stack(self.thetas[-config.W_max - 2 :]).diff(dim=0).flip(0)  # newest first
+        metrics: dict[str, float] = {}
+        probes: dict[str, Tensor] = {}
+        curved = len(self.steps) % config.curvature_every == 0 and len(self.steps) >= config.span
+        for part, name, examples in (
+            ("test", "validation_gradient", flat.problem.test),
+            ("train", "gradient", flat.problem.train),
+        ):
+            loss, output = flat.loss(examples)
+            (slope,) = torch.autograd.grad(loss, flat.theta, create_graph=curved and part == "train")
+            metrics[f"{part}_loss"] = float(loss.detach())
+            if flat.problem.classes:
+                metrics[f"{part}_accuracy"] = float((output.argmax(-1) == examples.labels).double().mean())
+            probes[name] = recent @ slope.detach()
+        if curved:
+            probes |= self._curvature(slope, recent[: config.span], D, metrics)
+        self.metrics.append(metrics)
+        self.probes.append(probes)
+        return metrics
+
+    def _curvature(
+        self, slope: Tensor, X: Tensor, D: Tensor | None, metrics: dict[str, float]
+    ) -> dict[str, Tensor]:
+        """Products of the window (newest first) with H, D⁻¹H and D; the sharpness by one step of a power iteration."""
+        root = torch.ones_like(X[0]) if D is None else D.sqrt()
+        sharpest = self._sharpest / self._sharpest.norm()
+        directions = torch.cat([X, (sharpest / root)[None]])
+        (HX,) = torch.autograd.grad(slope, self.flat.theta, directions, is_grads_batched=True)
+        self._sharpest = HX[-1] / root
+        HX, response = HX[:-1], HX[:-1] / root.square()
+        metrics["sharpness"] = float(sharpest @ self._sharpest)
+        metrics["response_norm"] = float(response[0].norm())
+        M = X @ HX.T
+        found = {"hessian": (M + M.T) / 2}
+        if D is not None:
+            found |= {"response": X @ response.T, "metric": X * D @ X.T}
+        return found
+
+    def sequence(self) -> GramSequence:
+        """K in float64, probes as the configuration has it."""
+        config = self.config
+        return GramSequence.from_parameters(
+            torch.stack(self.thetas).numpy(),
+            [0, *self.steps],
+            W_max=config.W_max,
+            precision="float64",
+            metrics={name: self._column(name) for name in self.metrics[-1]},
+            probes={name: self._stack(name) for name in self.probes[-1]},
+            config={
+                **config.card(),
+                "spectral_edge": version("spectral-edge"),
+                "torch": str(torch.__version__),
+            },
+        )
+
+    def _column(self, name: str) -> np.ndarray:
+        return np.array([found.get(name, np.nan) for found in self.metrics])
+
+    def _stack(self, name: str) -> np.ndarray:
+        """NaN where a probe was not measured, and before its first lags."""
+        stacked = np.full(
+            (len(self.probes), *self.probes[-1][name].shape), np.nan, dtype=self.config.precision
+        )
+        for row, found in zip(stacked, self.probes, strict=True):
+            if name in found:
+                value = found[name].numpy()
+                row[: len(value)] = value
+        return stacked
