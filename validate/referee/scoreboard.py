@@ -12,12 +12,12 @@ from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import card, metric, remarks
+from spectral_edge.validate.referee import cards, worlds
+from spectral_edge.validate.referee import size_and_power as calibration
+from spectral_edge.validate.referee.cards import card, metric
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
-from spectral_edge.validate.referee.size_and_power import rates
 from spectral_edge.validate.referee.statistics import holm, short
 from spectral_edge.validate.referee.verdict import NOT_RUN, Prediction, Verdict
 
@@ -50,7 +50,7 @@ class Scoreboard:
     seed : int
         Seed of the noise and planted worlds.
     notes : tuple of str
-        What was not taken as it stands on the runs' cards, a line each.
+        What was not taken as it stands on the runs' cards, and what is stored of another state of the tests.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -165,11 +165,11 @@ def check(
     with _judges(runs, seed, jobs) as judge:
         for prediction, verdict in zip(predictions, judge(predictions), strict=True):
             report(prediction.id)
-            rate = rates(prediction)
+            rate = calibration.rates(prediction)
             verdicts.append(replace(verdict, size=rate.size, power=rate.power))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    return Scoreboard(judged, tuple(runs), seed, tuple(remarks(runs)))
+    return Scoreboard(judged, tuple(runs), seed, (*cards.remarks(runs), *calibration.remarks(predictions)))
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """How often each test is right where the truth is known: its size in noise, its power in the planted world."""
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import cache
-from hashlib import sha256
 from importlib.resources import files
 from itertools import repeat
 from pathlib import Path
@@ -16,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from spectral_edge.theory.checks import whole
 from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
 from spectral_edge.validate.referee.verdict import SUPPORTED, Prediction
 
@@ -107,8 +106,12 @@ def calibrate(
         If `replicates` is not a positive whole number.
     """
     whole("replicates", replicates, 1)
-    counts = {} if path is None else _current(predictions, read(path))
-    counts = {p.id: counts.get(p.id, Count(0, 0, 0)) for p in predictions}
+    there = {} if path is None else read(path)
+    counts = {}
+    for p in predictions:
+        entry = _entry(p, there)
+        fresh = entry is not None and entry["shared"] == shared()
+        counts[p.id] = _count(entry if fresh else None)
     # all to a tenth, then to a half, then to the end: stopped early, something is known of each
     for goal in sorted({max(1, replicates // 10), max(1, replicates // 2), replicates}):
         for prediction in predictions:
@@ -133,12 +136,6 @@ def _results(prediction: Prediction, tasks: Iterable[range], executor: Executor 
         yield from executor.map(_task, repeat(prediction.number), tasks)
 
 
-def fingerprint(prediction: Prediction) -> str:
-    """Twelve digits that change when the file of the prediction does: counts of another rule are not its own."""
-    module = sys.modules[prediction.judge.__module__]
-    return sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:12]
-
-
 def stored_file() -> Path:
     """Where the counts that come with the package are."""
     return Path(str(files(__name__.rpartition(".")[0]) / "size_and_power.json"))
@@ -151,24 +148,25 @@ def stored() -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The stored counts by id, each with the fingerprint of its rule; nothing where there is no such file."""
+    """The stored counts by id, each with its rule and what rules share; nothing where there is no such file."""
     path = Path(path)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
-def _current(predictions: Sequence[Prediction], found: dict[str, Any]) -> dict[str, Count]:
-    """The counts that belong to the rules as they are now."""
-    return {
-        p.id: Count(entry["n"], entry["as_due"], entry["false_positives"])
-        for p in predictions
-        if (entry := found.get(p.id)) is not None and entry["rule"] == fingerprint(p)
-    }
+def _entry(prediction: Prediction, found: dict[str, Any]) -> dict[str, Any] | None:
+    """What is stored of the rule as it is now."""
+    entry: dict[str, Any] | None = found.get(prediction.id)
+    return entry if entry is not None and entry["rule"] == rule(prediction) else None
+
+
+def _count(entry: dict[str, Any] | None) -> Count:
+    return Count(0, 0, 0) if entry is None else Count(entry["n"], entry["as_due"], entry["false_positives"])
 
 
 def store(predictions: Sequence[Prediction], counts: dict[str, Count], path: str | Path) -> Path:
     """Write the counts; those of other predictions that are there stay."""
-    mine = {p.id: {"rule": fingerprint(p), **counts[p.id]._asdict()} for p in predictions}
+    mine = {p.id: {"rule": rule(p), "shared": shared(), **counts[p.id]._asdict()} for p in predictions}
     text = json.dumps(dict(sorted({**read(path), **mine}.items())), indent=1) + "\n"
     stored.cache_clear()
     return replace_atomically(path, lambda file: file.write(text.encode()))
@@ -176,4 +174,16 @@ def store(predictions: Sequence[Prediction], counts: dict[str, Count], path: str
 
 def rates(prediction: Prediction) -> Count:
     """Size and power of a prediction's test, as stored for its present rule; for `Verdict`."""
-    return _current([prediction], stored()).get(prediction.id, Count(0, 0, 0))
+    return _count(_entry(prediction, stored()))
+
+
+def remarks(predictions: Sequence[Prediction]) -> list[str]:
+    """Say whether what all rules share has changed since sizes and powers were counted."""
+    entries = [entry for p in predictions if (entry := _entry(p, stored())) is not None]
+    before = sum(entry["shared"] != shared() for entry in entries)
+    if not before:
+        return []
+    return [
+        f"size and power of {before} tests were counted before what all of them share was changed; "
+        "spectral-edge validate --calibrate counts them anew"
+    ]

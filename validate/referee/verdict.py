@@ -1,12 +1,15 @@
 """What a prediction returns: a verdict with its statistic, interval, control and readings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
+
+if TYPE_CHECKING:
+    from spectral_edge.validate.referee.figures.drawing import Panel
 
 SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
     "supported",
@@ -94,6 +97,22 @@ class Verdict:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+#: Panels that show what runs hold beside the readings of a verdict: ``picture(verdict, runs, seed)``.
+Picture = Callable[[Verdict, Sequence[GramSequence], int], "list[Panel]"]
+
+
+def drawn(name: str, **options: Any) -> Picture:
+    """The picture of that name in `figures.predictions`, which is loaded when it is drawn and not before."""
+
+    def draw(verdict: Verdict, runs: Sequence[GramSequence], seed: int) -> "list[Panel]":
+        from spectral_edge.validate.referee.figures import predictions
+
+        panels: list[Panel] = getattr(predictions, name)(verdict, runs, seed, **options)
+        return panels
+
+    return draw
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One claim of the thesis and how it is judged; its file holds the rule's constants.
@@ -112,7 +131,17 @@ class Prediction:
     null_runs : callable, optional
         ``null_runs(runs, seed) -> runs`` in which it does not; by default noise takes the place of each run.
     expected_when_planted : str
-        The verdict due in the planted world: *supported*, but for a claim that noise shares.
+        The verdict expected in the planted world: *supported*, but for a claim that noise shares.
+    version : int
+        Of the rule, raised when its statistic, its test or its planted world change: what was counted for another
+        version is not its own.
+    reported : str
+        What the thesis itself reports, where it gives a number that is known to us.
+    picture : callable, optional
+        What the runs show beside the readings, one of its own or one that is `drawn`.
+    turned : mapping of str to callable
+        What computes the statistic, by its name in the prediction's file, and what turns its value round. The planted
+        world must lose its verdict then: a test sees to it.
     """
 
     number: int
@@ -127,6 +156,10 @@ class Prediction:
     planted: Callable[[int], list[GramSequence]]
     null_runs: Callable[[Sequence[GramSequence], int], list[GramSequence]] | None = None
     expected_when_planted: str = SUPPORTED
+    version: int = 1
+    reported: str = ""
+    picture: "Picture | None" = None
+    turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     def judge_planted(self, seed: int) -> str:
         """The verdict where the claim holds by construction."""

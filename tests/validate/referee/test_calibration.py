@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spectral_edge.validate.referee import rules
 from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.predictions import (
     PREDICTIONS,
@@ -62,6 +63,70 @@ def test_counts_of_another_rule_are_not_kept(tmp_path: Path) -> None:
     entry[FAST[0].id] |= {"rule": "of yesterday", "false_positives": 2}
     path.write_text(json.dumps(entry))
     assert calibration.calibrate(FAST[:1], replicates=2, path=path)[FAST[0].id].false_positives == 0
+
+
+def test_counts_of_the_same_rule_over_other_ground_are_not_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    calibration.calibrate(FAST[:1], replicates=2, path=path)
+    entry = json.loads(path.read_text())
+    entry[FAST[0].id] |= {"shared": "of yesterday", "false_positives": 2}
+    path.write_text(json.dumps(entry))
+    assert calibration.calibrate(FAST[:1], replicates=2, path=path)[FAST[0].id].false_positives == 0
+
+
+# -- what counts belong to -------------------------------------------------------------------------------------
+
+
+def test_a_rule_is_its_version_and_its_constants(monkeypatch: pytest.MonkeyPatch) -> None:
+    prediction = FAST[0]
+    before = rules.rule(prediction)
+    # what is said of it, and where its constants are written, does not matter
+    assert rules.rule(replace(prediction, claim="Something else.", turned={})) == before
+    monkeypatch.setattr(p11_weight_decay_needed, "UNDECIDED", "undecided")
+    assert rules.rule(prediction) == before
+    assert calibration.rates(prediction).n > 0
+    assert rules.rule(replace(prediction, version=prediction.version + 1)) != before
+    assert calibration.rates(replace(prediction, version=prediction.version + 1)).n == 0
+    monkeypatch.setattr(p11_weight_decay_needed, "CLAIMED", 0.4)
+    assert rules.rule(prediction) != before
+    assert calibration.rates(prediction).n == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "differs"),
+    [
+        ("import numpy as np", "from numpy import array\nimport numpy as np", False),
+        ("    return", "    # why\n    return", False),
+        ('"""Of it."""', '"""Of something else."""', False),
+        ("x: float", "x: int", False),
+        ("(x + 1)", "(\n        x + 1\n    )", False),
+        ("x + 1", "x + 2", True),
+        ("x + 1", "x - 1", True),
+        ("3.0", "4.0", True),
+        ("f(x", "g(x", True),
+    ],
+)
+def test_what_is_shared_changes_with_the_code_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str, differs: bool
+) -> None:
+    text = 'import numpy as np\n\nLIMIT = 3.0\n\n\ndef f(x: float) -> float:\n    """Of it."""\n    return (x + 1)\n'
+
+    def seen(text: str) -> str:
+        (tmp_path / "ground.py").write_text(text)
+        monkeypatch.setattr(rules, "SHARED", ("ground",))
+        return rules.shared.__wrapped__()
+
+    monkeypatch.syspath_prepend(tmp_path)
+    assert old in text
+    assert (seen(text) != seen(text.replace(old, new))) == differs
+
+
+def test_changed_ground_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert calibration.remarks(FAST) == []
+    monkeypatch.setattr(calibration, "shared", lambda: "of tomorrow")
+    (remark,) = calibration.remarks(FAST)
+    assert remark.startswith("size and power of 2 tests were counted before")
+    assert calibration.rates(FAST[0]).n > 0  # said, not hidden
 
 
 def test_a_test_that_always_supports_has_size_one() -> None:

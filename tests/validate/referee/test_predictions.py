@@ -263,8 +263,9 @@ def test_findings_name_every_verdict_and_the_theses_numbers(board: validate.Scor
     for verdict in board:
         assert f"## {verdict.number}. {verdict.id}" in text
         assert verdict.meaning in text
-    assert set(findings.REPORTED) <= {p.id for p in PREDICTIONS}
-    assert all(number in text for number in findings.REPORTED.values())
+    numbers = [p.reported for p in PREDICTIONS if p.reported]
+    assert len(numbers) > 3
+    assert all(number in text for number in numbers)
 
 
 def test_processes_judge_as_one_does(additions) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import card, is_plain, knows, number
+from spectral_edge.validate.referee.cards import PLAIN, card, is_plain, knows, number
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import groups as group_figures
 from spectral_edge.validate.referee.figures import run as figures
@@ -18,6 +17,7 @@ from spectral_edge.validate.referee.figures.drawing import Panel
 from spectral_edge.validate.referee.figures.groups import Aligned, Floats, Runs, Series, W
 from spectral_edge.validate.referee.figures.thesis import QUERY, drawn_run
 from spectral_edge.validate.referee.partners import decay_groups, decay_pairs
+from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.verdict import NOT_RUN, Verdict
 
@@ -28,7 +28,7 @@ PLANTED = 4
 def pictures(verdict: Verdict, runs: Runs, seed: int = 0) -> list[Panel]:
     """Return the panels of one verdict: its readings, then what its runs show, where they hold it.
 
-    `seed` is that of the planted world, which stands beside the runs in prediction 20.
+    `seed` is that of the planted world, which may stand beside the runs.
     """
     if verdict.verdict == NOT_RUN:
         return []
@@ -37,14 +37,9 @@ def pictures(verdict: Verdict, runs: Runs, seed: int = 0) -> list[Panel]:
         what = f"{verdict.id}: {verdict.statistic_name}, treated runs against the control, for every reading"
         height = figures.readings_height(verdict)
         panels = [Panel(partial(figures.readings, verdict), what, (4.6, height))]
-    if verdict.id == "collapse-time":
-        return panels + collapses(verdict, seed)
     long_enough = [run for run in runs if run.T > W and run.W_max >= W]
-    return panels + _SPECIAL.get(verdict.id, _none)(verdict, long_enough)
-
-
-def _none(verdict: Verdict, runs: Runs) -> list[Panel]:
-    return []
+    own = next((one.picture for one in PREDICTIONS if one.id == verdict.id), None)
+    return panels if own is None else panels + own(verdict, long_enough, seed)
 
 
 # -- along training, with the event at zero -------------------------------------------------------------------
@@ -62,21 +57,36 @@ def _grokking(runs: Runs) -> list[Aligned]:
     ]
 
 
-def _since_grokking(series: Series, label: str, what: str, keep: Callable[[GramSequence], bool]) -> Any:
-    def make(verdict: Verdict, runs: Runs) -> list[Panel]:
-        chosen = [one for one in _grokking(runs) if keep(one.run)]
-        if not chosen:
-            return []
+def _since_grokking(
+    verdict: Verdict, chosen: list[Aligned], series: Series, label: str, what: str
+) -> list[Panel]:
+    if not chosen:
+        return []
 
-        def draw(ax: Axes) -> Axes:
-            group_figures.aligned(chosen, series, ax, label, "grok step")
-            return ax.set(yscale="log")  # type: ignore[return-value]
+    def draw(ax: Axes) -> Axes:
+        group_figures.aligned(chosen, series, ax, label, "grok step")
+        return ax.set(yscale="log")  # type: ignore[return-value]
 
-        return [
-            Panel(draw, f"{verdict.id}: {what} before and after the grok step, with weight decay and without")
-        ]
+    return [
+        Panel(draw, f"{verdict.id}: {what} before and after the grok step, with weight decay and without")
+    ]
 
-    return make
+
+def queries(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """σ_1/σ_2 of the first query matrix around the grok step."""
+    chosen = [one for one in _grokking(runs) if f"{QUERY}.sigma_1" in one.run.metrics]
+    return _since_grokking(verdict, chosen, _query, "σ₁/σ₂ of W_Q", "ratio of the singular values of W_Q")
+
+
+def subleading(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """g_23 around the grok step."""
+    return _since_grokking(verdict, _grokking(runs), _subleading, "g₂₃ over its median", "sub-leading gap")
+
+
+def adiabatic(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """𝒜 around the grok step."""
+    chosen = [one for one in _grokking(runs) if knows(one.run, "learning_rate")]
+    return _since_grokking(verdict, chosen, _adiabatic, "𝒜 = ‖ΔC‖/(ηg²)", "adiabatic parameter")
 
 
 def _query(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
@@ -97,7 +107,8 @@ def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
     return run.window(W).steps, run.window(W).ratio
 
 
-def _shift(verdict: Verdict, runs: Runs) -> list[Panel]:
+def shifts(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """R around the change of data, and in runs whose data stay."""
     runs = [run for run in runs if card(run).experiment == "shift" and knows(run, "shift_step")]
     steps = [step for run in runs if (step := card(run).shift_step)]
     if not steps:
@@ -117,22 +128,21 @@ def _shift(verdict: Verdict, runs: Runs) -> list[Panel]:
 # -- where the gap is ------------------------------------------------------------------------------------------
 
 
-def _positions(experiment: str) -> Any:
-    def make(verdict: Verdict, runs: Runs) -> list[Panel]:
-        groups: dict[str, list[GramSequence]] = {}
-        chosen = [run for run in runs if card(run).experiment == experiment]
-        for treated in (True, False):  # and where a card does not tell, neither
-            for run in chosen:
-                name, is_treated = card(run).contrast
-                if is_treated is treated:
-                    groups.setdefault(name, []).append(run)
-        what = f"{verdict.id}: share of windows at each gap position, {' and '.join(groups)}"
-        return [Panel(partial(group_figures.positions, groups), what)] if groups else []
-
-    return make
+def positions(verdict: Verdict, runs: Runs, seed: int, experiment: str = PLAIN) -> list[Panel]:
+    """Share of windows at each k*, of the treated runs and of their controls; of neither where a card does not tell."""
+    groups: dict[str, list[GramSequence]] = {}
+    chosen = [run for run in runs if card(run).experiment == experiment]
+    for treated in (True, False):
+        for run in chosen:
+            name, is_treated = card(run).contrast
+            if is_treated is treated:
+                groups.setdefault(name, []).append(run)
+    what = f"{verdict.id}: share of windows at each gap position, {' and '.join(groups)}"
+    return [Panel(partial(group_figures.positions, groups), what)] if groups else []
 
 
-def _profile(verdict: Verdict, runs: Runs) -> list[Panel]:
+def stability(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """Stability of every mode, counted from k*."""
     what = f"{verdict.id}: stability coefficient and overlap of every mode, counted from the gap position"
     return [Panel(partial(group_figures.stability_profile, runs), what)] if runs else []
 
@@ -140,7 +150,8 @@ def _profile(verdict: Verdict, runs: Runs) -> list[Panel]:
 # -- the rest --------------------------------------------------------------------------------------------------
 
 
-def _grok_steps(verdict: Verdict, runs: Runs) -> list[Panel]:
+def grok_steps(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """Grok step of every run."""
     runs = [run for group in decay_groups(runs) for run in group]
     if not runs:
         return []
@@ -154,13 +165,15 @@ def _grok_steps(verdict: Verdict, runs: Runs) -> list[Panel]:
     ]
 
 
-def _phases(verdict: Verdict, runs: Runs) -> list[Panel]:
+def phases(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """R of every run over training."""
     runs = [run for run in runs if is_plain(run)]
     what = f"{verdict.id}: gap ratio over training, every run with weight decay and without, and the medians"
     return [Panel(partial(group_figures.phases, runs), what)] if runs else []
 
 
-def _tracks(verdict: Verdict, runs: Runs) -> list[Panel]:
+def against_loss(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """Log R and log loss of one run, without their trends."""
     runs = [run for run in runs if log_loss(run, W) is not None]
     if not runs:
         return []
@@ -169,7 +182,8 @@ def _tracks(verdict: Verdict, runs: Runs) -> list[Panel]:
     return [Panel(partial(group_figures.without_trends, run), what)]
 
 
-def _hierarchy(verdict: Verdict, runs: Runs) -> list[Panel]:
+def hierarchy(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
+    """Strength of the modes against what 8.2 makes it proportional to."""
     pairs = []
     for run in (
         run for run in runs if {"gradient", "hessian"} <= run.probes.keys() and knows(run, "weight_decay")
@@ -185,14 +199,13 @@ def _hierarchy(verdict: Verdict, runs: Runs) -> list[Panel]:
     return [Panel(partial(group_figures.steady_state, pairs), what)] if pairs else []
 
 
-def collapses(verdict: Verdict, seed: int) -> list[Panel]:
+def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     """Predicted against observed times to collapse: of modes followed and of modes by rank, and where it is planted."""
     from spectral_edge.validate.referee.figures.collapse import calibration
-    from spectral_edge.validate.referee.predictions.p20_collapse_time import PREDICTION
 
     panels = []
     few = worlds.planted("collapse-time", PLANTED)  # enough to be seen
-    planted = PREDICTION.judge(few(seed), [])
+    planted = next(one for one in PREDICTIONS if one.id == verdict.id).judge(few(seed), [])
     for world, one in (("recorded runs", verdict), ("planted world", planted)):
         for modes, pairs in one.details.get("pairs", {}).items():
             if pairs and (one is verdict or modes == "followed"):
@@ -203,27 +216,3 @@ def collapses(verdict: Verdict, seed: int) -> list[Panel]:
 def _calibration(draw: Callable[..., Axes], title: str) -> Panel:
     what = f"collapse-time: predicted against observed times to collapse, and the mean of the others, {title}"
     return Panel(lambda ax: draw(ax).set_title(title), what, (4.3, 3.6))
-
-
-_SPECIAL: dict[str, Callable[[Verdict, Runs], list[Panel]]] = {
-    "small-gap-position": _positions("grokking"),
-    "three-phases": _phases,
-    "stability-hierarchy": _profile,
-    "inverted-hierarchy": _hierarchy,
-    "gap-precedes-grokking": _since_grokking(
-        _subleading, "g₂₃ over its median", "sub-leading gap", lambda run: True
-    ),
-    "weight-decay-needed": _grok_steps,
-    "gap-opens-at-grokking": _since_grokking(
-        _query,
-        "σ₁/σ₂ of W_Q",
-        "ratio of the singular values of W_Q",
-        lambda run: f"{QUERY}.sigma_1" in run.metrics,
-    ),
-    "optimiser-dependence": _positions("optimizer"),
-    "adiabatic-regimes": _since_grokking(
-        _adiabatic, "𝒜 = ‖ΔC‖/(ηg²)", "adiabatic parameter", lambda run: knows(run, "learning_rate")
-    ),
-    "gap-tracks-loss": _tracks,
-    "shift-detection": _shift,
-}

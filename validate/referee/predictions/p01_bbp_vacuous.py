@@ -110,8 +110,10 @@ def _white(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
 PREDICTION = Prediction(
     number=1,
     id="bbp-vacuous",
+    version=1,
     claim="Every window lies above the BBP detection threshold.",
     reference="Proposition 4.1; docs/theory.md, 2.1",
+    reported="σ_W/d_crit ≫ 1 in every window; > 5 is its acceptance",
     statistic="min over windows of σ_W/d_crit",
     treatment="all runs",
     control="noise of the same effective dimension and norms, white in time",
@@ -121,4 +123,5 @@ PREDICTION = Prediction(
     null_runs=_white,
     # noise of the same norms stands at least as high (docs/theory.md, 2.2), so no world can be specific
     expected_when_planted=NOT_SPECIFIC,
+    turned={"READINGS": lambda ratio: 1 / ratio},
 )

@@ -9,7 +9,7 @@ from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.statistics import Estimate, against, clustered_proportion
-from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, drawn, passes
 
 W = 10
 SMALL = 3
@@ -89,6 +89,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=3,
     id="small-gap-position",
+    version=1,
     claim=f"The gap position is at most {SMALL}.",
     reference="key result; docs/theory.md, section 1",
     statistic=f"share of windows with k* ≤ {SMALL}",
@@ -97,4 +98,6 @@ PREDICTION = Prediction(
     rule=f"≥ {SHARE:.0%} of the windows",
     judge=judge,
     planted=worlds.planted("small-gap-position", 12, with_controls=True),
+    turned={"_shares": lambda shares: [1 - share for share in shares]},
+    picture=drawn("positions"),
 )

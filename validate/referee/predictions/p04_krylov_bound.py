@@ -1,6 +1,7 @@
 """Prediction 4: the gap position is bounded by the number of sharp directions."""
 
 from collections.abc import Callable, Sequence
+from operator import neg
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +120,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=4,
     id="krylov-bound",
+    version=1,
     claim="The gap position is at most the number of directions with h_j ≥ 1/(ηW).",
     reference="Krylov bound; docs/theory.md, 8.1",
     statistic="share of windows with k* ≤ K, h_j from Hessian-vector products in the window",
@@ -127,4 +129,5 @@ PREDICTION = Prediction(
     rule=f"≥ {SHARE:.0%} of the windows",
     judge=judge,
     planted=worlds.planted("krylov-bound", 12),
+    turned={"READINGS": neg},
 )

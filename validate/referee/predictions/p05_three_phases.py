@@ -1,6 +1,7 @@
 """Prediction 5: the gap ratio rises, stays, and falls."""
 
 from collections.abc import Sequence
+from operator import neg
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import against, block_shuffled
-from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond_both
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond_both, drawn
 
 W = 10
 SURROGATES = 200
@@ -97,6 +98,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=5,
     id="three-phases",
+    version=1,
     claim="The gap ratio rises, stays, and falls.",
     reference="figure 1C; docs/theory.md, 8.3",
     statistic="variance of log R explained by rise, plateau and fall, beyond a rise or a fall alone",
@@ -105,4 +107,6 @@ PREDICTION = Prediction(
     rule="p < 0.05 against both, and the intervals of both excesses above 0",
     judge=judge,
     planted=worlds.planted("three-phases"),
+    turned={"log_ratio": neg},
+    picture=drawn("phases"),
 )

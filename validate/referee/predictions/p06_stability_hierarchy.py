@@ -1,6 +1,7 @@
 """Prediction 6: modes above the gap are stable, that at the gap less, those below it least."""
 
 from collections.abc import Callable, Sequence
+from operator import neg
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from spectral_edge.validate.referee.verdict import (
     Reading,
     Verdict,
     beyond_both,
+    drawn,
     passes,
 )
 
@@ -98,6 +100,7 @@ def _verdict(overlaps: Comparison, alpha: Comparison) -> str:
 PREDICTION = Prediction(
     number=6,
     id="stability-hierarchy",
+    version=1,
     claim="Modes above k* are stable, that at k* less, those below least.",
     reference="figure 3; docs/theory.md, 5.3 to 5.5",
     statistic="order of α_j and of the exact overlaps around k*",
@@ -106,4 +109,6 @@ PREDICTION = Prediction(
     rule="both orders above 0, and p < 0.05 against noise for both",
     judge=judge,
     planted=worlds.planted("stability-hierarchy"),
+    turned={"READINGS": neg},
+    picture=drawn("stability"),
 )

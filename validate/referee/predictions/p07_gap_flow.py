@@ -157,6 +157,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=7,
     id="gap-flow",
+    version=1,
     claim="The gap changes as its flow equation says.",
     reference="abstract, (i); docs/theory.md, 3.3",
     statistic="share of windows in which predicted and observed ġ have the same sign; out-of-sample R²",
@@ -165,4 +166,5 @@ PREDICTION = Prediction(
     rule=f"interval above {CHANCE:.0%}, and p < {LEVEL:g} against both controls",
     judge=judge,
     planted=worlds.planted("gap-flow"),
+    turned={"measure": lambda flow: flow._replace(observed=-flow.observed)},
 )

@@ -18,6 +18,7 @@ from spectral_edge.validate.referee.verdict import (
     Reading,
     Verdict,
     decide,
+    drawn,
     passes,
 )
 
@@ -137,6 +138,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=8,
     id="inverted-hierarchy",
+    version=1,
     claim="In the steady state d_j is proportional to |G_j|/√(h_j + ω).",
     reference="docs/theory.md, 8.2 and 3.1",
     statistic="Theil–Sen slope of the logarithms over the modes, and rank correlation",
@@ -145,4 +147,6 @@ PREDICTION = Prediction(
     rule=f"the slope's interval contains 1 (± {TOLERANCE:g}) and is at most {WIDEST:g} wide, and ρ > 0",
     judge=judge,
     planted=worlds.planted("inverted-hierarchy"),
+    turned=dict.fromkeys(("_steady", "_points"), lambda points: [(-x, y) for x, y in points]),
+    picture=drawn("hierarchy"),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import neg
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,6 +149,7 @@ def _verdict(rho: Estimate, difference: Estimate) -> str:
 PREDICTION = Prediction(
     number=9,
     id="loss-decomposition",
+    version=1,
     claim="The importance α_jG_j^trainG_j^val ranks what removing v_j costs.",
     reference="abstract, (ii); docs/theory.md, 6.2 and 6.3",
     statistic="Spearman's ρ over the modes of a window",
@@ -157,4 +159,5 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("loss-decomposition"),
     null_runs=without_link,
+    turned={"correlation": neg},
 )

@@ -18,6 +18,7 @@ from spectral_edge.validate.referee.verdict import (
     Prediction,
     Reading,
     Verdict,
+    drawn,
     passes,
 )
 
@@ -104,12 +105,16 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=10,
     id="gap-precedes-grokking",
+    version=1,
     claim="A fall of the gap precedes every grokking event.",
     reference="abstract, (iii): 24 of 24; docs/theory.md, 8.4",
+    reported="24 of 24 runs with weight decay",
     statistic="share of runs in which g_23 falls by more than 1.5 before the grok step",
     treatment="runs with weight decay that grok",
     control="the run without weight decay of the same seed, at the same step; noise of the same norms",
     rule=f"interval of Youden's J above 0, and falls beyond those of noise (p < {LEVEL:g})",
     judge=judge,
     planted=worlds.planted("gap-precedes-grokking", 12, with_controls=True),
+    turned={"READINGS": lambda found: found and found._replace(fall=1 / found.fall)},
+    picture=drawn("subleading"),
 )

@@ -16,6 +16,7 @@ from spectral_edge.validate.referee.verdict import (
     Prediction,
     Reading,
     Verdict,
+    drawn,
     passes,
 )
 
@@ -61,8 +62,10 @@ def _decays_permuted(runs: Sequence[GramSequence], seed: int) -> list[GramSequen
 PREDICTION = Prediction(
     number=11,
     id="weight-decay-needed",
+    version=1,
     claim="Runs grok with weight decay and not without it.",
     reference="abstract, (iii): 24 of 24 with, 0 of 24 without (a later version: 1 of 24); docs/theory.md, 8.4",
+    reported="24 of 24 with weight decay, 0 of 24 without (a later version: 1 of 24)",
     statistic="share of runs whose test accuracy reaches 0.95",
     treatment="runs with weight decay",
     control="runs without weight decay",
@@ -70,4 +73,6 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("weight-decay-needed", 12, with_controls=True),
     null_runs=_decays_permuted,
+    turned={"grok_step": lambda step: 100 if step is None else None},
+    picture=drawn("grok_steps"),
 )

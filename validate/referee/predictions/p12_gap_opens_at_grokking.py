@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import neg
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from spectral_edge.validate.referee.verdict import (
     Prediction,
     Reading,
     Verdict,
+    drawn,
     passes,
 )
 
@@ -133,6 +135,7 @@ def _one_sided(difference: Estimate, n: int) -> float:
 PREDICTION = Prediction(
     number=12,
     id="gap-opens-at-grokking",
+    version=1,
     claim="σ_1/σ_2 of W_Q rises at grokking.",
     reference="figure 4; docs/theory.md, 8.4",
     statistic="ratio of σ_1/σ_2 after the grok step to before it",
@@ -142,4 +145,6 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("gap-opens-at-grokking", with_controls=True),
     null_runs=queries_swapped,
+    turned={"rise": neg},
+    picture=drawn("queries"),
 )

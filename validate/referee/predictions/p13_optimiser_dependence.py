@@ -19,6 +19,7 @@ from spectral_edge.validate.referee.verdict import (
     Prediction,
     Reading,
     Verdict,
+    drawn,
 )
 
 W = 10
@@ -121,8 +122,10 @@ def _dealt_anew(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
 PREDICTION = Prediction(
     number=13,
     id="optimiser-dependence",
+    version=1,
     claim="On one model k* is 1 under Muon and 2 under AdamW.",
     reference="abstract, (iii); docs/theory.md, 8.5",
+    reported="k* = 1 under Muon, 2 under AdamW",
     statistic="most frequent k* of each optimiser; distance between their distributions",
     treatment="Muon against AdamW",
     control="seeds of one optimiser",
@@ -130,4 +133,6 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("optimiser-dependence", with_controls=True),
     null_runs=_dealt_anew,
+    turned={"READINGS": lambda k_star: W - k_star},
+    picture=drawn("positions", experiment="optimizer"),
 )

@@ -1,6 +1,7 @@
 """Prediction 14: the adiabatic parameter separates transitions from plateaus."""
 
 from collections.abc import Sequence
+from operator import neg
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.partners import decay_pairs
 from spectral_edge.validate.referee.statistics import against, area_under_curve, mean
-from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific, drawn
 
 W = 10
 CHANCE = 0.5
@@ -98,6 +99,7 @@ def _matched(other: GramSequence, run: GramSequence, step: int) -> float:
 PREDICTION = Prediction(
     number=14,
     id="adiabatic-regimes",
+    version=1,
     claim="The adiabatic parameter separates plateau, transition and forgetting.",
     reference="abstract, (iii); docs/theory.md, 5.6",
     statistic=f"area under the ROC curve of 𝒜 for windows within {W} records of the grok step",
@@ -106,4 +108,6 @@ PREDICTION = Prediction(
     rule=f"interval above {CHANCE:g}, and p < {LEVEL:g} against the label at other times and against noise",
     judge=judge,
     planted=worlds.planted("adiabatic-regimes", with_controls=True),
+    turned={"_parameter": neg},
+    picture=drawn("adiabatic"),
 )

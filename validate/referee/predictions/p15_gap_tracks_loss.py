@@ -1,6 +1,7 @@
 """Prediction 15: the gap ratio moves with the validation loss."""
 
 from collections.abc import Sequence
+from operator import neg
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.statistics import against, mean, phase_randomised
-from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond_both
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond_both, drawn
 
 W = 10
 SURROGATES = 200
@@ -79,6 +80,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=15,
     id="gap-tracks-loss",
+    version=1,
     claim="The gap ratio co-varies with the validation loss.",
     reference="figures 1D and 2",
     statistic="|r| of log R and log validation loss, both without trend",
@@ -87,4 +89,6 @@ PREDICTION = Prediction(
     rule="p < 0.05 against both, and the intervals of both excesses above 0",
     judge=judge,
     planted=worlds.planted("gap-tracks-loss"),
+    turned={"strength": neg},
+    picture=drawn("against_loss"),
 )

@@ -1,6 +1,7 @@
 """Prediction 16: only a collapse at k* disrupts learning."""
 
 from collections.abc import Sequence
+from operator import neg
 from typing import NamedTuple
 
 import numpy as np
@@ -128,6 +129,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=16,
     id="gap-maximality",
+    version=1,
     claim="Only a collapse at k* disrupts learning.",
     reference="abstract, (iii); docs/theory.md, 7.2",
     statistic="change of the rate of log loss after a collapse at k*, less that after one elsewhere",
@@ -136,4 +138,5 @@ PREDICTION = Prediction(
     rule=f"p < {LEVEL:g}",
     judge=judge,
     planted=worlds.planted("gap-maximality"),
+    turned={"disruption": neg},
 )

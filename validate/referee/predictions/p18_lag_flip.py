@@ -109,6 +109,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=18,
     id="lag-flip",
+    version=1,
     claim="The lead of R over the loss changes its sign between W = 10 and W = 20.",
     reference="docs/theory.md, section 8; list of predictions, 18",
     statistic="lag of the largest correlation of log R and log validation loss, both without trend",
@@ -117,4 +118,5 @@ PREDICTION = Prediction(
     rule=f"both correlations significant against both (p < {LEVEL:g}); leads of opposite sign, intervals without 0",
     judge=judge,
     planted=worlds.planted("lag-flip"),
+    turned={"cross_correlation": lambda r: r[..., ::-1] * np.linspace(0, 1, r.shape[-1])},
 )

@@ -19,6 +19,7 @@ from spectral_edge.validate.referee.verdict import (
     Prediction,
     Reading,
     Verdict,
+    drawn,
 )
 
 W = 10
@@ -123,6 +124,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=19,
     id="shift-detection",
+    version=1,
     claim=f"A change of the data shows in R within {AROUND} record.",
     reference="list of predictions, 19",
     statistic="share of shifts with an alarm: |Δ log R| beyond five medians of the ten before",
@@ -131,4 +133,6 @@ PREDICTION = Prediction(
     rule=f"hit rate above the false-alarm rate (Fisher's exact test) and above that of noise, both p < {LEVEL:g}",
     judge=judge,
     planted=worlds.planted("shift-detection", with_controls=True),
+    turned={"alarms": np.logical_not},
+    picture=drawn("shifts"),
 )

@@ -17,6 +17,7 @@ from spectral_edge.validate.referee.verdict import (
     Prediction,
     Reading,
     Verdict,
+    drawn,
 )
 
 EVENTS = 8  # fewer collapses than this decide nothing
@@ -103,6 +104,7 @@ def _readings(found: Forecasts, suffix: str) -> tuple[tuple[Reading, ...], dict[
 PREDICTION = Prediction(
     number=20,
     id="collapse-time",
+    version=1,
     claim="The gap flow predicts when a gap collapses.",
     reference="section 3; docs/theory.md, 3.3 to 3.6",
     statistic="slope of log predicted on log observed time to collapse; median relative error",
@@ -111,4 +113,6 @@ PREDICTION = Prediction(
     rule="interval of the slope holds 1 and not 0, and the error lies below the control's",
     judge=judge,
     planted=worlds.planted("collapse-time", 12),
+    turned={"FORMS": lambda time: 1 / time},
+    picture=drawn("collapses"),
 )

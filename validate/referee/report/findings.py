@@ -12,14 +12,7 @@ from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard
 from spectral_edge.validate.referee.statistics import Estimate, short
 from spectral_edge.validate.referee.verdict import VERDICTS, Prediction, Verdict
 
-#: What the thesis itself reports, where it gives a number that is known to us.
-REPORTED = {
-    "bbp-vacuous": "σ_W/d_crit ≫ 1 in every window; > 5 is its acceptance",
-    "gap-precedes-grokking": "24 of 24 runs with weight decay",
-    "weight-decay-needed": "24 of 24 with weight decay, 0 of 24 without (a later version: 1 of 24)",
-    "optimiser-dependence": "k* = 1 under Muon, 2 under AdamW",
-    "projection-keeps-gap": "within 5.7 % at d = 10W",
-}
+_NO_NUMBER = "no number known to us"
 
 _HEAD = """# What the referee found
 
@@ -63,10 +56,12 @@ def _summary(board: Scoreboard) -> Iterator[str]:
     yield f"Of {FAMILY} predictions, judged on {len(board.runs)} runs: {told}.\n"
     yield "| # | prediction | verdict | found | control | effect, 95 % | size | power | the thesis reports |"
     yield "|---|---|---|---|---|---|---|---|---|"
+    by_id = {prediction.id: prediction for prediction in PREDICTIONS}
     for v in board:
+        reported = by_id[v.id].reported or _NO_NUMBER
         cells = (
             str(v.number), f"[{v.id}](#{v.number}-{v.id})", f"**{v.verdict}**", short(v.statistic), short(v.control),
-            _estimate(v.effect), _estimate(v.size), _estimate(v.power), REPORTED.get(v.id, "no number known to us"),
+            _estimate(v.effect), _estimate(v.size), _estimate(v.power), reported,
         )  # fmt: skip
         yield f"| {' | '.join(map(_cell, cells))} |"
     yield ""
@@ -93,7 +88,7 @@ def _section(prediction: Prediction, v: Verdict) -> Iterator[str]:
     yield f"**{v.verdict.capitalize()}.** {v.meaning}\n"
     yield f"- rule: {prediction.rule}"
     yield f"- treated: {prediction.treatment}; control: {prediction.control}"
-    yield f"- the thesis reports: {REPORTED.get(v.id, 'no number known to us')}"
+    yield f"- the thesis reports: {prediction.reported or _NO_NUMBER}"
     if v.n:
         yield f"- found: {v.statistic_name}: {short(v.statistic)}, control {short(v.control)}"
         yield f"- effect: {v.effect_name}: {_estimate(v.effect)}"
