@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import knows, number
+from spectral_edge.validate.referee.cards import knows, metric, number
 from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p, short
 from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Reading, Verdict, decide
 
@@ -21,7 +21,7 @@ OVER = (
 
 def training(run: GramSequence) -> NDArray[np.bool_]:
     """Windows, (n,), all of whose updates were made while the training loss was above `OVER`; all, if unknown."""
-    loss = run.metrics.get("train_loss")
+    loss = metric(run, "train_loss")
     if loss is None or run.T < W:
         return np.ones(max(0, run.T - W + 1), dtype=bool)
     over = np.maximum.accumulate(loss <= OVER)  # NaN is not below
@@ -110,7 +110,7 @@ def _white(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
 PREDICTION = Prediction(
     number=1,
     id="bbp-vacuous",
-    version=1,
+    version=2,
     claim="Every window lies above the BBP detection threshold.",
     reference="Proposition 4.1; docs/theory.md, 2.1",
     reported="σ_W/d_crit ≫ 1 in every window; > 5 is its acceptance",
