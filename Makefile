@@ -32,11 +32,9 @@ lint: $(VENV)/.dev  ## ruff: errors, style, docstrings, format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy does not follow an editable install, so it reads a copy installed beside it.
-typecheck: $(VENV)/.dev  ## mypy on the installed package
-	rm -rf build/typecheck
-	$(BIN)/python -m pip install --quiet --no-deps --target build/typecheck .
-	MYPYPATH=build/typecheck $(BIN)/mypy -p spectral_edge
+typecheck: $(VENV)/.dev  ## mypy on the package, Pyright on everything
+	$(BIN)/mypy -p spectral_edge
+	$(BIN)/pyright
 
 docs: $(VENV)/.core  ## write docs/theory.md from the propositions
 	$(BIN)/python -m spectral_edge.theory.statements.document > docs/theory.md.part

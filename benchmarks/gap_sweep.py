@@ -11,6 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from spectral_edge import simulate
 ETA, OMEGA, W, T_MAX, RTOL, ATOL = 1e-3, 0.1, 10, 5000.0, 1e-8, 1e-10
 
 
-def parameters(n: int) -> dict[str, np.ndarray]:
+def parameters(n: int) -> dict[str, Any]:
     """Curvatures and gradient powers log-uniform over 2.5 and 2 decades, signals of one decade."""
     rng = np.random.default_rng(0)
     d = np.sort(rng.uniform(0.5, 10, (n, 2)), axis=1)[:, ::-1]
@@ -27,18 +28,18 @@ def parameters(n: int) -> dict[str, np.ndarray]:
     return {"g0": d[:, 0] - d[:, 1], "d0": d.mean(axis=1), "h": h, "p": p}
 
 
-def sweep(method: str) -> Callable[[dict[str, np.ndarray]], None]:
-    def run(c: dict[str, np.ndarray]) -> None:
+def sweep(method: str) -> Callable[[dict[str, Any]], None]:
+    def run(c: dict[str, Any]) -> None:
         simulate.gap_sweep(**c, eta=ETA, omega=OMEGA, W=W, t_max=T_MAX, method=method, rtol=RTOL, atol=ATOL)
 
     return run
 
 
-def kernel(method: str) -> Callable[[dict[str, np.ndarray]], None]:
+def kernel(method: str) -> Callable[[dict[str, Any]], None]:
     """The kernel without the checks of arguments and the names of regimes."""
     from spectral_edge.simulate._sweep import _Job, compute_chunk
 
-    def run(c: dict[str, np.ndarray]) -> None:
+    def run(c: dict[str, Any]) -> None:
         constant = [np.broadcast_to(float(value), len(c["g0"])) for value in (ETA, OMEGA, W, T_MAX)]
         columns = (c["g0"], c["d0"], *c["h"].T, *c["p"].T, *constant)
         compute_chunk(_Job(method, None, RTOL, ATOL), columns, alone=False)
@@ -46,7 +47,7 @@ def kernel(method: str) -> Callable[[dict[str, np.ndarray]], None]:
     return run
 
 
-def scipy_rk45(c: dict[str, np.ndarray]) -> None:
+def scipy_rk45(c: dict[str, Any]) -> None:
     from scipy.integrate import solve_ivp
 
     for g, d, (h1, h2), (p1, p2) in zip(c["g0"], c["d0"], c["h"], c["p"], strict=True):
@@ -62,7 +63,7 @@ def scipy_rk45(c: dict[str, np.ndarray]) -> None:
         solve_ivp(slope, (0, T_MAX), [g, d], method="RK45", rtol=RTOL, atol=ATOL, events=lambda t, y: y[0])
 
 
-def diffrax_dopri5(events: bool) -> Callable[[dict[str, np.ndarray]], None]:
+def diffrax_dopri5(events: bool) -> Callable[[dict[str, Any]], None]:
     """Dopri5 under jit(vmap). With events: to the crossing, which ends a solve there, and on from it to the end."""
     import diffrax
     import jax
@@ -95,13 +96,13 @@ def diffrax_dopri5(events: bool) -> Callable[[dict[str, np.ndarray]], None]:
 
     many = jax.jit(jax.vmap(one))
 
-    def run(c: dict[str, np.ndarray]) -> None:
+    def run(c: dict[str, Any]) -> None:
         jax.block_until_ready(many(*(jnp.asarray(c[name]) for name in ("g0", "d0", "h", "p"))))
 
     return run
 
 
-def cyrk() -> Callable[[dict[str, np.ndarray]], None]:
+def cyrk() -> Callable[[dict[str, Any]], None]:
     from CyRK import nbsolve_ivp
     from numba import njit
 
@@ -116,7 +117,7 @@ def cyrk() -> Callable[[dict[str, np.ndarray]], None]:
         out[0], out[1] = a - b, (a + b) / 2
         return out
 
-    def run(c: dict[str, np.ndarray]) -> None:
+    def run(c: dict[str, Any]) -> None:
         for g, d, (h1, h2), (p1, p2) in zip(c["g0"], c["d0"], c["h"], c["p"], strict=True):
             nbsolve_ivp(
                 slope,
@@ -140,7 +141,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=5)
     chosen = options.parse_args()
     c = parameters(chosen.n)
-    entries: list[tuple[str, Callable[[dict[str, np.ndarray]], None], int]] = [
+    entries: list[tuple[str, Callable[[dict[str, Any]], None], int]] = [
         ("gap_sweep integrate", sweep("integrate"), chosen.n),
         ("gap_sweep exact", sweep("exact"), chosen.n),
         ("  kernel, integrate", kernel("integrate"), chosen.n),

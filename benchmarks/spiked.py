@@ -28,7 +28,7 @@ def brute_force(steps: int, P: int) -> None:
         new = rng.standard_normal(P) * P**-0.5
         new[:2] += 1.0
         ring[t % (W + 1)] = new
-        ring[: min(t, W) + 1] @ new
+        _ = ring[: min(t, W) + 1] @ new
 
 
 def main() -> None:

@@ -7,7 +7,9 @@ To reach: 1.6.
 
 import argparse
 import os
+from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import numpy as np
 from gram_kernel import read_all, seconds
@@ -22,7 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     P, W, threads = arguments.P, arguments.W, os.cpu_count() or 1
     theta = np.random.default_rng(0).standard_normal(P, dtype=np.float32)
-    kinds = {"numpy": lambda array: array}
+    kinds: dict[str, Callable[[Any], Any]] = {"numpy": lambda array: array}
     try:
         import torch
 

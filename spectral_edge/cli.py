@@ -2,7 +2,7 @@
 
 import sys
 from concurrent.futures import BrokenExecutor
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -42,7 +42,7 @@ def _root(
     pass
 
 
-def _complain(message: str) -> None:
+def _complain(message: str) -> NoReturn:
     """One line on standard error, and exit status 2."""
     line = " ".join(message.split())
     stderr.print(f"spectral-edge: {line}", style="red", highlight=False, markup=False, soft_wrap=True)
@@ -60,6 +60,6 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenExecutor:
         _complain("a process was killed from outside, perhaps for want of memory: try fewer --jobs")
     except (KeyboardInterrupt, typer.Abort):
-        stderr.print("spectral-edge: interrupted")
+        say("spectral-edge: interrupted", stderr)
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
