@@ -278,9 +278,15 @@ def effective_dimension(K: ArrayLike, W: int) -> float:
     if gram.max_lag(array) <= W:
         raise ValueError(f"K must hold pairs more than W = {W} apart, got lags up to {gram.max_lag(array)}")
     distant = np.concatenate([gram.lagged(array, lag) for lag in range(W + 1, gram.max_lag(array) + 1)])
-    mean_square = float(np.mean(distant**2))
+    mean_square = _mean(distant**2)
     trace = float(np.mean(gram.norms_squared(array)))
     return trace**2 / mean_square if mean_square > 0 else float("inf")
+
+
+def _mean(values: FloatArray) -> float:
+    """The mean of what is known: entries across a gap of the recording are NaN."""
+    found = values[~np.isnan(values)]
+    return float(np.mean(found)) if found.size else float("nan")
 
 
 def autocorrelation(K: ArrayLike, max_lag: int) -> FloatArray:
@@ -311,7 +317,7 @@ def autocorrelation(K: ArrayLike, max_lag: int) -> FloatArray:
     """
     array = gram.inner_products(K)
     max_lag = whole("max_lag", max_lag, 0, gram.max_lag(array))
-    means = np.array([np.mean(gram.lagged(array, lag)) for lag in range(max_lag + 1)])
+    means = np.array([_mean(gram.lagged(array, lag)) for lag in range(max_lag + 1)])
     return means / means[0] if means[0] > 0 else np.full(max_lag + 1, np.nan)
 
 

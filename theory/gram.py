@@ -7,12 +7,13 @@ One convention serves the whole project. With T updates,
   NaN where l > t.
 
 A band as wide as T would be square: keep the full K then.
+
+A recording that was taken up again without the updates it had kept has a **gap**: the inner products of updates
+before it with updates after it are not known, and NaN. A window that reaches over a gap has no spectrum (NaN).
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory.checks import FloatArray, whole
 
@@ -32,7 +33,8 @@ def inner_products(K: ArrayLike) -> FloatArray:
     Raises
     ------
     ValueError
-        If the shape is neither, or an entry that is not padding is not finite, or a norm is negative.
+        If the shape is neither, or an entry that is neither padding nor across a gap is not finite, or a
+        norm is negative.
 
     Examples
     --------
@@ -45,9 +47,8 @@ def inner_products(K: ArrayLike) -> FloatArray:
         raise ValueError("K must be an array of numbers") from None
     if array.ndim != 2 or array.size == 0 or array.shape[1] > array.shape[0]:
         raise ValueError(f"K must be square (T, T) or a band (T, L + 1) with L + 1 < T, got {array.shape}")
-    wanted = array if is_full(array) else array[_inside(array)]
-    if not np.all(np.isfinite(wanted)):
-        raise ValueError("K must be finite (a band may be NaN only where l > t)")
+    if not np.all(np.isfinite(array[known(array)])):
+        raise ValueError("K must be finite (a band may be NaN only where l > t, any K only across a gap)")
     if np.any(norms_squared(array) < 0):
         raise ValueError("K must have a non-negative diagonal, got a negative squared norm")
     return array
@@ -58,9 +59,27 @@ def is_full(K: FloatArray) -> bool:
     return bool(K.shape[0] == K.shape[1])
 
 
-def _inside(band: FloatArray) -> Any:
-    T, width = band.shape
-    return np.arange(width)[None, :] <= np.arange(T)[:, None]
+def stretch_starts(K: FloatArray) -> NDArray[np.int64]:
+    """First update of the uninterrupted stretch that each update belongs to, (T,); all 0 without a gap.
+
+    Examples
+    --------
+    >>> stretch_starts(np.array([[2.0, np.nan], [2.0, 1.0], [2.0, np.nan], [2.0, 1.0]]))
+    array([0, 0, 2, 2])
+    """
+    T = K.shape[0]
+    if T < 2 or max_lag(K) == 0:
+        return np.zeros(T, dtype=np.int64)
+    broken = np.isnan(np.diagonal(K, -1) if is_full(K) else K[1:, 1])
+    return np.maximum.accumulate(np.where(np.append(False, broken), np.arange(T), 0))
+
+
+def known(K: FloatArray) -> NDArray[np.bool_]:
+    """Which entries of `K` are neither padding nor across a gap, in the shape of `K`."""
+    starts = stretch_starts(K)
+    if is_full(K):
+        return np.asarray(starts[:, None] == starts)
+    return np.asarray(np.arange(K.shape[1]) <= (np.arange(len(K)) - starts)[:, None])
 
 
 def max_lag(K: FloatArray) -> int:

@@ -36,7 +36,8 @@ def gram_spectrum(G: ArrayLike) -> GramSpectrum:
     Parameters
     ----------
     G : array_like, (..., W, W)
-        Symmetric positive semi-definite, parameter units squared; the lower triangle is read.
+        Symmetric positive semi-definite, parameter units squared; the lower triangle is read. A matrix that
+        holds NaN (a window across a gap of the recording) gives NaN.
 
     Returns
     -------
@@ -60,8 +61,14 @@ def gram_spectrum(G: ArrayLike) -> GramSpectrum:
     array = np.asarray(G, dtype=np.float64)
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
         raise ValueError(f"G must be a stack of square matrices (..., W, W), got shape {array.shape}")
-    lam, u = np.linalg.eigh(array)
-    return GramSpectrum(np.maximum(lam[..., ::-1], 0.0), u[..., ::-1])
+    missing = np.isnan(array).any(axis=(-2, -1))
+    if not missing.any():
+        lam, u = np.linalg.eigh(array)
+        return GramSpectrum(np.maximum(lam[..., ::-1], 0.0), u[..., ::-1])
+    lam, u = gram_spectrum(np.where(missing[..., None, None], 0.0, array))
+    return GramSpectrum(
+        np.where(missing[..., None], np.nan, lam), np.where(missing[..., None, None], np.nan, u)
+    )
 
 
 def gram_rtol(W: int) -> float:

@@ -75,7 +75,7 @@ def perturbation_norms(K: ArrayLike, W: int) -> PerturbationNorms:
     Returns
     -------
     PerturbationNorms
-        Arrays of length T - W; entry i is the step from window i to window i + 1.
+        Arrays of length T - W; entry i is the step from window i to window i + 1. NaN across a gap.
 
     Raises
     ------
@@ -94,7 +94,10 @@ def perturbation_norms(K: ArrayLike, W: int) -> PerturbationNorms:
     """
     blocks = _pairs(K, W)
     frobenius, operator = rank_two_norms(blocks[:, -1, -1], blocks[:, 0, 0], blocks[:, -1, 0])
-    lam = np.linalg.eigvalsh(window_blocks(K, W))
+    windows = window_blocks(K, W)
+    whole_windows = ~np.isnan(windows).any(axis=(1, 2))
+    lam = np.full((len(windows), W), np.nan)
+    lam[whole_windows] = np.linalg.eigvalsh(windows[whole_windows])
     return PerturbationNorms(frobenius, operator, np.linalg.norm(np.diff(lam, axis=0), axis=-1))
 
 

@@ -1,12 +1,13 @@
 """What a Gram sequence must satisfy; one message each."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_edge.theory.gram import window_blocks
+from spectral_edge.theory.gram import known, stretch_starts, window_blocks
 
 Floats = NDArray[np.float64]
 
@@ -15,7 +16,10 @@ ROUNDING = 1e-6
 
 
 def checked_K(K: ArrayLike) -> Floats:
-    """A finite, symmetric, positive semi-definite K (T, T), or such a band (T, W_max + 1), as a copy."""
+    """A finite, symmetric, positive semi-definite K (T, T), or such a band (T, W_max + 1), as a copy.
+
+    Across a gap (`theory.gram`) it is NaN.
+    """
     try:
         array = np.array(K, dtype=np.float64)
     except (TypeError, ValueError):
@@ -23,23 +27,43 @@ def checked_K(K: ArrayLike) -> Floats:
     if array.ndim != 2 or len(array) < 2 or not 2 <= array.shape[1] <= len(array):
         raise ValueError(f"K must be (T, T) or a band (T, W_max + 1) with T ≥ 2, got shape {array.shape}")
     T, width = array.shape
+    inside = known(array)
     if width == T:
-        if not np.isfinite(array).all():
+        if not np.isfinite(array[inside]).all():
             raise ValueError("K must be finite, got NaN or infinity")
-        scale = np.abs(array).max()
-        asymmetry = np.abs(array - array.T).max()
+        array[~inside] = np.nan
+        scale = np.abs(array[inside]).max()
+        asymmetry = np.abs((array - array.T)[inside]).max()
         if asymmetry > ROUNDING * scale:
             raise ValueError(
                 f"K must be symmetric, got an asymmetry of {asymmetry:.3g} in entries up to {scale:.3g}"
             )
         array = (array + array.T) / 2
     else:
-        inside = np.arange(width) <= np.arange(T)[:, None]
         if not np.isfinite(array[inside]).all():
             raise ValueError("K must be finite inside the band, got NaN or infinity")
         array[~inside] = np.nan
-    _require_positive_semidefinite(array)
+    for piece in stretches(array):
+        _require_positive_semidefinite(piece)
     return array
+
+
+def stretches(K: Floats) -> list[Floats]:
+    """K of every uninterrupted stretch of a run."""
+    starts = np.unique(stretch_starts(K)).tolist()
+    return [cut(K, first, last) for first, last in pairwise([*starts, len(K)])]
+
+
+def cut(K: Floats, first: int, last: int) -> Floats:
+    """K of the updates `first` … `last` - 1; full where they are no more than the band is wide."""
+    T, width = K.shape
+    if width == T:
+        return K[first:last, first:last]
+    n = last - first
+    if n > width:
+        return np.where(np.arange(width) <= np.arange(n)[:, None], K[first:last], np.nan)
+    s, t = np.indices((n, n))
+    return np.asarray(K[first + np.maximum(s, t), np.abs(s - t)])
 
 
 def _require_positive_semidefinite(K: Floats) -> None:

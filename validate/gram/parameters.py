@@ -1,6 +1,7 @@
 """Parameters as a training loop has them, as named arrays: models, mappings, lists; shards of them."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -100,8 +101,41 @@ def device_name(array: Any) -> str:
     return str(getattr(array, "device", "cpu"))
 
 
-def named(params: Any, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Any]:
-    """Named floating arrays of `params`, tied ones once, each this process's own shard.
+@dataclass(frozen=True)
+class Chosen:
+    """The tensors of a model that are recorded, and the names of those that are not.
+
+    Attributes
+    ----------
+    arrays : dict of str to array
+        By normalised name, tied ones once; each as it came (a DTensor as such).
+    frozen : dict of str to array
+        Left out because they are not trained.
+    buffers : list of str
+        Left out because they are no parameters.
+    others : list of str
+        Left out because they are not floating-point (integers, complex numbers, 8-bit floats).
+    """
+
+    arrays: dict[str, Any]
+    frozen: dict[str, Any] = field(default_factory=dict)
+    buffers: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def left_out(self) -> list[str]:
+        """In words, what is not recorded and why."""
+        reasons = {"not trained": list(self.frozen), "buffers": self.buffers, "not floating-point": self.others}
+        return [f"{len(names):,} {why} ({shortened(names)})" for why, names in reasons.items() if names]
+
+
+def choose(
+    params: Any,
+    wanted: Callable[[str], bool] = lambda name: True,
+    *,
+    frozen: bool = True,
+    kept: Collection[str] = (),
+) -> Chosen:
+    """Floating arrays of `params` that are wanted.
 
     Parameters
     ----------
@@ -109,26 +143,46 @@ def named(params: Any, wanted: Callable[[str], bool] = lambda name: True) -> dic
         An array is called "params", those of an iterable "0", "1", …
     wanted : callable
         Test for the normalised names.
+    frozen : bool
+        Take those that need no gradient too. Where none needs one (a state dictionary) all are taken.
+    kept : collection of str
+        Names taken though they are frozen.
 
     Raises
     ------
     ValueError
-        If nothing floating is left.
+        If nothing is left, or names are the same without their wrappers.
     """
     arrays = by_normalised_name(_items(params))
     if not arrays:
         raise ValueError("params must hold at least one array, got none")
+    model = hasattr(params, "named_parameters")
     floating = {name: array for name, array in arrays.items() if dtype_name(array) in FLOATING}
     if not floating:
         kinds = ", ".join(sorted({dtype_name(array) for array in arrays.values()}))
         raise ValueError(f"params must be floating-point arrays, got {kinds}")
-    chosen = {name: array for name, array in floating.items() if wanted(name)}
+    matching = {name: array for name, array in floating.items() if wanted(name)}
+    chosen = {name: array for name, array in matching.items() if model or is_parameter(name, array.shape)}
     if not chosen:
-        raise ValueError(f"select must match a parameter, got none of {', '.join(list(floating)[:5])} …")
+        raise ValueError(f"select must match a parameter, got none of {shortened(list(floating))}")
+    buffers = [name for name in matching if name not in chosen]
     seen: dict[Any, str] = {}
     for name, array in chosen.items():
         seen.setdefault(_identity(array), name)
-    return {name: local(chosen[name]) for name in seen.values()}
+    once = {name: chosen[name] for name in seen.values()}
+    trained = {name for name, array in once.items() if needs_gradient(array)}
+    taken = once.keys() if frozen or not trained else {*trained, *kept}
+    return Chosen(
+        arrays={name: array for name, array in once.items() if name in taken},
+        frozen={name: array for name, array in once.items() if name not in taken},
+        buffers=buffers,
+        others=[name for name in arrays if name not in floating],
+    )
+
+
+def named(params: Any, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Any]:
+    """The arrays that `choose` takes, each this process's own shard."""
+    return {name: local(array) for name, array in choose(params, wanted).arrays.items()}
 
 
 def _items(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -136,14 +190,22 @@ def _items(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from params.named_parameters()
     elif isinstance(params, Mapping):
         for key, value in params.items():
+            if isinstance(value, list | tuple):
+                value = {str(index): entry for index, entry in enumerate(value)}
             if isinstance(value, Mapping):
                 yield from _items(value, f"{prefix}{key}.")
-            else:
+            elif hasattr(value, "shape"):
                 yield f"{prefix}{key}", value
     elif hasattr(params, "shape"):
         yield "params", params
     else:
-        for index, value in enumerate(params):
+        try:
+            entries = iter(params)
+        except TypeError:
+            raise ValueError(
+                f"params must be a model, arrays or a mapping of them, got {type(params).__name__}"
+            ) from None
+        for index, value in enumerate(entries):
             pair = isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
             yield value if pair else (str(index), value)
 
@@ -159,27 +221,50 @@ def _identity(array: Any) -> Any:
     return id(array)
 
 
-def local(array: Any) -> Any:
-    """Own part of `array`: of a DTensor its local shard, empty where another rank counts it.
+def needs_gradient(array: Any) -> bool:
+    """Whether `array` is trained, as far as it says so."""
+    return bool(getattr(array, "requires_grad", False))
 
-    A DTensor replicated over a mesh dimension is counted by the first rank of that dimension.
+
+def is_shard(array: Any) -> bool:
+    """Whether `array` is a DTensor of which this process holds a part."""
+    if not hasattr(array, "to_local") or array.device_mesh.size() == 1:
+        return False
+    return not all(place.is_replicate() for place in array.placements)
+
+
+def local(array: Any, *, shared: bool = True) -> Any:
+    """Own part of `array`: of a DTensor its local shard.
+
+    A DTensor replicated over a mesh dimension is counted by the first rank of that dimension, where the ranks'
+    products are added up (`shared`): the others have an empty one.
     """
     if not hasattr(array, "to_local"):
         return array
     shard = array.to_local()
     coordinates = array.device_mesh.get_coordinate() or ()
     for placement, coordinate in zip(array.placements, coordinates, strict=False):
-        if placement.is_replicate() and coordinate != 0:
+        if shared and placement.is_replicate() and coordinate != 0:
             return shard.reshape(-1)[:0]
     return shard
 
 
 def traits(array: Any) -> dict[str, str]:
     """What must stay the same of a tensor while a run is recorded."""
-    found = {"shape": str(tuple(array.shape)), "dtype": dtype_name(array), "device": device_name(array)}
-    if hasattr(array, "requires_grad"):
-        found["requires_grad"] = str(bool(array.requires_grad))
-    return found
+    return {"shape": str(tuple(array.shape)), "dtype": dtype_name(array), "device": device_name(array)}
+
+
+def size(array: Any) -> int:
+    """Number of entries."""
+    total = 1
+    for length in array.shape:
+        total *= int(length)
+    return total
+
+
+def shortened(names: list[str], most: int = 4) -> str:
+    """The first few of `names`."""
+    return ", ".join(names[:most]) + (" …" if len(names) > most else "")
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """`GramSequence`: the inner products of a run's updates, the one thing kept of a run."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory import detection
 from spectral_edge.theory.checks import whole
-from spectral_edge.theory.gram import as_band, is_full, window_blocks
+from spectral_edge.theory.gram import as_band, is_full, stretch_starts, window_blocks
 from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays import inner_products as products
-from spectral_edge.validate.gram.checks import checked_extra, checked_K, increasing
+from spectral_edge.validate.gram.arrays.inner_products import unfold
+from spectral_edge.validate.gram.checks import checked_extra, checked_K, cut, increasing
 from spectral_edge.validate.gram.windows import WindowSpectra
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 FORMAT = "spectral-edge/gram-sequence"
 FORMAT_VERSION = 1
+#: What the probes are called that hold the band of K of one group of parameters.
+PART = "part:"
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class GramSequence:
     ----------
     K : (T, T) or (T, W_max + 1) float64
         K[s, t] = ⟨δ_s, δ_t⟩, parameter units². A square array is the full matrix; otherwise it is the band
-        K[t, l] = ⟨δ_t, δ_{t−l}⟩, NaN where l > t.
+        K[t, l] = ⟨δ_t, δ_{t−l}⟩, NaN where l > t. Where a recording was taken up again without the updates
+        it had kept, products of updates before with updates after are NaN, and so are windows across.
     steps : (T,) int64
         Optimiser step at which each update ends; strictly increasing.
     P : int or None
@@ -236,6 +241,33 @@ class GramSequence:
     def autocorrelation(self, lags: int) -> NDArray[np.float64]:
         """τ̂_l = mean K_{t,t−l}/mean K_tt, l = 0 … `lags` (section 2.7)."""
         return detection.autocorrelation(self.K, lags)
+
+    def pieces(self) -> "list[GramSequence]":
+        """The uninterrupted stretches of the run, in order: itself, unless it has gaps."""
+        starts = np.unique(stretch_starts(self.K)).tolist()
+        if len(starts) == 1:
+            return [self]
+        return [
+            replace(
+                self,
+                K=cut(self.K, first, last),
+                steps=self.steps[first:last],
+                metrics={name: values[first:last] for name, values in self.metrics.items()},
+                probes={name: values[first:last] for name, values in self.probes.items()},
+            )
+            for first, last in pairwise([*starts, self.T])
+        ]
+
+    def parts(self) -> "dict[str, GramSequence]":
+        """The sequence of every group of parameters that a tracker with ``by=`` recorded, by its name."""
+        sizes = self.config.get("parts", {})
+        found = {}
+        for name, band in self.probes.items():
+            if name.startswith(PART):
+                part = name.removeprefix(PART)
+                K = unfold(band[:, : self.T]) if band.shape[1] >= self.T else band
+                found[part] = replace(self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part})
+        return found
 
     def __add__(self, other: "GramSequence") -> "GramSequence":
         """The sequence of both parts' parameters together; steps must agree.

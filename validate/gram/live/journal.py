@@ -20,7 +20,10 @@ FORMAT = "spectral-edge/gram-journal"
 
 @dataclass
 class Record:
-    """One update of a run: its index, the step at which it ends, its row of the band, and what came with it."""
+    """One update of a run: its index, the step at which it ends, its row of the band, and what came with it.
+
+    A record with an empty row adds metrics to the earlier one of the same index.
+    """
 
     index: int
     step: int
@@ -68,11 +71,15 @@ class Journal:
             self._file.truncate()
             raise
 
-    def clear(self) -> None:
-        """Forget everything: the records are in the ``.npz`` now."""
+    def close(self) -> None:
+        """Write nothing more, and leave what is written."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def clear(self) -> None:
+        """Forget everything: the records are in the ``.npz`` now."""
+        self.close()
         self.path.unlink(missing_ok=True)
 
 

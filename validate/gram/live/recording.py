@@ -1,42 +1,135 @@
 """The records of a run as they grow: in memory, and on disk valid at every moment."""
 
 import json
-import os
 import time
 import uuid
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spectral_edge.theory.files import writable
+from spectral_edge.theory.files import naming, writable
+from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays.inner_products import EPS, padded_band, unfold
-from spectral_edge.validate.gram.live.journal import Journal, Record, read_journal
-from spectral_edge.validate.gram.sequence import GramSequence
+from spectral_edge.validate.gram.live.journal import Journal, Record, journal_path, read_journal
+from spectral_edge.validate.gram.live.ownership import Ownership, owned_here
+from spectral_edge.validate.gram.sequence import FORMAT, FORMAT_VERSION, GramSequence
 
 #: The ``.npz`` is rewritten when this many times its writing time has passed since the last time.
 PATIENCE = 200.0
 
 
 class Recording:
-    """Rows of the band of K with their steps, metrics and probes; kept at `path` if there is one."""
+    """Rows of the band of K with their steps, metrics and probes; kept at `path` if there is one.
 
-    def __init__(self, path: Any, config: dict[str, Any], rounding: float = EPS) -> None:
-        self.path: Path | None = None if path is None else writable(path)
+    Parameters
+    ----------
+    path : path or None
+        Where to keep it.
+    config : dict
+        JSON values.
+    width : int
+        Length of a row: W_max + 1.
+    resume, overwrite : bool
+        What to do where there is a recording already: go on with it, or put it aside under a number.
+
+    Raises
+    ------
+    ValueError
+        If there is a recording already and neither is asked for, or one of another width, or another process
+        writes it.
+    """
+
+    def __init__(
+        self, path: Any, config: dict[str, Any], width: int, resume: bool = False, overwrite: bool = False
+    ) -> None:
         json.dumps(config, default=_no_json)
-        self.config, self.rounding = config, rounding
+        self.path: Path | None = None
+        self.width = width
+        self.config, self.rounding = config, EPS
+        self.was: dict[str, Any] = {}  # what the file that is resumed says where `config` speaks too
         self.P = 0
         self.records: list[Record] = []
         self.run = uuid.uuid4().hex
-        self._owner = os.getpid()
         self._journal: Journal | None = None
-        self._saved, self._due = 0, 0.0
+        self._owner: Ownership | None = None
+        self._changed, self._due = False, 0.0
+        if path is not None:
+            self._claim(writable(path), resume, overwrite)
+
+    def _claim(self, path: Path, resume: bool, overwrite: bool) -> None:
+        if owned_here(path):  # before it is taken over
+            _refuse_existing(path, resume or overwrite)
+        self.path, self._owner = path, Ownership(path)
+        try:
+            _refuse_existing(path, resume or overwrite)
+            if _recorded(path) and overwrite:
+                put_aside(path)
+            elif _recorded(path):
+                self._continue(path)
+        except BaseException:
+            self._owner.release()
+            raise
+
+    def _continue(self, path: Path) -> None:
+        """Take up the records that are on disk."""
+        header: dict[str, Any] | None = None
+        sequence, found = None, read_journal(path)
+        if path.exists():
+            header, _ = storage.read_sequence(path, FORMAT, FORMAT_VERSION)
+            sequence = GramSequence.load(path)
+        elif found is not None:
+            sequence = with_journal(path, None, None)
+        if sequence is not None:
+            self.P, self.rounding, config = sequence.P or 0, sequence.rounding, dict(sequence.config)
+            self.records = records_of(sequence, self._checked_width(sequence))
+        else:  # a single record
+            assert found is not None
+            self.P, config = found[0]["P"], found[0]["config"]
+            self.records = [record for record in found[1] if len(record.row) == self.width]
+        self.was = {name: config[name] for name in self.config if name in config}
+        self.config = {**config, **self.config}
+        self.run = (header or {}).get("run") or (found[0]["run"] if found else self.run)
+
+    def _checked_width(self, sequence: GramSequence) -> int:
+        kept = {sequence.K.shape[1]} if sequence.banded else set()
+        kept |= {values.shape[1] for values in sequence.probes.values() if values.ndim == 2}
+        if kept - {self.width}:
+            raise ValueError(
+                f"W_max must be that of the recording that is resumed, {min(kept) - 1}, got {self.width - 1}: {self.path}"
+            )
+        return self.width
+
+    @property
+    def owned(self) -> bool:
+        """Whether what is recorded may be written: always, where nothing is written."""
+        return self._owner is None or self._owner.holds()
+
+    def require_owned(self) -> None:
+        """Refuse to write what another tracker writes now.
+
+        Raises
+        ------
+        ValueError
+            If this is no longer the owner.
+        """
+        if not self.owned:
+            raise ValueError(
+                f"path is another tracker's now, or this is a forked copy: nothing more is written to {self.path}"
+            )
 
     def add(self, record: Record) -> None:
-        """Keep one more record; it is on disk when this returns, if there is a path."""
-        self.records.append(record)
+        """Keep one more record, or metrics of an earlier one; it is on disk when this returns, if there is a path."""
+        if record.row:
+            self.records.append(record)
+        else:
+            self.records[record.index].metrics.update(record.metrics)
+        self._changed = True
         if self.path is None:
             return
+        self.require_owned()
         if len(self.records) >= 2 and time.monotonic() >= self._due:
             self.save()
         else:
@@ -49,25 +142,68 @@ class Recording:
                 self._due = 0.0  # a gap in the journal: the next record writes the whole file
                 raise
 
+    def save_next(self) -> None:
+        """Write the whole file with the next record: what stands in the journal's first line has changed."""
+        self._due = 0.0
+
     def save(self) -> None:
-        """Bring the ``.npz`` up to date and empty the journal."""
-        if self.path is None or len(self.records) < 2 or self._saved == len(self.records):
-            return
-        if os.getpid() != self._owner:  # a forked worker has a copy of the tracker, not the run
+        """Bring the ``.npz`` up to date and empty the journal, if this is still the owner."""
+        if self.path is None or len(self.records) < 2 or not self._changed or not self.owned:
             return
         begun = time.monotonic()
         self.sequence().write(self.path, run=self.run)
-        self._saved = len(self.records)
+        self._changed = False
         if self._journal is not None:
             self._journal.clear()
+        else:
+            journal_path(self.path).unlink(missing_ok=True)  # that of a part before this one
         done = time.monotonic()
         self._due = done + PATIENCE * (done - begun)
 
+    def finish(self) -> None:
+        """Bring the file up to date and give it back; what is added afterwards is not written."""
+        try:
+            self.save()
+        finally:
+            self._close_journal()
+            if self._owner is not None:
+                self._owner.release()
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
     def restore(self, records: list[Record], run: str, P: int) -> None:
-        """Start from `records` of an earlier part of the run; what came after them on disk is dropped."""
-        self.records, self.run, self.P, self._saved = records, run, P, 0
-        self._journal = None
+        """Start from `records` of an earlier part of the run; what came after them on disk is put aside.
+
+        Raises
+        ------
+        ValueError
+            If what is on disk is of another run.
+        """
+        if self.path is not None and self.records:
+            if self.run != run:
+                raise ValueError(
+                    f"state must be of the run at {self.path}, got that of another: pass overwrite=True or another path"
+                )
+            if len(self.records) > len(records):
+                put_aside(self.path)
+        self.records, self.run, self.P, self._changed = records, run, P, True
+        self._close_journal()
         self.save()
+
+    def drop_after(self, step: int) -> int:
+        """Put aside what was recorded after `step`, which the training takes again; how many records that is."""
+        kept = [record for record in self.records if record.step <= step]
+        dropped = len(self.records) - len(kept)
+        if dropped:
+            if self.path is not None:
+                put_aside(self.path)
+            self.records, self._changed = kept, True
+            self._close_journal()
+            self.save()
+        return dropped
 
     def sequence(self) -> GramSequence:
         """The run so far; full K where the run is no longer than the band."""
@@ -76,13 +212,39 @@ class Recording:
         return sequence_of(self.records, self.P, self.config, self.rounding)
 
 
+def _recorded(path: Path) -> bool:
+    found = read_journal(path)
+    return path.exists() or (found is not None and bool(found[1]))
+
+
+def _refuse_existing(path: Path, allowed: bool) -> None:
+    if not allowed and _recorded(path):
+        raise ValueError(
+            f"path must be new, got a recording: {path}; pass resume=True to go on with it, or overwrite=True to "
+            "begin anew (it is kept under a number)"
+        )
+
+
+def put_aside(path: Path) -> Path:
+    """Keep what is recorded at `path` under the first free number: ``run.npz.1`` and its journal."""
+    for number in count(1):
+        target = path.with_name(f"{path.name}.{number}")
+        if not target.exists() and not journal_path(target).exists():
+            break
+    with naming(path):
+        for source, to in ((path, target), (journal_path(path), journal_path(target))):
+            if source.exists():
+                source.rename(to)
+    return target
+
+
 def sequence_of(
-    records: list[Record], P: int | None, config: dict[str, Any], rounding: float
+    records: list[Record], P: int | None, config: Mapping[str, Any], rounding: float
 ) -> GramSequence:
     """A sequence from its records."""
     T = len(records)
     band = padded_band(np.array([record.row for record in records], dtype=np.float64))
-    K = unfold(np.nan_to_num(band[:, :T])) if band.shape[1] >= T else band
+    K = unfold(band[:, :T]) if band.shape[1] >= T else band
 
     def column(values: list[Any], shape: tuple[int, ...] = ()) -> Any:
         missing = np.full(shape, np.nan)
@@ -122,16 +284,23 @@ def with_journal(
     if found is None or (header is not None and header.get("run") != found[0]["run"]):
         return sequence
     first, appended = found
-    records = [] if sequence is None else _records(sequence, len(appended[0].row) if appended else 0)
+    records = [] if sequence is None else records_of(sequence, max((len(r.row) for r in appended), default=0))
+    changed = False
     for record in appended:
-        if record.index == len(records):  # earlier ones are in the .npz already
+        if record.row and record.index == len(records):  # earlier ones are in the .npz already
             records.append(record)
-    if len(records) < 2 or (sequence is not None and len(records) == sequence.T):
+            changed = True
+        elif not record.row and record.index < len(records):
+            records[record.index].metrics.update(record.metrics)
+            changed = True
+    if len(records) < 2 or not changed:
         return sequence
     return sequence_of(records, first["P"], first["config"], first["rounding"])
 
 
-def _records(sequence: GramSequence, width: int) -> list[Record]:
+def records_of(sequence: GramSequence, width: int = 0) -> list[Record]:
+    """The records a sequence was made of, with rows of `width` lags, or as many as it has."""
+    width = width or (sequence.K.shape[1] if sequence.banded else sequence.T)
     records = []
     for t in range(sequence.T):
         row = np.full(width, np.nan)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.validate.gram.live.rings import DeviceRing, HostRing, make_ring
-from spectral_edge.validate.gram.parameters import device_name
+from spectral_edge.validate.gram.parameters import device_name, size
 
 Floats = NDArray[np.float64]
 
@@ -15,11 +15,13 @@ Floats = NDArray[np.float64]
 class Exact:
     """The last updates of every tensor."""
 
-    def __init__(self, arrays: Mapping[str, Any], length: int, store: str | None) -> None:
-        self._length = length
-        self._rings: dict[str, HostRing | DeviceRing] = {
-            name: make_ring(array, length, store) for name, array in arrays.items()
-        }
+    def __init__(self, length: int, store: str | None) -> None:
+        self._length, self._store = length, store
+        self._rings: dict[str, HostRing | DeviceRing] = {}
+
+    def join(self, arrays: Mapping[str, Any]) -> None:
+        """Take in tensors that have not been moved so far."""
+        self._rings |= {name: make_ring(array, self._length, self._store) for name, array in arrays.items()}
 
     def advance(self, arrays: Mapping[str, Any], slot: int) -> Floats:
         """Put the new updates into `slot`; their products with every slot."""
@@ -41,19 +43,13 @@ class Exact:
             total += np.asarray(host if isinstance(host, np.ndarray) else [float(x) for x in host])
         return total
 
+    def direction(self, slot: int) -> dict[str, Any]:
+        """The update in `slot`, by name."""
+        return {name: ring.direction(slot) for name, ring in self._rings.items()}
+
     def not_finite(self, arrays: Mapping[str, Any]) -> str | None:
         """Name of the first tensor that holds NaN or infinity, if there is one."""
         return next((name for name, ring in self._rings.items() if not ring.finite()), None)
-
-    def curvature(self, hessian: Callable[[dict[str, Any]], Mapping[str, Any]], latest: int) -> Floats:
-        """δ_sᵀHδ_r by slot, symmetrised; NaN for slots not yet filled."""
-        filled = range(min(latest + 1, self._length))
-        found = np.full((self._length, self._length), np.nan)
-        for slot in filled:
-            direction = {name: ring.direction(slot) for name, ring in self._rings.items()}
-            curved = hessian(direction)
-            found[slot] = self.inner({name: curved[name] for name in self._rings})
-        return np.asarray((found + found.T) / 2)
 
     def state(self) -> dict[str, Any]:
         """All that is kept, for `load`."""
@@ -62,24 +58,31 @@ class Exact:
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` returned."""
         for name, ring in self._rings.items():
-            ring.load(state[name])
+            if name in state:  # else it has not been moved until now
+                ring.load(state[name])
 
 
 class Sketched:
     """Projections of the last updates, and of the last parameters."""
 
-    def __init__(self, arrays: Mapping[str, Any], length: int, d: int, seed: int) -> None:
+    def __init__(self, length: int, d: int, seed: int) -> None:
         self._d, self._seed = d, seed
         self._updates = np.zeros((length, self._d))
-        self._previous = self._project(arrays)
+        self._previous = np.zeros(self._d)
+        self._size = 0
 
-    def _project(self, arrays: Mapping[str, Any]) -> Floats:
+    def join(self, arrays: Mapping[str, Any]) -> None:
+        """Take in tensors that have not been moved so far; they come last from now on."""
+        self._previous += self._project(arrays, self._size)
+        self._size += sum(map(size, arrays.values()))
+
+    def _project(self, arrays: Mapping[str, Any], offset: int = 0) -> Floats:
         from spectral_edge.validate.gram.live.sketch import project
 
-        out, offset = np.zeros(self._d), 0
+        out = np.zeros(self._d)
         for array in arrays.values():
             project(array, out, self._seed, offset)
-            offset += int(np.prod(array.shape))
+            offset += size(array)
         return out
 
     def _halves(self, vector: Floats) -> Floats:
@@ -114,3 +117,61 @@ class Sketched:
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` returned."""
         self._previous, self._updates = np.array(state["previous"]), np.array(state["updates"])
+
+
+class Parts:
+    """The stores of all groups of parameters; a run recorded as a whole has one group, "".
+
+    Parameters
+    ----------
+    groups : mapping of str to str
+        The group of every tensor, of those too that may join later.
+    make : callable
+        Makes an empty store.
+    """
+
+    def __init__(self, groups: Mapping[str, str], make: Callable[[], Exact | Sketched]) -> None:
+        self._groups = dict(groups)
+        self._stores = {group: make() for group in dict.fromkeys(groups.values())}
+
+    def _split(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {group: {} for group in self._stores}
+        for name, array in arrays.items():
+            found[self._groups[name]][name] = array
+        return found
+
+    def join(self, arrays: Mapping[str, Any]) -> None:
+        """Take in tensors that have not been moved so far."""
+        for group, own in self._split(arrays).items():
+            self._stores[group].join(own)
+
+    def advance(self, arrays: Mapping[str, Any], slot: int) -> dict[str, Floats]:
+        """Put the new updates into `slot`; their products with every slot, by group."""
+        return {group: self._stores[group].advance(own, slot) for group, own in self._split(arrays).items()}
+
+    def inner(self, arrays: Mapping[str, Any]) -> Floats:
+        """Products of another vector with the update in every slot, over all groups."""
+        found = [self._stores[group].inner(own) for group, own in self._split(arrays).items()]
+        return np.asarray(sum(found))
+
+    def direction(self, slot: int) -> dict[str, Any]:
+        """The update in `slot`, by name."""
+        found: dict[str, Any] = {}
+        for store in self._stores.values():
+            assert isinstance(store, Exact)  # a sketch has no directions; the tracker has looked
+            found |= store.direction(slot)
+        return found
+
+    def not_finite(self, arrays: Mapping[str, Any]) -> str | None:
+        """Name of the first tensor that holds NaN or infinity, if there is one."""
+        found = (self._stores[group].not_finite(own) for group, own in self._split(arrays).items())
+        return next((name for name in found if name is not None), None)
+
+    def state(self) -> dict[str, Any]:
+        """All that is kept, for `load`."""
+        return {group: store.state() for group, store in self._stores.items()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` returned."""
+        for group, store in self._stores.items():
+            store.load(state[group])

@@ -1,7 +1,10 @@
 """`GramTracker`: K of a training run, recorded while it runs."""
 
+import sys
+import warnings
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any
 
@@ -9,14 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import choice, positive, whole
+from spectral_edge.validate.gram.live import spoken
+from spectral_edge.validate.gram.live.cadence import Cadence
 from spectral_edge.validate.gram.live.journal import Record
+from spectral_edge.validate.gram.live.latest import Latest
 from spectral_edge.validate.gram.live.recording import Recording
-from spectral_edge.validate.gram.live.stores import Exact, Sketched
-from spectral_edge.validate.gram.parameters import Select, difference, named, selector, traits
-from spectral_edge.validate.gram.sequence import GramSequence
+from spectral_edge.validate.gram.live.shelter import Shelter
+from spectral_edge.validate.gram.live.stores import Exact, Parts, Sketched
+from spectral_edge.validate.gram.live.view import Measure, View
+from spectral_edge.validate.gram.live.watched import Watched
+from spectral_edge.validate.gram.parameters import Select, difference, named, shortened
+from spectral_edge.validate.gram.sequence import PART, GramSequence
 
 Floats = NDArray[np.float64]
-STATE_FORMAT = 1
+STATE_FORMAT = 2
+
+
+def aloud(line: str) -> None:
+    """Say `line` on standard error."""
+    print(f"spectral-edge: {line}", file=sys.stderr)
 
 
 class GramTracker:
@@ -28,19 +42,31 @@ class GramTracker:
         Widest window that will be looked at, at least 2.
     path : path, optional
         Where to keep the sequence. Every record is on disk before `update` returns and the files are valid
-        whenever the process dies (`GramSequence.load` reads them). Default: in memory only.
+        whenever the process dies (`GramSequence.load` reads them). One tracker owns a path: a second process is
+        refused, and within a process a new tracker takes over. Default: in memory only.
+    resume : bool
+        Go on with the recording at `path`, if there is one; a `state_dict` loaded afterwards continues it without
+        a gap. Without one the updates it had kept are gone: inner products across the gap are NaN.
+    overwrite : bool
+        Begin anew; a recording at `path` is kept under a number (``run.npz.1``).
     config : mapping, optional
         How the run is made (JSON values); travels in the file.
     every : int
-        Record every this many steps; calls of `update` in between return at once.
+        Record every this many steps: the steps given to `update`, or its calls where none is given.
     select : str, list of str, or callable, optional
         Glob patterns for the parameters' names (``"*attn*"``), or a test. Default: all floating tensors.
+    frozen : bool
+        Record parameters too that are not trained. By default they are left out (and so their memory is not
+        needed); one that begins to be trained is taken in then.
+    by : {"layer", "kind"} or callable, optional
+        Record also the K of every group of parameters, by layer, by what they are, or by a function of their
+        name: `GramSequence.parts`.
     store : {"float32", "float64", "bfloat16"}, optional
         Dtype in which updates are kept, by default that of the parameters (half precision: float32).
         "bfloat16" halves the memory; K is then exactly the Gram matrix of the rounded updates.
     sketch : int, optional
         Keep a random projection to this many numbers (even, at least 4) instead of the updates: W·d numbers
-        in all. `WindowSpectra.ratio_error` measures what it does to R.
+        in all (for each group of `by`). `WindowSpectra.ratio_error` measures what it does to R.
     seed : int
         Decides the projection.
     probe_parameters : bool
@@ -52,9 +78,15 @@ class GramTracker:
         Learning rate, for 𝒜 in `log`; a metric called ``learning_rate`` takes precedence.
     log : callable, optional
         Called as ``log({"k_star": …, "ratio": …, "gap": …, "adiabatic": …}, step=…)`` with plain floats (NaN
-        where undefined) once a window is full, for instance ``log=wandb.log``.
+        where undefined) once a window is full; `live.loggers` makes one for TensorBoard, W&B and others.
     log_window : int, optional
         The window of `log`, by default the smaller of 10 and `W_max`.
+    on_error : {"raise", "warn"}, optional
+        What happens where a record cannot be made: an exception, or a warning, after which the training goes on.
+        Default: `update` raises; where an optimiser or a framework calls (`attach`, the callbacks), a warning.
+    say : callable, optional
+        Told in a line what is recorded, what is left out and how much memory it takes; None for silence. Default:
+        standard error.
 
     Notes
     -----
@@ -79,9 +111,13 @@ class GramTracker:
         W_max: int,
         *,
         path: str | PathLike[str] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
         config: Mapping[str, Any] | None = None,
         every: int = 1,
         select: Select = None,
+        frozen: bool = False,
+        by: str | Callable[[str], str] | None = None,
         store: str | None = None,
         sketch: int | None = None,
         seed: int = 0,
@@ -90,6 +126,8 @@ class GramTracker:
         eta: float | None = None,
         log: Callable[..., Any] | None = None,
         log_window: int | None = None,
+        on_error: str | None = None,
+        say: Callable[[str], object] | None = aloud,
     ) -> None:
         self.W_max = whole("W_max", W_max, 2)
         self.every = whole("every", every, 1)
@@ -97,30 +135,55 @@ class GramTracker:
         self.sketch = None if sketch is None else 2 * (whole("sketch", sketch, 4) // 2)
         self.seed = whole("seed", seed, 0)
         self.probe_parameters = bool(probe_parameters)
-        self.eta = None if eta is None else float(positive("eta", eta))
         self.log = log
-        self.log_window = whole("log_window", log_window or min(10, self.W_max), 2, self.W_max)
-        self.wanted = selector(select)
+        window = whole("log_window", log_window or min(10, self.W_max), 2, self.W_max)
+        self._latest = Latest(window, None if eta is None else float(positive("eta", eta)))
+        self._shelter = Shelter(None if on_error is None else choice("on_error", on_error, ("raise", "warn")))
+        if resume and overwrite:
+            raise ValueError("resume and overwrite exclude each other, got both")
         self._shards = None
         if group is not None:
             from spectral_edge.validate.gram.live.shards import Shards
 
             self._shards = Shards(group)
-        writes = self._shards is None or self._shards.first
-        self._recording = Recording(path if writes else None, dict(config or {}))
-        self._store: Exact | Sketched | None = None
+        self._watched = Watched(select, frozen, by, self._shards is not None)
+        self._say = say if self._shards is None or self._shards.first else None
+        self._cadence = Cadence(self.every, self.say)
+        self._store: Parts | None = None
         self._state: dict[str, Any] | None = None  # loaded, to be taken up at the next record
-        self._layout: dict[str, dict[str, str]] = {}
-        self._step: int | None = None
-        self._broken = ""
+        self._kept = 0  # updates in the store
+        self._own: dict[str, Any] = {}
+        self._later: dict[str, float] = {}  # measured since the last record
+        self._broken, self._recounted = "", False
         self.attached = False
+        self._recording = self._open(path, dict(config or {}), resume, overwrite)
         # the .npz is brought up to date when the tracker or the process ends, however it ends short of a kill
-        self._finish = weakref.finalize(self, self._recording.save)
+        self._finish = weakref.finalize(self, self._recording.finish)
+
+    def _open(self, path: Any, config: dict[str, Any], resume: bool, overwrite: bool) -> Recording:
+        def opened(path: Any) -> Recording:
+            return Recording(path, dict(config), self.W_max + 1, resume, overwrite)
+
+        if self._shards is None or path is None:
+            recording = opened(path)
+        else:
+            recording = self._shards.opened(opened, path)
+        if recording.records:
+            self._cadence.begin(recording.records[-1].step)
+            changed = [name for name, value in recording.was.items() if recording.config[name] != value]
+            if changed:
+                warnings.warn(f"config of the resumed run is changed: {', '.join(changed)}", stacklevel=4)
+        return recording
 
     @property
     def step(self) -> int | None:
         """Step of the last record, None before the first."""
-        return self._step
+        return self._cadence.recorded
+
+    @property
+    def started(self) -> bool:
+        """Whether there are parameters that the next ones are compared with."""
+        return self._store is not None or self._state is not None
 
     @property
     def path(self) -> Any:
@@ -129,8 +192,13 @@ class GramTracker:
 
     @property
     def config(self) -> dict[str, Any]:
-        """How the run is made."""
+        """How the run is made; what is added before the first record travels in the file."""
         return self._recording.config
+
+    def say(self, line: str) -> None:
+        """Tell the user."""
+        if self._say is not None:
+            self._say(line)
 
     # -- recording ---------------------------------------------------------------------------------------
 
@@ -139,7 +207,7 @@ class GramTracker:
         params: Any,
         step: int | None = None,
         *,
-        probes: Mapping[str, Any] | None = None,
+        probes: Mapping[str, Any] | Measure | None = None,
         hessian: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
         **metrics: float,
     ) -> None:
@@ -152,9 +220,10 @@ class GramTracker:
             API. They are copied.
         step : int, optional
             The optimiser step; must increase. Default: one more than at the last call.
-        probes : mapping, optional
+        probes : mapping or `probes.LossProbes`, optional
             Other vectors q with the names and shapes of `params` (gradients, say), as
-            ``{"gradient": {name: array}}``: ⟨q, δ_{t−l}⟩, l = 0 … W_max, is recorded for each.
+            ``{"gradient": {name: array}}``: ⟨q, δ_{t−l}⟩, l = 0 … W_max, is recorded for each. Or what measures
+            them, curvature and ablations by itself: `probes.from_loss`.
         hessian : callable, optional
             Maps a direction, as {name: array}, to H times it (`probes.hessian_product`); W_max products
             give the window Hessian δ_sᵀHδ_r, recorded as the probe "hessian" where this is passed.
@@ -166,65 +235,120 @@ class GramTracker:
         ------
         ValueError
             If the parameters hold NaN or infinity (step and tensor are named; earlier records are kept, and
-            the tracker takes no more), if they change their names, shapes, dtype, device or
-            ``requires_grad``, or if `step` does not increase.
+            the tracker takes no more), if they change their names, shapes, dtype or device, are shards or
+            replicas where they must not be, or if `step` does not increase.
         OSError
             If the record cannot be written; it is kept in memory.
         """
-        last = self._step
-        step = (0 if last is None else last + 1) if step is None else whole("step", step, 0)
-        if last is not None and step <= last:
-            raise ValueError(f"step must increase, got {step} after {last}")
+        with self._shelter.over(framework=False):
+            self._update(params, step, probes, hessian, metrics)
+
+    def sheltered(self) -> AbstractContextManager[None]:
+        """Where somebody else's training calls: errors become warnings (each once), unless `on_error` is "raise"."""
+        return self._shelter.over()
+
+    def wants(self, step: int) -> bool:
+        """Whether parameters at `step` would be recorded, be it as the starting point."""
+        return not self._broken and (not self.started or self._cadence.wants(step))
+
+    def notice(self, params: Any) -> None:
+        """Take in parameters that are trained from now on, as they are now: call it before their first step."""
+        if self._store is not None and self._watched.unfrozen():
+            own, joined = self._watched.look(params, self._cadence.seen or 0)
+            self._join(own, joined)
+
+    def add_metrics(self, step: int, **metrics: float) -> None:
+        """Add what was measured at `step` after the record was made, or before the next one.
+
+        Metrics of the last record's step go to it, those of a later step to the next record (of two values the
+        later one); those of an earlier step are dropped.
+        """
+        found, records = {name: float(value) for name, value in metrics.items()}, self._recording.records
+        if self.step is not None and step > self.step:
+            self._later |= found
+        elif records and step == records[-1].step and found:
+            self._recording.add(Record(len(records) - 1, step, [], found))
+
+    def _update(
+        self, params: Any, step: int | None, probes: Any, hessian: Any, metrics: Mapping[str, float]
+    ) -> None:
+        step = self._cadence.next(step)
+        self._check_step(step)
         if self._broken:
             raise ValueError(self._broken)
-        if last is not None and step % self.every:
+        if not self.wants(step):
+            self._cadence.pass_over(step)
+            self.notice(params)
             return
-        metrics = {name: float(value) for name, value in metrics.items()}
-        found = self._together(lambda: self._products(params, step, probes or {}, hessian))
-        self._step = step
-        if found is None:
-            return
-        index = len(self._recording.records)
-        lagged = {name: self._by_lag(values, index) for name, values in found.items()}
-        row = lagged.pop("")
-        self._recording.add(Record(index, step, row, metrics, lagged))
-        self._report(step, metrics)
+        measured = self._later | {name: float(value) for name, value in metrics.items()}
+        measure = probes if isinstance(probes, Measure) else None
+        vectors = {} if probes is None or measure is not None else probes
+        if (hessian is not None or measure is not None) and (self._shards or self.sketch):
+            raise ValueError("hessian needs whole updates, got a tracker with sketch= or group=")
+        self._recording.require_owned()
+        found = self._together(lambda: self._products(params, step, vectors))
+        self._cadence.record(step)
+        if found is not None:
+            self._later, self._kept = {}, self._kept + 1
+            self._record(step, found, measured, measure, hessian)
 
-    def _products(
-        self, params: Any, step: int, probes: Mapping[str, Any], hessian: Any
-    ) -> dict[str, Floats] | None:
+    def _check_step(self, step: int) -> None:
+        """A step after the last one; the first of a resumed recording may go back, but not to the beginning."""
+        last, records = self._cadence.seen, self._recording.records
+        if last is None or step > last or (not self.started and records and step == records[-1].step):
+            return
+        if self.started or not records:
+            raise ValueError(f"step must increase, got {step} after {last}")
+        if step < records[0].step:
+            raise ValueError(
+                f"step must go on from the recording that is resumed, got {step} where it has steps "
+                f"{records[0].step} to {last}: pass overwrite=True to begin anew"
+            )
+        dropped = self._recording.drop_after(step)
+        self.say(f"the training goes on at step {step}: {dropped} records after that are put aside")
+
+    def _products(self, params: Any, step: int, probes: Mapping[str, Any]) -> dict[str, Floats] | None:
         """Products with every slot of the ring: of the new update under "", of probes; None at the start."""
-        arrays = named(params, self.wanted)
-        self._check_layout(arrays, step)
+        own, joined = self._watched.look(params, step)
+        self._own = own
         if self._store is None:
-            self._start(arrays, step)
+            self._start(own, step)
             if self._state is None:
                 return None
             self._take_up(self._state)
         assert self._store is not None
-        vectors = {name: named(vector, lambda key: key in arrays) for name, vector in probes.items()}
-        for name, vector in vectors.items():
-            if vector.keys() != arrays.keys():
-                raise ValueError(
-                    f"probes[{name!r}] must have the names of params, {difference(arrays, vector)}"
-                )
+        if joined:
+            self._join(own, joined)
+            warnings.warn(
+                f"{shortened(list(joined))} began to be trained: what moved them up to step {step} is not known and "
+                "counts as 0; `attach`, or `notice` before their first step, would have seen it",
+                stacklevel=5,
+            )
+        vectors = {name: self._vector(name, vector) for name, vector in probes.items()}
         if self.probe_parameters:
-            vectors["parameters"] = arrays
-        if hessian is not None and (self._shards or self.sketch):
-            raise ValueError("hessian needs whole updates, got a tracker with sketch= or group=")
+            vectors["parameters"] = own
         # from here on the ring changes: if this is interrupted, the tracker cannot go on
         self._broken = f"params cannot be recorded any more: the record at step {step} was interrupted"
-        slot = len(self._recording.records) % (self.W_max + 1)
-        found = {"": self._store.advance(arrays, slot)}
+        slot = self._kept % (self.W_max + 1)
+        parts = self._store.advance(own, slot)
+        found = {"": np.asarray(sum(parts.values()))}
         if not np.isfinite(found[""][..., slot]).all():
-            where = self._store.not_finite(arrays)
+            where = self._store.not_finite(own)
             self._broken = f"params must be finite, got NaN or infinity in {where!r} at step {step}"
             raise ValueError(self._broken)
+        if self._watched.by is not None:
+            found |= {f"{PART}{group}": products for group, products in parts.items()}
         found |= {name: self._store.inner(vector) for name, vector in vectors.items()}
-        if hessian is not None and isinstance(self._store, Exact):
-            found["hessian"] = self._store.curvature(hessian, len(self._recording.records))
         self._broken = ""
         return self._split(found)
+
+    def _vector(self, name: str, vector: Any) -> dict[str, Any]:
+        found = named(vector, lambda key: key in self._own)
+        if found.keys() != self._own.keys():
+            raise ValueError(
+                f"probes[{name!r}] must have the names of params, {difference(self._own, found)}"
+            )
+        return {key: found[key] for key in self._own}
 
     def _split(self, found: dict[str, Floats]) -> dict[str, Floats]:
         """The estimate of the sketch's first half as a probe of its own."""
@@ -234,80 +358,96 @@ class GramTracker:
             found |= {name: found[name].mean(axis=0) for name in found if name not in ("", "first_half")}
         return found
 
-    def _by_lag(self, values: Floats, index: int) -> list[Any]:
-        """Products by slot of the ring as products by lag, NaN before the start."""
-        R = self.W_max + 1
-        slots = (index - np.arange(R)) % R
-        ordered = values[slots] if values.ndim == 1 else values[np.ix_(slots, slots)]
-        ordered = ordered.copy()
-        ordered[index + 1 :] = np.nan
-        if ordered.ndim == 2:
-            ordered[:, index + 1 :] = np.nan
-        return list(ordered.tolist())
-
-    def _check_layout(self, arrays: Mapping[str, Any], step: int) -> None:
-        layout = {name: traits(array) for name, array in arrays.items()}
-        before = self._layout or layout
-        if layout.keys() != before.keys():
-            raise ValueError(f"params must keep their tensors, {difference(before, layout)} at step {step}")
-        for name, expected in before.items():
-            for trait, was in expected.items():
-                now = layout[name].get(trait)
-                if now != was:
-                    raise ValueError(
-                        f"params must keep their {trait}, {was} of {name!r}, got {now} at step {step}"
-                    )
-        self._layout = layout
-
-    def _start(self, arrays: Mapping[str, Any], step: int) -> None:
-        size = sum(int(np.prod(array.shape)) for array in arrays.values())
-        R = self.W_max + 1
-        store = (
-            Exact(arrays, R, self.store)
-            if self.sketch is None
-            else Sketched(arrays, R, self.sketch, self.seed)
-        )
-        bad = store.not_finite(arrays)
-        if bad is not None:
-            self._layout = {}
-            raise ValueError(f"params must be finite, got NaN or infinity in {bad!r} at step {step}")
-        self._store = store
-        self._recording.P = self._shards.total(size) if self._shards else size
-
     def _together(self, work: Callable[[], dict[str, Floats] | None]) -> dict[str, Floats] | None:
         if self._shards is None:
             return work()
+        early = len(self._recording.records) < 2
+        options = (self.W_max, self.every, self.sketch or 0)
         try:
-            return self._shards.added(work, (self.W_max, self.every, self.sketch or 0))
+            found = self._shards.added(work, options, lambda: self._watched.mark(self._own, early))
         except ValueError as error:
             self._broken = self._broken or str(error)  # this rank may have gone on where another has not
             raise
+        self._recording.P = self._shards.P
+        if self._recounted and self._watched.by is not None:
+            self._recording.config["parts"] = self._shards.summed(self._watched.sizes(self._own))
+        self._recounted = False
+        return found
 
-    def _report(self, step: int, metrics: Mapping[str, float]) -> None:
-        W, records = self.log_window, self._recording.records
-        if self.log is None or len(records) < W:
-            return
-        from spectral_edge.validate.gram.live.recording import sequence_of
+    def _record(
+        self,
+        step: int,
+        found: dict[str, Floats],
+        metrics: dict[str, float],
+        measure: Measure | None,
+        hessian: Any,
+    ) -> None:
+        """Write the record, with what is measured along the window; where that fails, without."""
+        assert self._store is not None
+        records = self._recording.records
+        view = View(self._store, self._own, self._kept, self.W_max + 1)
+        lagged: dict[str, Any] = {name: view.by_lag(values).tolist() for name, values in found.items()}
+        row = lagged.pop("")
+        try:
+            if hessian is not None:
+                lagged["hessian"] = view.window_hessian(hessian).tolist()
+            if measure is not None:
+                probes, scalars = measure.along(view)
+                lagged |= {name: np.asarray(values).tolist() for name, values in probes.items()}
+                metrics = metrics | scalars
+        finally:
+            self._recording.add(Record(len(records), step, row, metrics, lagged))
+        trouble = self._latest.trouble(records, self._own, self._recording.rounding)
+        if trouble:
+            warnings.warn(trouble, stacklevel=5)
+        if self.log is not None and len(records) >= self._latest.W:
+            with self._shelter.over("this was not logged", framework=False):
+                self.log(self._latest.values(records, self._recording.rounding), step=step)
 
-        first = max(0, len(records) - W - 1)
-        tail = []
-        for t, record in enumerate(records[first:]):
-            row = [value if lag <= t else float("nan") for lag, value in enumerate(record.row)]
-            tail.append(Record(t, record.step, row))
-        spectra = sequence_of(tail, None, {}, self._recording.rounding).window(W)
-        eta = metrics.get("learning_rate", self.eta)
-        adiabatic = float("nan")
-        if eta is not None and len(spectra.steps) > 1:
-            adiabatic = float(spectra.adiabatic(eta)[-1])
-        values = {name: float(getattr(spectra, name)[-1]) for name in ("k_star", "ratio", "gap")}
-        self.log(values | {"adiabatic": adiabatic}, step=step)
+    def _start(self, own: Mapping[str, Any], step: int) -> None:
+        """The starting point: of a run, or of one that is resumed from its file alone."""
+        R, recording = self.W_max + 1, self._recording
+        store = Parts(
+            self._watched.groups(),
+            lambda: Exact(R, self.store) if self.sketch is None else Sketched(R, self.sketch, self.seed),
+        )
+        large = spoken.too_large(own, self.W_max, self.store, self.sketch)
+        if large:
+            warnings.warn(large, stacklevel=6)
+        store.join(own)
+        bad = store.not_finite(own)
+        if bad is not None:
+            self._watched.layout = {}
+            raise ValueError(f"params must be finite, got NaN or infinity in {bad!r} at step {step}")
+        self._store, self._kept = store, 0
+        self._count(own)
+        if recording.records and self._state is None:
+            recording.config["resumed_at"] = [*recording.config.get("resumed_at", []), step]
+            recording.save_next()
+            self.say(f"recording goes on at step {step} from its file: products across the gap are not known")
+        if self._watched.chosen is not None and self._watched.chosen.left_out():
+            self.say(spoken.left_out(self._watched.chosen))
+
+    def _join(self, own: Mapping[str, Any], joined: Mapping[str, Any]) -> None:
+        assert self._store is not None
+        self._store.join(joined)
+        self._count(own)
+        self._recording.save_next()
+        self.say(f"{shortened(list(joined))} began to be trained and are recorded from now on")
+
+    def _count(self, own: Mapping[str, Any]) -> None:
+        sizes = self._watched.sizes(own)
+        self._recording.P = sum(sizes.values())
+        self._recounted = True
+        if self._watched.by is not None:
+            self._recording.config["parts"] = sizes
 
     # -- using it ----------------------------------------------------------------------------------------
 
     def sequence(self) -> GramSequence:
         """The run so far, as a banded `GramSequence` (full where the run is no longer than the band).
 
-        The file, if there is one, is brought up to date.
+        The file, if there is one, is brought up to date. `GramSequence.parts` has the groups of `by`.
 
         Raises
         ------
@@ -326,28 +466,44 @@ class GramTracker:
 
         return attach(self, optimizer, model, **options)
 
+    def describe(self, params: Any) -> str:
+        """How many parameters of `params` are recorded, and the memory that takes: a line, before training."""
+        watched = self._watched.fresh()
+        own, _ = watched.look(params, 0)
+        return spoken.sizes(watched, own, self.W_max, self.store, self.sketch)
+
+    def close(self) -> None:
+        """Bring the file up to date and give it back to others; nothing more is recorded."""
+        self._finish()
+        self._broken = "params cannot be recorded any more: the tracker is closed"
+
     # -- resuming ----------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed training needs to continue the same sequence; for ``torch.save`` with the model."""
+    def state_dict(self, *, ring: bool = True) -> dict[str, Any]:
+        """All that a resumed training needs to continue the same sequence; for ``torch.save`` with the model.
+
+        Without the `ring` of updates (W_max + 2 times the model) the sequence goes on with a gap.
+        """
         return {
             "format": STATE_FORMAT,
             "options": self.options(),
             "run": self._recording.run,
             "P": self._recording.P,
-            "step": self._step,
-            "layout": self._layout,
+            "step": self.step,
+            "kept": self._kept,
+            "layout": self._watched.layout,
             "records": [dict(vars(record)) for record in self._recording.records],
-            "store": None if self._store is None else self._store.state(),
+            "store": self._store.state() if ring and self._store is not None else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state_dict` was taken; records made after that are dropped.
+        """Continue where `state_dict` was taken; records made after that are put aside.
 
         Raises
         ------
         ValueError
-            If the state is of another format or of a tracker with other options.
+            If the state is of another format, of a tracker with other options, or of another run than that at
+            `path`.
         """
         if state.get("format") != STATE_FORMAT:
             raise ValueError(f"state must be of format {STATE_FORMAT}, got {state.get('format')!r}")
@@ -355,20 +511,18 @@ class GramTracker:
             raise ValueError(
                 f"state must be of a tracker with {self.options()}, got {dict(state['options'])}"
             )
-        self._broken, self._store = "", None
-        # a run may be resumed on another device
-        keep = {
-            name: {t: v for t, v in found.items() if t != "device"} for name, found in state["layout"].items()
-        }
-        self._step, self._layout = state["step"], keep
-        self._state = dict(state) if state["store"] is not None else None
         records = [Record(**record) for record in state["records"]]
         self._recording.restore(records, state["run"], state["P"])
+        self._broken, self._store = "", None
+        self._cadence.begin(state["step"])
+        if state["store"] is not None:
+            self._watched.expect(state["layout"])
+            self._state = dict(state)
 
     def _take_up(self, state: Mapping[str, Any]) -> None:
         assert self._store is not None
         self._store.load(state["store"])
-        self._state = None
+        self._kept, self._state = state["kept"], None
 
     def options(self) -> dict[str, Any]:
         """The arguments that decide what is kept: a state belongs to trackers that have the same."""

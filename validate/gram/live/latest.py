@@ -1,0 +1,67 @@
+"""The window that has just become full: what is logged of it, and whether its small singular values mean anything."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spectral_edge.validate.gram.live.journal import Record
+from spectral_edge.validate.gram.live.recording import sequence_of
+from spectral_edge.validate.gram.parameters import dtype_name
+from spectral_edge.validate.gram.rounding import rounding_floor
+from spectral_edge.validate.gram.windows import WindowSpectra
+
+#: A singular value that is no more than this many times the rounding of the parameters is told.
+TOLD = 2.0
+
+
+class Latest:
+    """The last windows of `W` updates.
+
+    Parameters
+    ----------
+    W : int
+        Window.
+    eta : float or None
+        Learning rate, where no metric says it.
+    """
+
+    def __init__(self, W: int, eta: float | None) -> None:
+        self.W, self.eta = W, eta
+        self._told, self._look_at = False, W
+
+    def _windows(self, records: list[Record], rounding: float) -> WindowSpectra:
+        first = max(0, len(records) - self.W - 1)
+        tail = []
+        for t, record in enumerate(records[first:]):
+            row = [value if lag <= t else float("nan") for lag, value in enumerate(record.row)]
+            tail.append(Record(t, record.step, row))
+        return sequence_of(tail, None, {}, rounding).window(self.W)
+
+    def values(self, records: list[Record], rounding: float) -> dict[str, float]:
+        """k*, R, gap and 𝒜 of the last window, NaN where undefined."""
+        spectra = self._windows(records, rounding)
+        eta, adiabatic = records[-1].metrics.get("learning_rate", self.eta), float("nan")
+        if eta is not None and eta > 0 and len(spectra.steps) > 1:
+            adiabatic = float(spectra.adiabatic(eta)[-1])
+        found = {name: float(getattr(spectra, name)[-1]) for name in ("k_star", "ratio", "gap")}
+        return found | {"adiabatic": adiabatic}
+
+    def trouble(self, records: list[Record], own: Mapping[str, Any], rounding: float) -> str:
+        """What to warn of, once: singular values that are the rounding of the parameters; looked for now and then."""
+        if self._told or len(records) < self._look_at or len(records) < self.W:
+            return ""
+        self._look_at = 2 * len(records)
+        floor = float(np.sqrt(sum(map(rounding_floor, own.values()))))
+        windows = self._windows(records, rounding)
+        # those that count for the gap: others are known to be rounding
+        small = int((np.isfinite(windows.ratios[-1]) & (windows.sigma[-1, 1:] <= TOLD * floor)).sum())
+        if not small:
+            return ""
+        self._told = True
+        kinds = ", ".join(sorted({dtype_name(array) for array in own.values()}))
+        return (
+            f"{small} of the {self.W} singular values of the window at step {records[-1].step} are no larger than the "
+            f"rounding of {kinds} parameters makes them ({floor:.2g}): differences of neighbouring steps make small "
+            "singular values too large; record more rarely (every=), or train in float64"
+        )

@@ -1,0 +1,83 @@
+"""What a tracker says of itself: what is recorded, what is not, and how much memory it takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spectral_edge.validate.gram.live.watched import Watched
+from spectral_edge.validate.gram.parameters import Chosen, device_name, dtype_name, shortened, size
+
+SIZES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+def left_out(chosen: Chosen) -> str:
+    """What is recorded, and what is left out and why."""
+    P = sum(map(size, chosen.arrays.values()))
+    return (
+        f"recording {P:,} parameters in {len(chosen.arrays):,} tensors ({shortened(list(chosen.arrays))}); "
+        f"left out: {'; '.join(chosen.left_out())}"
+    )
+
+
+def sizes(watched: Watched, own: Mapping[str, Any], W_max: int, store: str | None, sketch: int | None) -> str:
+    """How many parameters are recorded, and the memory that takes."""
+    P = sum(map(size, own.values()))
+    needed = memory(own, W_max, store, sketch)
+    where = ", ".join(f"{in_words(count)} on {device}" for device, count in needed.items())
+    what = f"a sketch of {sketch:,} numbers" if sketch else f"{W_max + 2} vectors"
+    frozen = watched.chosen.frozen if watched.chosen is not None else {}
+    rest = f" ({sum(map(size, frozen.values())):,} that are not trained are left out)" if frozen else ""
+    return f"recording {P:,} parameters in {len(own):,} tensors{rest}; {what} for each window: {where}"
+
+
+def too_large(own: Mapping[str, Any], W_max: int, store: str | None, sketch: int | None) -> str:
+    """What to say where there is not so much memory, else nothing."""
+    for device, count in memory(own, W_max, store, sketch).items():
+        free = free_memory(device)
+        if free is not None and count > free:
+            return (
+                f"recording needs {in_words(count)} on {device}, where {in_words(free)} are free: a smaller W_max, "
+                "store='bfloat16', select= or sketch= need less"
+            )
+    return ""
+
+
+def memory(own: Mapping[str, Any], W_max: int, store: str | None, sketch: int | None) -> dict[str, int]:
+    """Bytes that a tracker keeps, by device."""
+    if sketch:
+        return {"cpu": 8 * sketch * (W_max + 2)}
+    found: dict[str, int] = {}
+    for array in own.values():
+        width, device = SIZES[dtype_name(array)], device_name(array)
+        kept = SIZES[store] if store is not None else max(width, 4)
+        previous = max(width, 4) if device == "cpu" else width
+        found[device] = found.get(device, 0) + size(array) * (kept * (W_max + 1) + previous)
+    return found
+
+
+def in_words(count: float) -> str:
+    """Bytes with a unit.
+
+    Examples
+    --------
+    >>> in_words(49_152)
+    '49.2 kB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def free_memory(device: str) -> int | None:
+    """Bytes that are free on `device`, None where nobody says."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024 if device == "cpu" else None
+    except (OSError, KeyError, ValueError):
+        return None
