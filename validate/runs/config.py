@@ -119,6 +119,8 @@ class RunConfig:
     hessian_examples: int = 512
     ablation_examples: int = 2048
 
+    #: Groups of recordings a run has.
+    groups: ClassVar[tuple[str, ...]] = ("attention", "all")
     #: Which question the run belongs to: "grokking" (with and without weight decay), "optimizer", "shift".
     experiment: ClassVar[str] = "grokking"
     #: Whether an answer counts only where every position of it is right.
