@@ -1,5 +1,6 @@
 """``spectral-edge record``: train a task and record it, or make the whole plan of runs."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,20 +10,21 @@ import typer
 from spectral_edge.commands.console import AsJson, console, print_json, progress_bar, runs_table, say, stderr
 
 if TYPE_CHECKING:
-    from spectral_edge.validate.runs.config import RunConfig
-    from spectral_edge.validate.runs.pool import Board, Watch
+    from spectral_edge.validate.runs.pool import Board, Run, Watch
 
 
 def record(
     task: Annotated[
         str | None,
-        typer.Argument(help="What to make: modular-addition, a planned run by its name (--list), or all."),
+        typer.Argument(
+            help="What to make: modular-addition, a planned run by its name (--list), all, or dense."
+        ),
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of modular-addition; 1 by default.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of modular-addition; 42 by default.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Of modular-addition; 10,000 by default.")] = None,
     record_every: Annotated[int | None, typer.Option(help="Of modular-addition; 100 by default.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each (with all).")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each (with all, dense).")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = Path("runs"),
     show: Annotated[
         bool, typer.Option("--list", help="Show every planned run and whether it is there.")
@@ -36,7 +38,10 @@ def record(
     Example: spectral-edge record modular-addition --weight-decay 1 --seed 42
 
     The whole plan: spectral-edge record all --jobs 2 --out runs
+
+    Small networks, every step: spectral-edge record dense --jobs 2 --out runs
     """
+    from spectral_edge.validate.runs.dense.config import EXPLORED, FRESH, dense_runs
     from spectral_edge.validate.runs.plan import planned
     from spectral_edge.validate.runs.tasks.modular import ModularConfig
 
@@ -52,17 +57,18 @@ def record(
         return
     if as_json:
         raise ValueError("--json goes with --list")
-    if task is None or (task not in ("all", "modular-addition") and task not in planned()):
+    dense = {run.name: run for run in dense_runs((*FRESH, *EXPLORED))}
+    if task is None or task not in ("all", "dense", "modular-addition", *planned(), *dense):
         names = ", ".join(list(planned())[:2])
         raise ValueError(
-            f"task must be all, modular-addition or a planned run (--list) like {names}, got {task}"
+            f"task must be all, dense, modular-addition or a planned run (--list) like {names}, got {task}"
         )
     if given and task != "modular-addition":
         raise ValueError(f"--{next(iter(given)).replace('_', '-')} goes with modular-addition, got {task}")
-    if task == "all":
-        record_all(out, jobs)
+    if task in ("all", "dense"):
+        record_all(out, jobs, planned().values() if task == "all" else dense_runs())
     else:
-        record_one(ModularConfig(**given) if task == "modular-addition" else planned()[task], out)
+        record_one(ModularConfig(**given) if task == "modular-addition" else (planned() | dense)[task], out)
 
 
 def show_plan(out: Path, as_json: bool) -> None:
@@ -83,14 +89,12 @@ def show_plan(out: Path, as_json: bool) -> None:
         console.print(runs_table(rows))
 
 
-def record_all(out: Path, jobs: int) -> None:
-    """Make every planned run that is not there, with a live table; where nobody watches, a line for every change."""
+def record_all(out: Path, jobs: int, runs: "Iterable[Run]") -> None:
+    """Make all of `runs` that are not there, with a live table; where nobody watches, a line for every change."""
     from rich.live import Live
 
-    from spectral_edge.validate.runs.plan import planned
     from spectral_edge.validate.runs.pool import make
 
-    runs = planned().values()
     try:
         if stderr.is_terminal:
             with Live(console=stderr, refresh_per_second=2) as live:
@@ -119,12 +123,12 @@ def _changes() -> "Watch":
     return tell
 
 
-def record_one(config: "RunConfig", out: Path) -> None:
+def record_one(config: "Run", out: Path) -> None:
     """Make one run, with a progress bar."""
     from spectral_edge.validate.runs.bundle import Files
     from spectral_edge.validate.runs.training import train
 
-    files = Files(out, config.name)
+    files, group = Files(out, config.name, config.groups), config.groups[0]
     figures_shown = ("{task.completed:,} of at most {task.total:,} steps", "{task.fields[figures]}")
     done = "was there already" if files.done else "recorded"
     try:
@@ -132,16 +136,17 @@ def record_one(config: "RunConfig", out: Path) -> None:
             bar = progress.add_task(config.name, total=config.max_steps, figures="")
 
             def show(step: int, metrics: dict[str, float]) -> None:
-                figures = (
-                    f"loss {metrics['train_loss']:.3g}/{metrics['test_loss']:.3g}  "
-                    f"accuracy {metrics['train_accuracy']:.3f}/{metrics['test_accuracy']:.3f}"
-                )
-                progress.update(bar, completed=step, figures=figures)
+                figures = [
+                    f"{kind} {metrics[f'train_{kind}']:.3g}/{metrics[f'test_{kind}']:.3g}"
+                    for kind in ("loss", "accuracy")
+                    if f"train_{kind}" in metrics
+                ]
+                progress.update(bar, completed=step, figures="  ".join(figures))
 
-            sequence = train(config, out, show)["attention"]
+            sequence = train(config, out, show)[group]
     except KeyboardInterrupt:
         there = files.unfinished.exists()
         kept = f"what was recorded is in {files.unfinished}" if there else "nothing was recorded yet"
         say(f"spectral-edge: interrupted; {kept}", stderr)
         raise typer.Exit(130) from None
-    say(f"{sequence.T} updates in {files.recordings['attention']} ({done})")
+    say(f"{sequence.T} updates in {files.recordings[group]} ({done})")

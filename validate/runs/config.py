@@ -139,6 +139,8 @@ class RunConfig:
     question: ClassVar[str] = "grokking"
     #: Whose recipe it is: "published", that of the author's code, or "own".
     recipe: ClassVar[str] = "published"
+    #: Groups of recordings a run has.
+    groups: ClassVar[tuple[str, ...]] = ("attention", "all")
     #: Whether an answer counts only where every position of it is right.
     whole_sequence: ClassVar[bool] = False
     #: Examples a model is evaluated on at a time.

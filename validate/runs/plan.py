@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.runs.bundle import Files, bundled_folder
 from spectral_edge.validate.runs.config import OPTIMIZERS, RunConfig
+from spectral_edge.validate.runs.dense.config import DenseConfig, dense_runs
 from spectral_edge.validate.runs.tasks.dyck import DyckConfig
 from spectral_edge.validate.runs.tasks.language import LanguageConfig
 from spectral_edge.validate.runs.tasks.modular import OPERATIONS, ModularConfig, ShiftConfig
@@ -99,7 +100,7 @@ class Found(NamedTuple):
 
     Attributes
     ----------
-    config : RunConfig
+    config : RunConfig or DenseConfig
         The run.
     status : str
         "recorded" (in the folder asked about), "bundled" (with the package), "unfinished" or "missing".
@@ -107,29 +108,29 @@ class Found(NamedTuple):
         What there is of it.
     """
 
-    config: RunConfig
+    config: RunConfig | DenseConfig
     status: str
     sequence: GramSequence | None
 
 
 def survey(out: str | PathLike[str]) -> list[Found]:
-    """Look for every planned run in the folder `out`, then among the bundled ones.
+    """Look for every planned run, and every dense one, in the folder `out`, then among the bundled ones.
 
     Examples
     --------
     >>> survey("no/such/folder")[0].status
     'bundled'
     """
-    return [_look(config, Path(out)) for config in planned().values()]
+    return [_look(config, Path(out)) for config in (*planned().values(), *dense_runs())]
 
 
-def _look(config: RunConfig, out: Path) -> Found:
-    files = Files(out, config.name)
+def _look(config: RunConfig | DenseConfig, out: Path) -> Found:
+    files, group = Files(out, config.name, config.groups), config.groups[0]
     if files.done:
-        return Found(config, "recorded", GramSequence.load(files.recordings["attention"]))
+        return Found(config, "recorded", GramSequence.load(files.recordings[group]))
     if files.checkpoint.exists() or files.unfinished.exists():
         return Found(config, "unfinished", _load(files.unfinished))
-    bundled = _load(bundled_folder() / f"{config.name}.npz")
+    bundled = _load(Files(bundled_folder(), config.name, config.groups).recordings[group])
     return Found(config, "missing" if bundled is None else "bundled", bundled)
 
 

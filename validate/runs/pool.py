@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.runs.bundle import Files
 from spectral_edge.validate.runs.config import RunConfig
+from spectral_edge.validate.runs.dense.config import DenseConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+Run = RunConfig | DenseConfig
 #: Called with what is known of every run, about once a second.
 Watch = Callable[["Board"], None]
 
@@ -26,7 +28,7 @@ class Board:
 
     Attributes
     ----------
-    runs : dict of str to RunConfig
+    runs : dict of str to RunConfig or DenseConfig
         All that are to be made.
     status : dict of str to str
         "waiting", "running", "done", "there" (from before) or "failed: …".
@@ -34,7 +36,7 @@ class Board:
         The last record of each run that has begun.
     """
 
-    def __init__(self, runs: Iterable[RunConfig]) -> None:
+    def __init__(self, runs: Iterable[Run]) -> None:
         self.runs = {run.name: run for run in runs}
         self.status = dict.fromkeys(self.runs, "waiting")
         self.last: dict[str, tuple[int, dict[str, float]]] = {}
@@ -77,7 +79,7 @@ class Board:
             note = status if status != "running" else "–" if left is None else f"≤ {left / 60:.0f} min"
             train_test = [
                 " / ".join(f"{metrics[f'{part}_{kind}']:.3g}" for part in ("train", "test"))
-                if metrics
+                if f"train_{kind}" in metrics
                 else "–"
                 for kind in ("loss", "accuracy")
             ]
@@ -85,14 +87,12 @@ class Board:
         return table
 
 
-def make(
-    runs: Iterable[RunConfig], out: str | PathLike[str], jobs: int = 1, watch: Watch | None = None
-) -> Board:
+def make(runs: Iterable[Run], out: str | PathLike[str], jobs: int = 1, watch: Watch | None = None) -> Board:
     """Make `runs` in the folder `out`, `jobs` at a time, each in a process of its own.
 
     Parameters
     ----------
-    runs : iterable of RunConfig
+    runs : iterable of RunConfig or DenseConfig
         Those that are there already are left as they are; those begun are taken up where they stopped.
     out : path
         Folder for the recordings.
@@ -110,7 +110,7 @@ def make(
     whole("jobs", jobs, 1)
     waiting = []
     for name, run in board.runs.items():
-        if Files(Path(out), name).done:
+        if Files(Path(out), name, run.groups).done:
             board.status[name] = "there"
         else:
             waiting.append(run)
@@ -152,7 +152,7 @@ def _listen(board: Board, messages: Any, wait: float = 1.0) -> None:
         return
 
 
-def _work(run: RunConfig, out: Path, messages: Any) -> None:
+def _work(run: Run, out: Path, messages: Any) -> None:
     from spectral_edge.validate.runs.training import train
 
     parent = multiprocessing.parent_process()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.runs import bundle
 from spectral_edge.validate.runs.config import RunConfig
+from spectral_edge.validate.runs.dense.config import DenseConfig
 from spectral_edge.validate.runs.tasks.modular import ModularConfig
 
 if TYPE_CHECKING:
@@ -51,26 +52,28 @@ def _plain(value: float) -> str:
 
 
 def train(
-    config: RunConfig, out: str | PathLike[str] | None = None, progress: Progress | None = None
+    config: RunConfig | DenseConfig,
+    out: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, GramSequence]:
     """Train one run and record it; goes on where an earlier call with the same `out` was cut short.
 
     Parameters
     ----------
-    config : RunConfig
+    config : RunConfig or DenseConfig
         The run; the same configuration gives the same run on one machine, whatever its number of cores and
         however often it was interrupted.
     out : path, optional
         Folder for the recording: ``NAME.npz`` (attention weights) and ``all/NAME.npz`` (all weights) when the
         run is done, ``unfinished/NAME.npz`` and its checkpoint until then. A run that is there is not made
-        again.
+        again. A dense run (`dense.recording`) keeps ``dense/NAME.npz`` alone, and takes no interruption.
     progress : callable, optional
         Called after every record.
 
     Returns
     -------
     dict of str to GramSequence
-        "attention" and "all": the band of K (W ≤ 32) of the attention weights and of all weights, every
+        "dense", or "attention" and "all": the band of K (W ≤ 32) of the attention weights and of all weights, every
         `config.record_every` steps, with metrics and probes (validate/runs/data/README.md lists them).
 
     Raises
@@ -86,6 +89,10 @@ def train(
         raise ImportError("recording a run needs PyTorch: pip install 'spectral-edge[torch]'") from None
     from threadpoolctl import threadpool_limits
 
+    if isinstance(config, DenseConfig):
+        from spectral_edge.validate.runs.dense.recording import train as train_dense
+
+        return train_dense(config, out, progress)
     files = None if out is None else bundle.Files(Path(out), config.name)
     if files is not None and files.done:
         return {group: _same(config, GramSequence.load(path)) for group, path in files.recordings.items()}

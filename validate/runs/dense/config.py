@@ -62,7 +62,7 @@ class DenseConfig:
     beta1: float = 0.9
     beta2: float = 0.999
     batch_size: int | None = None
-    max_steps: int = 2_000
+    max_steps: int = 1_500
     record_every: int = 1
     W_max: int = 20
     span: int = 10
@@ -116,20 +116,21 @@ class DenseConfig:
 
 #: Settings by name. Gradient descent is "at the edge" where learning rate times sharpness has settled near 2.
 REGIMES: dict[str, dict[str, Any]] = {
-    "mlp-gd": {"learning_rate": 0.05},
+    "mlp-gd": {"learning_rate": 0.05, "max_steps": 1_000},
     "mlp-gd-edge": {"learning_rate": 0.2},
-    "mlp-momentum": {"learning_rate": 0.01, "momentum": 0.9},
-    "mlp-sgd": {"learning_rate": 0.05, "batch_size": 32},
+    "mlp-momentum": {"learning_rate": 0.01, "momentum": 0.9, "max_steps": 1_000},
+    "mlp-sgd": {"learning_rate": 0.05, "batch_size": 32, "max_steps": 1_000},
     "mlp-adam": {"optimizer": "Adam", "learning_rate": 1e-3, "max_steps": 1_000},
     "mlp-adamw": {"optimizer": "AdamW", "learning_rate": 3e-3, "weight_decay": 0.1},
     "mlp-adamw-batch": {
-        "optimizer": "AdamW", "learning_rate": 1e-3, "weight_decay": 0.1, "batch_size": 32,
+        "optimizer": "AdamW", "learning_rate": 1e-3, "weight_decay": 0.1, "batch_size": 32, "max_steps": 1_000,
     },
-    "linear-gd": {"network": "linear", "learning_rate": 0.01, "max_steps": 1_500},
+    "linear-gd": {"network": "linear", "learning_rate": 0.01, "max_steps": 1_000},
     "quadratic-gd": {"network": "quadratic", "learning_rate": 1.0},
-    "quadratic-gd-edge": {"network": "quadratic", "learning_rate": 4.0, "max_steps": 1_500},
+    "quadratic-gd-edge": {"network": "quadratic", "learning_rate": 4.0},
     "transformer-adamw": {
         "network": "transformer", "optimizer": "AdamW", "learning_rate": 3e-3, "weight_decay": 1.0, "beta2": 0.98,
+        "max_steps": 1_800,
     },
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Networks and data of the dense runs, in float64 throughout (torch extra)."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -117,7 +118,7 @@ _Network = tuple[dict[str, Tensor], Callable[[Parameters, Tensor], Tensor]]
 def _mlp(generator: torch.Generator) -> _Network:
     sizes = (INPUTS, WIDTH, WIDTH, 1)
     start = {}
-    for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (before, after) in enumerate(itertools.pairwise(sizes)):
         start[f"weight{i}"] = _normal(generator, after, before, scale=before**-0.5)
         start[f"bias{i}"] = torch.zeros(after, dtype=torch.float64)
 
@@ -133,7 +134,7 @@ def _linear(generator: torch.Generator) -> _Network:
     sizes = (INPUTS, WIDTH, WIDTH, 5)
     start = {
         f"weight{i}": _normal(generator, after, before, scale=START * before**-0.5)
-        for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False))
+        for i, (before, after) in enumerate(itertools.pairwise(sizes))
     }
     return start, lambda p, x: x @ p["weight0"].T @ p["weight1"].T @ p["weight2"].T
 

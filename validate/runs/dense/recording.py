@@ -110,12 +110,7 @@ class _Training:
         config, flat = self.config, self.flat
         recorder = _Recorder(config, flat)
         for step in range(1, config.max_steps + 1):
-            examples = flat.problem.train
-            if config.batch_size is not None:
-                rows = torch.randint(len(examples.labels), (config.batch_size,), generator=self.batches)
-                examples = examples.take(rows)
-            self.optimizer.zero_grad()
-            flat.loss(examples)[0].backward()
+            self.descend(recorder)
             self.optimizer.step()
             if step % config.record_every:
                 continue
@@ -127,6 +122,17 @@ class _Training:
             if progress is not None and len(recorder.steps) % TOLD_EVERY == 0:
                 progress(step, metrics)
         return recorder
+
+    def descend(self, recorder: "_Recorder") -> None:
+        """Set the gradient of the next step; of all examples, it is the one that was just recorded."""
+        flat, examples = self.flat, self.flat.problem.train
+        if self.config.batch_size is None and recorder.slope is not None:
+            flat.theta.grad, recorder.slope = recorder.slope, None
+            return
+        if self.config.batch_size is not None:
+            rows = torch.randint(len(examples.labels), (self.config.batch_size,), generator=self.batches)
+            examples = examples.take(rows)
+        (flat.theta.grad,) = torch.autograd.grad(flat.loss(examples)[0], flat.theta)
 
     def preconditioner(self, step: int) -> Tensor | None:
         """Diagonal of D, √v̂ + ε as it stood in the last update; None where D = I."""
@@ -157,6 +163,7 @@ class _Recorder:
         self.steps: list[int] = []
         self.metrics: list[dict[str, float]] = []
         self.probes: list[dict[str, Tensor]] = []
+        self.slope: Tensor | None = None  # gradient of the training loss where the parameters are now
         generator = torch.Generator().manual_seed(config.seed + 3_000_000)
         self._sharpest = torch.randn(flat.theta.shape, generator=generator, dtype=torch.float64)
 
@@ -179,6 +186,7 @@ class _Recorder:
             if flat.problem.classes:
                 metrics[f"{part}_accuracy"] = float((output.argmax(-1) == examples.labels).double().mean())
             probes[name] = recent @ slope.detach()
+        self.slope = slope.detach()
         if curved:
             probes |= self._curvature(slope, recent[: config.span], D, metrics)
         self.metrics.append(metrics)
