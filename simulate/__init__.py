@@ -5,7 +5,7 @@
 `gap_sweep`            the same for many parameters at once: regimes on all cores
 `feedback_sweep`       the alpha-feedback loop 7.3; `hysteresis`
 `dyson`                all W singular values with noise: level repulsion (4)
-`follow_modes`         modes through avoided crossings; `repulsion_exponent`
+`follow_modes`         modes by their directions; `mode_exchanges`, `time_to_exchange`; `repulsion_exponent`
 `null_ratio`           R and k* of windows of pure noise (2.6, 2.7); `null_quantile`
 `noise`                a run in which nothing happens: K at any P, any autocorrelation; `projected`
 `local_colour`         the autocorrelation of a run's updates as it changes in time; `effective_dimension`
@@ -18,9 +18,16 @@ The numbered sections are those of docs/theory.md.
 
 from spectral_edge.simulate._colour import MEMORY, Colour, effective_dimension, local_colour
 from spectral_edge.simulate._dyson import DysonPaths, dyson
+from spectral_edge.simulate._exchanges import (
+    ModeExchanges,
+    TimeToExchange,
+    mode_exchanges,
+    time_to_exchange,
+)
 from spectral_edge.simulate._feedback import FeedbackSweep, Hysteresis, feedback_sweep, hysteresis
 from spectral_edge.simulate._gap import GapRun, gap_ode
-from spectral_edge.simulate._levels import FollowedModes, RepulsionExponent, follow_modes, repulsion_exponent
+from spectral_edge.simulate._levels import RepulsionExponent, repulsion_exponent
+from spectral_edge.simulate._modes import FollowedModes, follow_modes
 from spectral_edge.simulate._noise import Noise, noise, projected
 from spectral_edge.simulate._null import NullRatio, goe_spacings, null_quantile, null_ratio
 from spectral_edge.simulate._planted.planted import PlantedRun, planted, scenarios
@@ -36,11 +43,13 @@ __all__ = [
     "GapRun",
     "GapSweep",
     "Hysteresis",
+    "ModeExchanges",
     "Noise",
     "NullRatio",
     "PlantedRun",
     "RepulsionExponent",
     "SpikedTrajectory",
+    "TimeToExchange",
     "dyson",
     "effective_dimension",
     "feedback_sweep",
@@ -50,6 +59,7 @@ __all__ = [
     "goe_spacings",
     "hysteresis",
     "local_colour",
+    "mode_exchanges",
     "noise",
     "null_quantile",
     "null_ratio",
@@ -58,5 +68,6 @@ __all__ = [
     "repulsion_exponent",
     "scenarios",
     "spiked",
+    "time_to_exchange",
     "turning",
 ]

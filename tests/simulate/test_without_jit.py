@@ -25,6 +25,9 @@ found += [np.nan_to_num(run.K)]
 more = dict(h=[1, 0.5, 0.2], p=0.1, eta=1, omega=0, W=3, P=5, nu=0.5, t_max=1, dt=0.2)
 paths = simulate.dyson([2, 1, 0.5], **more, n_paths=2, seed=4)
 found += [paths.sigma, paths.closest]
+updates = np.random.default_rng(5).normal(size=(24, 30)) + np.linspace(0, 9, 24)[:, None]
+modes = simulate.follow_modes(updates @ updates.T, 4, memory=3)
+found += [modes.rank, modes.overlap, modes.pair_overlap]
 numbers = np.concatenate([np.ravel(x).astype(float) for x in found])
 """
 
