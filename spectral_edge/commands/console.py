@@ -116,13 +116,14 @@ def say_written(path: Path | None) -> None:
         say(f"written: {path}")
 
 
-def runs_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
-    """Return runs line by line; all of it fits in 80 columns."""
+def runs_table(rows: Sequence[Mapping[str, Any]], *, made_by: bool = False) -> "Table":
+    """Return runs line by line, with family and recipe where asked; all of it fits in 80 columns."""
     from rich import box
     from rich.table import Table
 
-    shown = {"run": "run", "weight_decay": "decay", "seed": "seed", "status": "status", "grok_step": "grok step",
-             "steps": "steps"}  # fmt: skip
+    card = ("family", "recipe") if made_by else ("weight_decay", "seed")  # decay and seed are in the names
+    shown = {"run": "run", **{name: name.replace("weight_", "") for name in card}, "status": "status",
+             "grok_step": "grok step", "steps": "steps"}  # fmt: skip
     table = Table(
         title="Runs",
         title_justify="left",
@@ -132,7 +133,7 @@ def runs_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
         pad_edge=False,
     )
     for name, label in shown.items():
-        table.add_column(label, justify="left" if name in ("run", "status") else "right", no_wrap=True)
+        table.add_column(label, justify="left" if name in ("run", "status", "family", "recipe") else "right", no_wrap=True)
     for row in rows:
         steps = {name: f"{row[name]:,}" for name in ("grok_step", "steps") if row[name] is not None}
         cells = (({**row, **steps})[name] for name in shown)

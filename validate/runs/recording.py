@@ -25,6 +25,11 @@ ABLATIONS, LAST_ABLATION = 10, 500
 GROUPS = {"attention": "attention weights", "all": "all weights"}
 
 
+def is_curved(record: int) -> bool:
+    """Whether the window Hessian is taken at this record (the first is 1)."""
+    return record >= WINDOW and record % (HESSIAN_EVERY if record <= 100 else LATER) == 0
+
+
 def ablated_records(config: RunConfig) -> set[int]:
     """At which records the directions are ablated: evenly in log time, so that a run that stops early has some."""
     last = min(config.max_steps // config.record_every, LAST_ABLATION)
@@ -92,9 +97,8 @@ class Recorder:
         return metrics
 
     def _look_closer(self, probes: dict[str, Any], data: Data) -> None:
-        curved = self.records % (HESSIAN_EVERY if self.records <= 100 else LATER) == 0
-        ablated = self.records in self._ablated
-        if self.records < WINDOW or not (curved or ablated):
+        curved, ablated = is_curved(self.records), self.records in self._ablated
+        if not (curved or ablated):
             return
         thetas = torch.stack(self._thetas)
         for group, names in self._names.items():

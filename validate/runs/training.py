@@ -135,7 +135,7 @@ class _Run:
         self.model = config.model()
         self.optimizers = optimizers(config, self.model)
         # a twin's batches must be those of no other run
-        self.batches = torch.Generator().manual_seed(config.seed + 1 + TWIN * config.twin)
+        self.batches = torch.Generator().manual_seed(config.seed + 1 + TWIN * (config.variant == "twin"))
         self.step, self.stop = 0, config.max_steps
         self.reached, self.stop_step = 0, config.max_steps
         checkpoint = None

@@ -94,7 +94,12 @@ def test_command_names_what_differs() -> None:
         "--weight-decay 0.5 --seed 1000001 --max-steps 20000"
     )
     assert command(ModularConfig(p=7)) == "train(ModularConfig(p=7))"
-    for name in ("scan-wd0-seed137", "modular-ab-wd1-seed42", "language-muon-seed2024"):
+    for name in (
+        "scan-simple-wd0-seed137",
+        "single-ab-wd1-seed42",
+        "language-muon-seed2024",
+        "dyck1-wd1-seed42-twin",
+    ):
         assert command(planned()[name]) == f"spectral-edge record {name}"
 
 
@@ -137,12 +142,14 @@ def test_list_after_a_recording(tmp_path: Path) -> None:
     )  # fmt: skip
     rows = {row["run"]: row for row in json.loads(done.stdout)}
     assert list(rows) == list(planned())
-    keys = {"run", "task", "optimizer", "weight_decay", "seed", "status", "grok_step"}
+    keys = {"run", "family", "recipe", "task", "optimizer", "weight_decay", "seed", "status", "grok_step"}
     assert all(keys <= set(row) for row in rows.values())
-    first = rows["modular-a+b-wd1-seed42"]
+    first = rows["single-a+b-wd1-seed42"]
     assert (first["status"], first["steps"], first["grok_step"]) == ("recorded", 30, None)
-    assert rows["modular-a+b-wd1-seed137"]["status"] == "bundled"
-    assert rows["modular-a+b-wd1-seed137"]["grok_step"] == 3500
+    assert (first["family"], first["recipe"]) == ("single", "author")
+    other = rows["language-muon-seed42"]
+    assert (other["family"], other["recipe"], other["status"]) == ("language", "own", "bundled")
+    assert rows["shift-a+b-stays-seed1"]["family"] == "shift"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from spectral_edge.validate.referee.partners import decay_groups
 FAMILIES = {
     "modular-addition": "Modular addition",
     "modular": "Modular arithmetic, five more operations",
+    "modular-dual": "Two operations at once",
+    "modular-tri": "Three operations at once",
     "dyck-depth": "Dyck-1",
     "scan": "SCAN",
     "modular-shift": "Shift",

@@ -66,12 +66,12 @@ class ScanConfig(RunConfig):
 
     @property
     def family(self) -> str:
-        """The language, and its split."""
-        return "scan-simple"
+        """The language."""
+        return "scan"
 
     @property
     def subject(self) -> str:
-        """The family."""
+        """The family and its split."""
         return "scan-simple"
 
     @property
