@@ -132,8 +132,9 @@ def runs_table(rows: Sequence[Mapping[str, Any]], *, made_by: bool = False) -> "
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
+    words = ("run", "status", "family", "recipe")
     for name, label in shown.items():
-        table.add_column(label, justify="left" if name in ("run", "status", "family", "recipe") else "right", no_wrap=True)
+        table.add_column(label, justify="left" if name in words else "right", no_wrap=True)
     for row in rows:
         steps = {name: f"{row[name]:,}" for name in ("grok_step", "steps") if row[name] is not None}
         cells = (({**row, **steps})[name] for name in shown)
