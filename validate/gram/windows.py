@@ -142,6 +142,26 @@ class WindowSpectra:
         return np.abs(logs[0] - logs[1]) / 2
 
     @cached_property
+    def stored_floor(self) -> Floats:
+        """Singular value that the rounding of the stored parameters alone can give, (n,); 0 where it is not known.
+
+        Updates δ_t = θ_t − θ_{t−1} of stored parameters carry the errors of both, of variance ulp²/12 an entry. Their
+        Gram matrix is tridiagonal, and its largest eigenvalue at most twice its largest diagonal entry. What lies
+        below is not known to be the run's.
+        """
+        stored = self.probes.get("storage_rounding")
+        if stored is None:
+            return np.zeros(len(self.steps))
+        largest = np.lib.stride_tricks.sliding_window_view(stored, self.W).max(axis=1)
+        return np.asarray(np.sqrt(2 * largest))
+
+    @cached_property
+    def gap_is_stored(self) -> NDArray[np.bool_]:
+        """Whether σ_{k*+1} lies above `stored_floor`, so that the gap is not one to rounding, (n,)."""
+        at = np.where(np.isnan(self.k_star), 1, self.k_star).astype(int)[:, None]
+        return np.asarray(np.take_along_axis(self.sigma, at, axis=1)[:, 0] > self.stored_floor)
+
+    @cached_property
     def gap(self) -> Floats:
         """Amplitude gap g = σ_{k*} − σ_{k*+1}, (n,), parameter units."""
         return spectrum.amplitude_gap(self._counted)

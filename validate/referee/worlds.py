@@ -37,7 +37,7 @@ class NoiseModel(NamedTuple):
     colour: simulate.Colour
 
 
-def noise_model(run: GramSequence) -> NoiseModel:
+def noise_model(run: GramSequence, W: int = W) -> NoiseModel:
     """Estimate from K what noise like `run` is (sections 2.5 and 2.7 of docs/theory.md)."""
     norms = np.sqrt(norms_squared(run.K))
     memory = min(simulate.MEMORY, max_lag(run.K), run.T - 1)
@@ -160,9 +160,9 @@ def _isotropic(
     return probes
 
 
-def noise_ratios(run: GramSequence, n: int, seed: int) -> NDArray[np.float64]:
+def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np.float64]:
     """Gap ratio R of every window of `n` noise sequences like `run`: (n, windows)."""
-    model = noise_model(run)
+    model = noise_model(run, W)
     rng = np.random.default_rng(key(run, seed + 1))
     lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags
     ratios = []

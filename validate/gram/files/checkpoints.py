@@ -20,7 +20,7 @@ from spectral_edge.validate.gram.files.discovery import Listing, Wanted, find_ch
 from spectral_edge.validate.gram.files.layout import Layout, kind_of, layer_of, layout
 from spectral_edge.validate.gram.files.one_file import run_in_file
 from spectral_edge.validate.gram.files.rounding import Rounding
-from spectral_edge.validate.gram.files.tensors import Flat, Joined, Source, Spilled, width
+from spectral_edge.validate.gram.files.tensors import Flat, Joined, Source, Spilled, stored_dtype, width
 from spectral_edge.validate.gram.files.unfinished import Done, Work, fingerprint, reporting
 from spectral_edge.validate.gram.parameters import Select, selector
 from spectral_edge.validate.gram.sequence import GramSequence
@@ -145,6 +145,7 @@ def read_checkpoints(
     by: By = None,
     skip_damaged: bool = False,
     drop: Sequence[int] = (),
+    at_least: int = 2,
     precision: str = "auto",
     progress: bool | Callable[[int, int], None] = False,
     resume: str | PathLike[str] | None = None,
@@ -173,6 +174,8 @@ def read_checkpoints(
         Leave damaged files out instead of refusing the run.
     drop : sequence of int
         Checkpoints to leave out, by their step (copies of others, say).
+    at_least : int
+        Refuse a run of fewer updates before anything is read: the window that will be looked at.
     precision : {"auto", "float32", "float64"}
         See `GramSequence.from_parameters`.
     progress : bool or callable
@@ -200,6 +203,8 @@ def read_checkpoints(
     listing = listed(path, steps, skip_damaged=skip_damaged, drop=drop)
     found = layout(listing.checkpoints, listing.contents, selector(select, exclude))
     T = len(listing.checkpoints) - 1
+    if at_least > T:
+        raise ValueError(f"W must be at most the number of updates T = {T}, got {at_least}")
     lags = T - 1 if W_max is None else min(W_max, T - 1)
     work = _worked(found, listing, lags, precision, progress, resume, client)
     for name, done in work.done.items():
@@ -314,3 +319,38 @@ def _bands(
         name = futures[future]
         work.add(name, future.result())
         report(sum(map(width, tensors[name])))
+
+
+def inventory(
+    path: str | PathLike[str],
+    *,
+    select: Select = None,
+    exclude: Select = None,
+    steps: Wanted = None,
+    skip_damaged: bool = False,
+) -> dict[str, Any]:
+    """What would be read of the checkpoints at `path`, and what left out: nothing but headers is looked at.
+
+    Returns
+    -------
+    dict
+        "files" (step, path), "tensors" (name, dtype, shape, entries, layer, kind) and "left_out" (name, reason).
+
+    Raises
+    ------
+    ValueError
+        As `read_checkpoints`.
+    """
+    listing = listed(path, steps, skip_damaged=skip_damaged)
+    found = layout(listing.checkpoints, listing.contents, selector(select, exclude))
+    tensors = []
+    for name, (first, *_) in found.tensors.items():
+        about = {"name": name, "dtype": stored_dtype(first), "shape": first.shape, "entries": first.size}
+        tensors.append({**about, "layer": layer_of(name), "kind": kind_of(name)})
+    return {
+        "files": [{"step": checkpoint.step, "path": str(checkpoint)} for checkpoint in listing.checkpoints],
+        "tensors": tensors,
+        "left_out": [
+            {"name": name, "reason": reason} for name, reason in (*listing.left_out, *found.left_out.items())
+        ],
+    }

@@ -1,4 +1,4 @@
-"""The tensors that all checkpoints of a run hold: named alike, of one shape, and what is not counted, with the reason."""
+"""The tensors that all checkpoints of a run hold, named alike and of one shape; what is not counted, and why."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
 
 #: Words before (or after) a number that make it a step, the surest first.
@@ -19,13 +18,13 @@ TIMES = (
     ("sample", "samples", "seq", "image", "images", "kimg", "token", "tokens", "tok", "phase", "stage"),
 )
 #: Words that are no time.
-OTHER = frozenset(
-    "loss acc accuracy err error lr seed rank shard fold split rep replica trial score ppl perplexity bpb bleu rouge "
-    "f1 auc map mse mae rmse reward return v ver version exp experiment run job gpu worker part mp pp tp dp wd top "
-    "width depth dim size layer layers head heads bs fp bf".split()
+OTHER = re.compile(
+    "loss|acc|accuracy|err|error|lr|wd|seed|rank|shard|fold|split|rep|replica|trial|score|ppl|perplexity|bpb|bleu|rouge|"
+    "f|auc|map|mse|mae|rmse|reward|return|v|ver|version|exp|experiment|run|job|gpu|worker|part|mp|pp|tp|dp|top|"
+    "width|depth|dim|size|layers?|heads?|bs|fp|bf"
 )
 #: Words of files that are another name for one of the checkpoints.
-ALIASES = frozenset("last latest best final current newest end ema swa avg average tmp temp partial".split())
+ALIASES = re.compile("last|latest|best|final|current|newest|end|ema|swa|avg|average|tmp|temp|partial")
 UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 
 _DATE = re.compile(
@@ -128,6 +127,8 @@ def steps_of(names: Sequence[str], witnesses: Callable[[int], int | None]) -> St
     found = [numbers(name) for name in names]
     left = _aliases(names, found)
     there = [i for i in range(len(names)) if i not in left]
+    if not there:  # only what is written inside can tell
+        there, left = list(range(len(names))), {}
     for rank in range(len(STEPS)):
         chosen = _chosen(found, there, rank, left)
         if chosen is not None:
@@ -147,9 +148,10 @@ def _aliases(names: Sequence[str], found: Sequence[Sequence[Number]]) -> dict[in
     left = {i: "no number in its name" for i, numbers_ in enumerate(found) if not numbers_}
     other: dict[int, str] = {}
     for i, name in enumerate(names):
-        words = {token["word"].lower() for token in _TOKEN.finditer(name) if token["word"]}
-        if i not in left and words & ALIASES:
-            other[i] = f"{sorted(words & ALIASES)[0]!r} is another name"
+        words = [token["word"].lower() for token in _TOKEN.finditer(name) if token["word"]]
+        alias = next((word for word in words if ALIASES.fullmatch(word)), None)
+        if i not in left and alias:
+            other[i] = f"{alias!r} is another name"
     return left | other if len(left) + len(other) <= len(names) - 3 else left
 
 
@@ -167,13 +169,16 @@ def _chosen(
 def _ordered(names: Sequence[str], found: Sequence[Sequence[Number]], chosen: Steps) -> Steps:
     """`chosen`, if every other number that is known to be time rises along with it."""
     order = sorted(chosen.steps, key=lambda i: chosen.steps[i])
-    for rank in range(len(STEPS) + len(TIMES)):
-        values = [_of(found[i], rank) for i in order]
-        for (i, one), (j, other) in pairwise(zip(order, values, strict=True)):
-            if one is not None and other is not None and other < one:
-                return Steps(
-                    problem=f"an order that {names[i]} and {names[j]} contradict", left_out=chosen.left_out
-                )
+    last: dict[str, tuple[float, int]] = {}
+    for i in order:
+        for word, value, decimal in found[i]:
+            if decimal or _rank(word) is None:
+                continue
+            before, other = last.get(word, (value, i))
+            if value < before:
+                problem = f"an order that {names[other]} and {names[i]} contradict"
+                return Steps(problem=problem, left_out=chosen.left_out)
+            last[word] = value, i
     return chosen
 
 
@@ -181,6 +186,8 @@ def _unnamed(
     names: Sequence[str], found: Sequence[Sequence[Number]], there: Sequence[int], left: Mapping[int, str]
 ) -> Steps:
     """Steps where no word says so: the one whole number that varies, in names of one pattern."""
+    if not any(found[i] for i in there):
+        return Steps(problem="no number that is a step")
     patterns = Counter(skeleton(names[i]) for i in there)
     large = [pattern for pattern, count in patterns.items() if count >= 3] or list(patterns)
     if len(large) > 1:
@@ -190,7 +197,7 @@ def _unnamed(
     others = {i: "another pattern of name" for i in there if i not in members}
     columns = list(zip(*(found[i] for i in members), strict=False))
     varying = [column for column in columns if len({n.value for n in column}) > 1]
-    times = [column for column in varying if column[0].word not in OTHER]
+    times = [column for column in varying if not OTHER.fullmatch(column[0].word)]
     if len(times) == 1 and not any(n.decimal for n in times[0]):
         steps = {i: int(n.value) for i, n in zip(members, times[0], strict=True)}
         return Steps(steps, {**left, **others})
