@@ -263,8 +263,8 @@ class GramSequence:
         sizes = self.config.get("parts", {})
         found = {}
         for name, band in self.probes.items():
-            if name.startswith(PART):
-                part = name.removeprefix(PART)
+            part = name.removeprefix(PART)
+            if part != name and sizes.get(part) != 0:  # else nothing of it was trained
                 K = unfold(band[:, : self.T]) if band.shape[1] >= self.T else band
                 found[part] = replace(self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part})
         return found

@@ -77,7 +77,8 @@ class Watched:
                 raise ValueError(f"params must keep their tensors, {change} at step {step}")
             self._require_same(found, step)
         self.layout |= {name: found[name] for name in joined}
-        self._waiting, self.chosen = chosen.frozen, chosen
+        still = {name: array for name, array in self._waiting.items() if name not in self.layout}
+        self._waiting, self.chosen = still | chosen.frozen, chosen
         own = {name: local(chosen.arrays[name], shared=self.shared) for name in self.layout}
         return own, {} if first else {name: own[name] for name in joined}
 
