@@ -153,7 +153,7 @@ def grouping(by: Any) -> Callable[[str], str]:
     ValueError
         If `by` is none of these.
     """
-    from spectral_edge.validate.gram.files.discovery import kind_of, layer_of
+    from spectral_edge.validate.gram.files.layout import kind_of, layer_of
 
     if by is None:
         return lambda name: ""
