@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 
 #: The experiment of runs that belong to no other: with and without weight decay, waiting for one transition.
@@ -269,7 +269,7 @@ def is_plain(run: GramSequence) -> bool:
     return card(run).experiment == PLAIN
 
 
-def metric(run: GramSequence, name: str) -> NDArray[np.float64] | None:
+def metric(run: GramSequence, name: str) -> FloatArray | None:
     """One of `METRICS` at every record, (T,), by whichever of its names it was recorded; None where it was not.
 
     Accuracies that go beyond 1 are per cent, and are divided by a hundred.
@@ -278,14 +278,14 @@ def metric(run: GramSequence, name: str) -> NDArray[np.float64] | None:
     return values if values is None or not _per_cent(name, values) else values / 100
 
 
-def _recorded(run: GramSequence, name: str) -> NDArray[np.float64] | None:
+def _recorded(run: GramSequence, name: str) -> FloatArray | None:
     if name in run.metrics:
         return run.metrics[name]
     there = {_plain(key): values for key, values in run.metrics.items()}
     return next((there[one] for one in METRICS[name] if one in there), None)
 
 
-def _per_cent(name: str, values: NDArray[np.float64]) -> bool:
+def _per_cent(name: str, values: FloatArray) -> bool:
     return name.endswith("accuracy") and bool(np.any(values > 1 + 1e-6))  # NaN compares false
 
 

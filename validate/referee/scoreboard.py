@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import whole
+from spectral_edge.theory.files import jsonable
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import cards, worlds
 from spectral_edge.validate.referee import size_and_power as calibration
@@ -67,8 +67,8 @@ class Scoreboard:
     def to_dict(self) -> dict[str, Any]:
         """JSON values with stable keys; NaN and infinity become None."""
         return {
-            "verdicts": [_json(_flat(verdict)) for verdict in self.verdicts],
-            "runs": [_json(run_row(run)) for run in self.runs],
+            "verdicts": [jsonable(_flat(verdict)) for verdict in self.verdicts],
+            "runs": [jsonable(run_row(run)) for run in self.runs],
             "seed": self.seed,
             "notes": list(self.notes),
         }
@@ -245,13 +245,3 @@ def _flat(verdict: Verdict) -> dict[str, Any]:
     for reading, shown in zip(verdict.readings, row["readings"], strict=True):
         shown["treated"], shown["control"] = reading.treated._asdict(), reading.control._asdict()
     return row
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value

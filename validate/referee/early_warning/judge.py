@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from spectral_edge.theory.checks import whole
+from spectral_edge.theory.checks import FloatArray, whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card, is_plain, metric
 from spectral_edge.validate.referee.early_warning import folds
@@ -29,8 +29,6 @@ from spectral_edge.validate.referee.early_warning.folds import FALSE_ALARMS, HOR
 from spectral_edge.validate.referee.early_warning.result import MIN_RUNS, EarlyWarning, Warner
 from spectral_edge.validate.referee.statistics import Estimate, proportion
 from spectral_edge.validate.referee.verdict import UNKNOWN
-
-Floats = NDArray[np.float64]
 
 #: Draws of the bootstrap over runs.
 DRAWS = 2000
@@ -174,7 +172,7 @@ class _Scored(NamedTuple):
 
     feature: Feature
     warns: str
-    values: list[Floats]
+    values: list[FloatArray]
     threshold: dict[str, float]
     pairs: Pairs
     missing: tuple[str, ...]
@@ -223,13 +221,13 @@ def _combinations(runs: list[Watched], features: tuple[Feature, ...]) -> list[_S
 # -- estimates -------------------------------------------------------------------------------------------------
 
 
-def _draws(n: int, seed: int) -> Floats:
+def _draws(n: int, seed: int) -> FloatArray:
     """How often each run occurs in each draw of the bootstrap, (DRAWS, n); the same for all features."""
     rng = np.random.default_rng([seed, n])
     return rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(float)
 
 
-def _resampled(pairs: Pairs, draws: Floats) -> Floats:
+def _resampled(pairs: Pairs, draws: FloatArray) -> FloatArray:
     with np.errstate(invalid="ignore", divide="ignore"):
         concordant, count = (((draws @ matrix) * draws).sum(axis=1) for matrix in pairs)
         return np.asarray(concordant / count)
@@ -240,7 +238,7 @@ def _kinds(pairs: Pairs) -> int:
     return int(min((pairs.compared.sum(axis=axis) > 0).sum() for axis in (0, 1)))
 
 
-def _interval(pairs: Pairs, draws: Floats) -> Estimate:
+def _interval(pairs: Pairs, draws: FloatArray) -> Estimate:
     """AUC with the percentile interval of a bootstrap over runs.
 
     With fewer than `MIN_RUNS` runs of either kind, or where no draw differs, Clopper and Pearson's interval of a
@@ -253,7 +251,7 @@ def _interval(pairs: Pairs, draws: Floats) -> Estimate:
     return proportion(auc * n, n) if n < MIN_RUNS or low == high else Estimate(auc, float(low), float(high))
 
 
-def _difference(one: _Scored | None, other: _Scored | None, draws: Floats) -> Estimate:
+def _difference(one: _Scored | None, other: _Scored | None, draws: FloatArray) -> Estimate:
     """Difference of the AUCs of two scores on the runs that have both, with its paired bootstrap interval."""
     if one is None or other is None:
         return UNKNOWN
@@ -265,7 +263,7 @@ def _difference(one: _Scored | None, other: _Scored | None, draws: Floats) -> Es
     return Estimate(first.auc - second.auc, float(low), float(high))
 
 
-def _warner(runs: list[Watched], scored: _Scored, plain: _Scored | None, draws: Floats) -> Warner:
+def _warner(runs: list[Watched], scored: _Scored, plain: _Scored | None, draws: FloatArray) -> Warner:
     pairs, values = scored.pairs, scored.values
     has = np.array([run.transition is not None for run in runs])
     same = _same_fold(runs)
