@@ -266,7 +266,9 @@ class GramSequence:
             if name.startswith(PART):
                 part = name.removeprefix(PART)
                 K = unfold(band[:, : self.T]) if band.shape[1] >= self.T else band
-                found[part] = replace(self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part})
+                found[part] = replace(
+                    self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part}
+                )
         return found
 
     def __add__(self, other: "GramSequence") -> "GramSequence":
