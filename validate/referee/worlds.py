@@ -40,7 +40,7 @@ class NoiseModel(NamedTuple):
 def noise_model(run: GramSequence, W: int = W) -> NoiseModel:
     """Estimate from K what noise like `run` is (sections 2.5 and 2.7 of docs/theory.md)."""
     norms = np.sqrt(norms_squared(run.K))
-    memory = min(simulate.MEMORY, max_lag(run.K), run.T - 1)
+    memory = min(simulate.MEMORY, (W - 1) // 2, max_lag(run.K), run.T - 1)  # less than half a window
     colour = simulate.local_colour(run.K, memory=memory)
     P_eff = simulate.effective_dimension(run.K, colour, W)
     P_eff = P_eff if np.isfinite(P_eff) else float(run.P or 1e6)
