@@ -176,7 +176,7 @@ def test_batch_norm_live_and_from_files_is_the_same(tmp_path):
             tracker.update(params, step=step)
         step_of(model, optimizer)
     np.testing.assert_array_equal(states.sequence().K, live.sequence().K)
-    assert states.sequence().P == sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for p in model.parameters()) == states.sequence().P
     assert "2 buffers (1.running_mean, 1.running_var)" in said[0]
 
 

@@ -12,7 +12,6 @@ import pytest
 from spectral_edge import theory
 from spectral_edge.validate import GramSequence, GramTracker
 from spectral_edge.validate.gram.live import recording
-from spectral_edge.validate.gram.live.journal import journal_path
 from spectral_edge.validate.gram.live.ownership import lock_path
 
 

@@ -1,6 +1,6 @@
 """Which tensors of a training are recorded, and that they stay what they were."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spectral_edge.validate.gram.groups import grouping
