@@ -56,7 +56,7 @@ def _take(run: RunConfig, source: Path, target: Path) -> None:
     card = run.card()
     for group, sequence in found.items():
         told = {name: sequence.config.get(name, value) for name, value in card.items()}
-        told |= {name: card[name] for name in ("task", "experiment", "family", "recipe")}
+        told |= {name: card[name] for name in ("run", "task", "experiment", "family", "recipe")}
         told |= {name: sequence.config[name] for name in _BESIDE if name in sequence.config}
         found[group] = replace(sequence, config=told)
     Files(target / run.place, run.name).put(found)
