@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ def white_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[Gram
     made = [
         simulate.noise(run.T, P=P, norms=norms, W_max=lags, fix_norms=True, seed=rng) for _ in range(copies)
     ]
-    about = {"metrics": run.metrics, "config": run.config}
+    about: dict[str, Any] = {"metrics": run.metrics, "config": run.config}
     return [GramSequence.from_inner_products(one.K, run.steps, run.P, **about) for one in made]
 
 

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import FloatArray, whole
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.cards import card, is_plain, metric
+from spectral_edge.validate.referee.cards import card, is_plain
 from spectral_edge.validate.referee.early_warning import folds
 from spectral_edge.validate.referee.early_warning.features import (
     BASELINE,
@@ -27,6 +27,7 @@ from spectral_edge.validate.referee.early_warning.features import (
 )
 from spectral_edge.validate.referee.early_warning.folds import FALSE_ALARMS, HORIZON, Pairs, Watched
 from spectral_edge.validate.referee.early_warning.result import MIN_RUNS, EarlyWarning, Warner
+from spectral_edge.validate.referee.events import Event, is_watched, with_event
 from spectral_edge.validate.referee.statistics import Estimate, proportion
 from spectral_edge.validate.referee.verdict import UNKNOWN
 
@@ -38,7 +39,11 @@ COMBINED = {"all spectral": (SPECTRAL,), "all baselines": (BASELINE,), "all toge
 
 
 def early_warning(
-    runs: Sequence[GramSequence], *, seed: int = 0, features: Sequence[Feature] = FEATURES
+    runs: Sequence[GramSequence],
+    *,
+    seed: int = 0,
+    features: Sequence[Feature] = FEATURES,
+    event: Event | None = None,
 ) -> EarlyWarning:
     """Judge what warns of a transition, each time on a family of runs that it was not learned on.
 
@@ -49,6 +54,8 @@ def early_warning(
         other than "grokking" are left out, and the result says so.
     seed : int
         Seed of the bootstrap over runs.
+    event : str, int, callable or mapping, optional
+        What counts as a transition, if not a test accuracy of 0.95: see `validate.check`.
     features : sequence of Feature
         Default: g_23, R, k*, 𝒜, the validation loss, the weight norm, and what is trivial.
 
@@ -88,7 +95,7 @@ def early_warning(
     seed = whole("seed", seed, 0)
     # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _judged(list(runs), chosen, seed)
+        return _judged(with_event(runs, event), chosen, seed)
 
 
 def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:
@@ -131,7 +138,7 @@ def _watched(
         name = own.run or f"run {i}"
         if not is_plain(run):
             not_judged[name] = "of another experiment"
-        elif metric(run, "test_accuracy") is None:
+        elif not is_watched(run):
             not_judged[name] = "no test accuracy was recorded"
         elif run.T <= WARM_UP:
             not_judged[name] = f"{run.T} records, and the first {WARM_UP} are not judged"
