@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration test test-torch lint typecheck docs clean
+.PHONY: help report findings calibration planted test test-torch lint typecheck docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ findings: $(VENV)/.core  ## write docs/findings.md and the runs' results.md from
 
 calibration: $(VENV)/.core  ## measure size and power of the tests again (an hour; goes on where it was stopped)
 	$(BIN)/spectral-edge validate --calibrate --out validate/referee
+
+planted: $(VENV)/.core  ## judge the planted worlds again, where the rules or what they share changed (a minute)
+	$(BIN)/python -c 'from spectral_edge.validate.referee import predictions, size_and_power as s; \
+	s.store_planted(predictions.PREDICTIONS, s.stored_file(), progress=lambda id, _: print(id))'
 
 test: $(VENV)/.test  ## run the tests (no PyTorch needed)
 	$(BIN)/python -m pytest --ignore=tests/torch

@@ -1,6 +1,6 @@
 """Section 3: the flow of the gap between two modes k and k+1, in closed form where coefficients are constant."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,11 +60,20 @@ def gap_terms(
     g, d_bar = finite("g", g), positive("d_bar", d_bar)
     if np.any(np.abs(g) >= 2 * d_bar):
         raise ValueError("g must be smaller than 2·d_bar in size: both strengths are positive")
-    h, p, eta, omega, W = _coefficients(h, p, eta, omega, W)
+    return terms_of(g, d_bar, *_coefficients(h, p, eta, omega, W))
+
+
+def terms_of(
+    g: FloatArray, d_bar: FloatArray, h: FloatArray, p: FloatArray, eta: FloatArray, omega: Any, W: Any
+) -> GapTerms:
+    """`gap_terms` of what has been checked; a mode without gradient power may have died out."""
+    strength = np.stack(np.broadcast_arrays(d_bar + g / 2, d_bar - g / 2), axis=-1)
+    p, strength = np.broadcast_arrays(p, strength)
+    source = np.divide(p, strength, out=np.zeros_like(strength), where=p > 0)
     return GapTerms(
         -eta * (h[..., 0] - h[..., 1]) * d_bar,
         -eta * (h.mean(axis=-1) + omega) * g,
-        eta * W * (p[..., 0] / (d_bar + g / 2) - p[..., 1] / (d_bar - g / 2)),
+        eta * W * (source[..., 0] - source[..., 1]),
     )
 
 

@@ -125,6 +125,8 @@ def run_calibration(out: Path, quick: bool, only: str | None, jobs: int, as_json
             done[id] = n
             progress.update(task, description=id, completed=sum(done.values()))
 
+        if not quick:
+            calibration.store_planted(chosen, target, executor, tell)
         counts = calibration.calibrate(
             chosen, replicates=replicates, path=None if quick else target, executor=executor, progress=tell
         )

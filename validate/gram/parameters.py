@@ -124,7 +124,11 @@ class Chosen:
 
     def left_out(self) -> list[str]:
         """In words, what is not recorded and why."""
-        reasons = {"not trained": list(self.frozen), "buffers": self.buffers, "not floating-point": self.others}
+        reasons = {
+            "not trained": list(self.frozen),
+            "buffers": self.buffers,
+            "not floating-point": self.others,
+        }
         return [f"{len(names):,} {why} ({shortened(names)})" for why, names in reasons.items() if names]
 
 

@@ -266,7 +266,9 @@ class GramSequence:
             part = name.removeprefix(PART)
             if part != name and sizes.get(part) != 0:  # else nothing of it was trained
                 K = unfold(band[:, : self.T]) if band.shape[1] >= self.T else band
-                found[part] = replace(self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part})
+                found[part] = replace(
+                    self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part}
+                )
         return found
 
     def __add__(self, other: "GramSequence") -> "GramSequence":

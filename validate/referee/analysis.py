@@ -165,7 +165,11 @@ def above_noise(run: GramSequence, W: int, draws: int = DRAWS, seed: int = SEED)
     (True, (35,))
     """
     windows = run.window(W)
-    ratios = worlds.noise_ratios(run, draws, seed, W)
+    ratios, first = np.full((draws, len(windows.steps)), np.nan), 0
+    for piece in run.pieces():  # no window reaches over a gap
+        if piece.T >= W:
+            ratios[:, first : first + piece.T - W + 1] = worlds.noise_ratios(piece, draws, seed, W)
+        first += piece.T
     known = np.isfinite(ratios).any(axis=0)
     level = np.full(len(windows.steps), np.nan)
     level[known] = np.nanquantile(ratios[:, known], QUANTILE, axis=0)
@@ -294,7 +298,7 @@ def _with_metrics(
     if not steps:
         raise ValueError(f"metrics need the steps of checkpoints, got a saved sequence: {path}")
     try:
-        found = read_metrics(file, steps)
+        found = read_metrics(file, steps, reading.unit)
     except ValueError as error:
         if metrics:
             raise

@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import whole
+from spectral_edge.theory.files import jsonable
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import cards, worlds
 from spectral_edge.validate.referee import size_and_power as calibration
-from spectral_edge.validate.referee.cards import card, metric
-from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.events import Event, grok_step, is_watched, transition, with_event
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.statistics import holm, short
@@ -67,8 +67,8 @@ class Scoreboard:
     def to_dict(self) -> dict[str, Any]:
         """JSON values with stable keys; NaN and infinity become None."""
         return {
-            "verdicts": [_json(_flat(verdict)) for verdict in self.verdicts],
-            "runs": [_json(run_row(run)) for run in self.runs],
+            "verdicts": [jsonable(_flat(verdict)) for verdict in self.verdicts],
+            "runs": [jsonable(run_row(run)) for run in self.runs],
             "seed": self.seed,
             "notes": list(self.notes),
         }
@@ -118,6 +118,7 @@ def check(
     runs: GramSequence | Sequence[GramSequence],
     *,
     seed: int = 0,
+    event: Event | None = None,
     predictions: Sequence[Prediction] = PREDICTIONS,
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
@@ -130,6 +131,10 @@ def check(
         With their metrics and configuration; what cannot be judged on them says what it would need.
     seed : int
         Seed of the synthetic worlds; the same seed gives the same scoreboard.
+    event : str, int, callable or mapping, optional
+        What counts as a transition, if not that the test accuracy reaches 0.95: a condition on a metric, by any of its
+        usual names ("val_loss<1.2"), a step, or what gives the step of each run (a function of the run, a mapping of
+        their names; None where it never came). A card may say its `event_step` itself.
     predictions : sequence of Prediction
         Default: all that the package judges. Others than its own need `jobs` = 1.
     jobs : int
@@ -145,7 +150,8 @@ def check(
     Raises
     ------
     ValueError
-        If there is no run, `jobs` is not a positive whole number, or more than 1 with predictions of one's own.
+        If there is no run, `event` cannot be read or is about what no run has, `jobs` is not a positive whole number,
+        or more than 1 with predictions of one's own.
 
     Examples
     --------
@@ -157,6 +163,7 @@ def check(
     runs = [runs] if isinstance(runs, GramSequence) else list(runs)
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
+    runs = with_event(runs, event)
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
         raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     report = progress or (lambda part: None)
@@ -169,7 +176,8 @@ def check(
             verdicts.append(replace(verdict, size=rate.size, power=rate.power))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    return Scoreboard(judged, tuple(runs), seed, (*cards.remarks(runs), *calibration.remarks(predictions)))
+    notes = [*_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
+    return Scoreboard(judged, tuple(runs), seed, tuple(notes))
 
 
 @contextmanager
@@ -202,7 +210,7 @@ class _Bench:
             verdict = prediction.judge(self.runs, self.noise)
             if verdict.verdict == NOT_RUN:
                 return verdict
-            planted = prediction.judge_planted(self.seed)
+            planted = calibration.planted(prediction, self.seed)
             noise = prediction.judge_noise(self.runs, self.noise, self.seed)
             return replace(verdict, worlds={"planted": planted, "noise": noise})
 
@@ -220,20 +228,28 @@ class _Bench:
 def run_row(run: GramSequence) -> dict[str, Any]:
     """Return what a table of runs shows of one run (stable keys)."""
     own, step = card(run), grok_step(run)
-    if metric(run, "test_accuracy") is None:
-        status = "no test accuracy"
-    else:
-        status = "grokked" if step is not None else "not grokked"
+    known = "grokked" if step is not None else "not grokked"
     return {
         "run": own.run or "unnamed",
         "task": own.task or "",
         "optimizer": own.optimizer or "",
         "weight_decay": own.weight_decay,
         "seed": own.seed,
-        "status": status,
+        "status": known if is_watched(run) else "no test accuracy",
         "grok_step": step,
         "steps": int(run.steps[-1]),
     }
+
+
+def _event_notes(runs: Sequence[GramSequence]) -> list[str]:
+    """Say what counted as a transition, where that is not the test accuracy."""
+    if not any(card(run).event or card(run).event_step is not None for run in runs):
+        return []
+    known = sum(map(is_watched, runs))
+    came = sum(grok_step(run) is not None for run in runs)
+    return [
+        f"a transition is {transition(runs)}: it came in {came} of {known} runs, and {len(runs) - known} do not tell"
+    ]
 
 
 def _flat(verdict: Verdict) -> dict[str, Any]:
@@ -245,13 +261,3 @@ def _flat(verdict: Verdict) -> dict[str, Any]:
     for reading, shown in zip(verdict.readings, row["readings"], strict=True):
         shown["treated"], shown["control"] = reading.treated._asdict(), reading.control._asdict()
     return row
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value

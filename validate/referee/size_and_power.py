@@ -1,4 +1,8 @@
-"""How often each test is right where the truth is known: its size in noise, its power in the planted world."""
+"""How often each test is right where the truth is known: its size in noise, its power in the planted world.
+
+What was measured is stored, with the rule and the common ground that it belongs to: counts, and the verdict in the
+planted world of `PLANTED`, which depends on no run and takes longer than all else that is judged of one.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +30,8 @@ QUICK = 20
 LARGEST_SIZE = 0.07
 #: Seed of the first set of runs.
 FIRST = 1000
+#: Seed of the planted world whose verdict is stored: that of a scoreboard where none is asked for.
+PLANTED = 0
 #: Replicates judged at a time by one task of an executor.
 _CHUNK = 5
 
@@ -62,12 +68,9 @@ def replicate(prediction: Prediction, seed: int) -> Count:
 
 
 def _task(number: int, seeds: range) -> Count:
-    from spectral_edge.validate.referee.predictions import PREDICTIONS
-
-    prediction = next(p for p in PREDICTIONS if p.number == number)
     total = Count(0, 0, 0)
     for seed in seeds:
-        total += replicate(prediction, seed)
+        total += replicate(_by_number(number), seed)
     return total
 
 
@@ -110,8 +113,7 @@ def calibrate(
     counts = {}
     for p in predictions:
         entry = _entry(p, there)
-        fresh = entry is not None and entry["shared"] == shared()
-        counts[p.id] = _count(entry if fresh else None)
+        counts[p.id] = _count(entry if _is_current(entry, p) else None)
     # all to a tenth, then to a half, then to the end: stopped early, something is known of each
     for goal in sorted({max(1, replicates // 10), max(1, replicates // 2), replicates}):
         for prediction in predictions:
@@ -126,6 +128,46 @@ def calibrate(
                 if progress is not None:
                     progress(prediction.id, counts[prediction.id].n)
     return counts
+
+
+def planted(prediction: Prediction, seed: int) -> str:
+    """The verdict in the planted world, as stored where that is of this rule over this ground, else judged now."""
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    entry = stored().get(prediction.id, {}).get("planted")
+    known = seed == PLANTED and prediction in PREDICTIONS and _is_current(entry, prediction)
+    return str(entry["verdict"]) if known else prediction.judge_planted(seed)
+
+
+def _is_current(entry: dict[str, Any] | None, prediction: Prediction) -> bool:
+    return entry is not None and (entry["rule"], entry["shared"]) == (rule(prediction), shared())
+
+
+def store_planted(
+    predictions: Sequence[Prediction],
+    path: str | Path,
+    executor: Executor | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> None:
+    """Write the verdicts in the planted world of `PLANTED` beside the counts, where they are not there already."""
+    missing = [p for p in predictions if not _is_current(read(path).get(p.id, {}).get("planted"), p)]
+    judged = (map if executor is None else executor.map)(_planted, [p.number for p in missing])
+    for prediction, verdict in zip(missing, judged, strict=True):
+        found = {"rule": rule(prediction), "shared": shared(), "verdict": verdict}
+        _write({prediction.id: {"planted": found}}, path)
+        if progress is not None:
+            progress(prediction.id, 0)
+
+
+def _planted(number: int) -> str:
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _by_number(number).judge_planted(PLANTED)
+
+
+def _by_number(number: int) -> Prediction:
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    return next(p for p in PREDICTIONS if p.number == number)
 
 
 def _results(prediction: Prediction, tasks: Iterable[range], executor: Executor | None) -> Iterator[Count]:
@@ -148,15 +190,15 @@ def stored() -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The stored counts by id, each with its rule and what rules share; nothing where there is no such file."""
+    """What is stored by id, each with its rule and what rules share; nothing where there is no such file."""
     path = Path(path)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
 def _entry(prediction: Prediction, found: dict[str, Any]) -> dict[str, Any] | None:
-    """What is stored of the rule as it is now."""
-    entry: dict[str, Any] | None = found.get(prediction.id)
+    """What was counted of the rule as it is now."""
+    entry: dict[str, Any] | None = found.get(prediction.id, {}).get("counts")
     return entry if entry is not None and entry["rule"] == rule(prediction) else None
 
 
@@ -166,8 +208,16 @@ def _count(entry: dict[str, Any] | None) -> Count:
 
 def store(predictions: Sequence[Prediction], counts: dict[str, Count], path: str | Path) -> Path:
     """Write the counts; those of other predictions that are there stay."""
-    mine = {p.id: {"rule": rule(p), "shared": shared(), **counts[p.id]._asdict()} for p in predictions}
-    text = json.dumps(dict(sorted({**read(path), **mine}.items())), indent=1) + "\n"
+    mine = {
+        p.id: {"counts": {"rule": rule(p), "shared": shared(), **counts[p.id]._asdict()}} for p in predictions
+    }
+    return _write(mine, path)
+
+
+def _write(more: dict[str, dict[str, Any]], path: str | Path) -> Path:
+    there = read(path)
+    merged = {**there, **{id: there.get(id, {}) | entry for id, entry in more.items()}}
+    text = json.dumps(dict(sorted(merged.items())), indent=1) + "\n"
     stored.cache_clear()
     return replace_atomically(path, lambda file: file.write(text.encode()))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class NoiseModel(NamedTuple):
 def noise_model(run: GramSequence, W: int = W) -> NoiseModel:
     """Estimate from K what noise like `run` is (sections 2.5 and 2.7 of docs/theory.md)."""
     norms = np.sqrt(norms_squared(run.K))
-    memory = min(simulate.MEMORY, max_lag(run.K), run.T - 1)
+    memory = min(simulate.MEMORY, (W - 1) // 2, max_lag(run.K), run.T - 1)  # less than half a window
     colour = simulate.local_colour(run.K, memory=memory)
     P_eff = simulate.effective_dimension(run.K, colour, W)
     P_eff = P_eff if np.isfinite(P_eff) else float(run.P or 1e6)
@@ -122,7 +122,7 @@ def white_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[Gram
     made = [
         simulate.noise(run.T, P=P, norms=norms, W_max=lags, fix_norms=True, seed=rng) for _ in range(copies)
     ]
-    about = {"metrics": run.metrics, "config": run.config}
+    about: dict[str, Any] = {"metrics": run.metrics, "config": run.config}
     return [GramSequence.from_inner_products(one.K, run.steps, run.P, **about) for one in made]
 
 

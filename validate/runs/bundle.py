@@ -13,8 +13,10 @@ from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.gram.live.journal import journal_path
 
+#: Where the package keeps runs that were made again: with other batches, or recorded at another interval.
+AGAIN = "again"
 #: Where the recording of each group lies in a folder of runs.
-_FOLDERS = {"attention": "", "all": "all", "dense": "dense"}
+_FOLDERS = {"attention": "", "all": "all", "dense": "dense", "again": AGAIN}
 
 
 def bundled(group: str = "attention") -> list[GramSequence]:
@@ -22,9 +24,10 @@ def bundled(group: str = "attention") -> list[GramSequence]:
 
     Parameters
     ----------
-    group : {"attention", "all", "dense"}
+    group : {"attention", "all", "dense", "again"}
         The parameters whose updates they are of: the attention weights, or all weights; or the dense runs, small
-        networks of which all weights were recorded at every step.
+        networks of which all weights were recorded at every step; or the attention weights of runs of which there
+        is a second recording, with other batches or at another interval.
 
     Examples
     --------

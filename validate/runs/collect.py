@@ -41,7 +41,7 @@ def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -
         subjects.setdefault(" ".join(filter(None, (run.subject, run.variant))), []).append(run)
     for subject, runs in subjects.items():
         fresh = [run for run in runs if Files(source, run.name).done]
-        there = [run for run in runs if run in fresh or Files(target, run.name).done]
+        there = [run for run in runs if run in fresh or Files(target / run.place, run.name).done]
         if len(there) < len(runs):
             yield f"{subject}: {len(there)} of {len(runs)} are finished"
             continue
@@ -56,10 +56,10 @@ def _take(run: RunConfig, source: Path, target: Path) -> None:
     card = run.card()
     for group, sequence in found.items():
         told = {name: sequence.config.get(name, value) for name, value in card.items()}
-        told |= {name: card[name] for name in ("task", "experiment", "family", "recipe")}
+        told |= {name: card[name] for name in ("run", "task", "experiment", "family", "recipe")}
         told |= {name: sequence.config[name] for name in _BESIDE if name in sequence.config}
         found[group] = replace(sequence, config=told)
-    Files(target, run.name).put(found)
+    Files(target / run.place, run.name).put(found)
 
 
 def _clear(run: RunConfig, target: Path) -> Iterator[str]:

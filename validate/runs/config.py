@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from spectral_edge.theory.checks import choice, nonnegative, positive, whole
+from spectral_edge.validate.runs.bundle import AGAIN
 
 if TYPE_CHECKING:
     import torch
@@ -188,6 +189,11 @@ class RunConfig:
     def family(self) -> str:
         """The runs it is one of."""
         raise NotImplementedError
+
+    @property
+    def place(self) -> str:
+        """Where it lies in the package's folder of runs."""
+        return AGAIN if self.variant else ""
 
     @property
     def _treatment(self) -> str:

@@ -130,7 +130,7 @@ def _look(config: RunConfig | DenseConfig, out: Path) -> Found:
         return Found(config, "recorded", GramSequence.load(files.recordings[group]))
     if files.checkpoint.exists() or files.unfinished.exists():
         return Found(config, "unfinished", _load(files.unfinished))
-    bundled = _load(Files(bundled_folder(), config.name, config.groups).recordings[group])
+    bundled = _load(Files(bundled_folder() / config.place, config.name, config.groups).recordings[group])
     return Found(config, "missing" if bundled is None else "bundled", bundled)
 
 

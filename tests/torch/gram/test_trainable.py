@@ -89,7 +89,9 @@ def test_unfreezing_is_no_reason_to_fail_and_loses_nothing(tmp_path, every, opti
             model.head.requires_grad_(True)
         step_of(model, optimizer)
         thetas.append(flat(model.parameters()))
-    assert any("head.weight, head.bias began to be trained and are recorded from now on" in line for line in said)
+    assert any(
+        "head.weight, head.bias began to be trained and are recorded from now on" in line for line in said
+    )
     tracker.close()
     found = GramSequence.load(tmp_path / "run.npz")
     # what was frozen did not move, so the whole model is the oracle
@@ -128,7 +130,9 @@ def test_an_update_that_may_have_been_missed_is_told():
         step_of(model, optimizer)
     model.head.requires_grad_(True)
     step_of(model, optimizer)
-    with pytest.warns(UserWarning, match="head.weight, head.bias began to be trained: what moved them up to step 9"):
+    with pytest.warns(
+        UserWarning, match="head.weight, head.bias began to be trained: what moved them up to step 9"
+    ):
         tracker.update(model, step=9)
 
 
@@ -176,7 +180,7 @@ def test_batch_norm_live_and_from_files_is_the_same(tmp_path):
             tracker.update(params, step=step)
         step_of(model, optimizer)
     np.testing.assert_array_equal(states.sequence().K, live.sequence().K)
-    assert states.sequence().P == sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for p in model.parameters()) == states.sequence().P
     assert "2 buffers (1.running_mean, 1.running_var)" in said[0]
 
 
@@ -262,7 +266,9 @@ def test_an_error_in_a_hook_does_not_end_the_training(tmp_path, monkeypatch):
             step_of(model, optimizer)
         return flat(model.parameters())
 
-    with pytest.warns(UserWarning, match="this was not recorded, the training goes on: .*No space left") as told:
+    with pytest.warns(
+        UserWarning, match="this was not recorded, the training goes on: .*No space left"
+    ) as told:
         warned = run()
     assert len(told) == 1
     monkeypatch.undo()

@@ -178,6 +178,8 @@ def test_recording_changes_nothing() -> None:
 @pytest.mark.parametrize("group", ["attention", "all"])
 def test_metric_is_that_of_adam_written_out(group: str) -> None:
     """δᵀDδ, D = √v̂ + ε, with v̂ from the gradients of every step by hand."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     v, thetas = None, [parameters_to_vector(MODULAR.model().parameters()).detach().double()]
     model = MODULAR.model()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0)
@@ -193,6 +195,7 @@ def test_metric_is_that_of_adam_written_out(group: str) -> None:
         optimiser.step()
         if step % MODULAR.record_every == 0:
             thetas.append(parameters_to_vector(model.parameters()).detach().double())
+    torch.set_num_threads(threads)
     D = (v / (1 - 0.98**50)).sqrt() + 1e-8
     wanted = torch.cat(
         [torch.full((p.numel(),), group == "all" or is_attention(n)) for n, p in model.named_parameters()]

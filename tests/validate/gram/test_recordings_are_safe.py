@@ -12,7 +12,6 @@ import pytest
 from spectral_edge import theory
 from spectral_edge.validate import GramSequence, GramTracker
 from spectral_edge.validate.gram.live import recording
-from spectral_edge.validate.gram.live.journal import journal_path
 from spectral_edge.validate.gram.live.ownership import lock_path
 
 
@@ -128,7 +127,9 @@ def test_a_second_process_is_refused_by_name(tmp_path, options):
         assert holder.stdout.readline() == "ready\n"
         if not options:
             path.unlink()  # whether or not anything is there yet
-        with pytest.raises(ValueError, match=rf"path is being recorded by process {holder.pid} on .* since 20"):
+        with pytest.raises(
+            ValueError, match=rf"path is being recorded by process {holder.pid} on .* since 20"
+        ):
             GramTracker(4, path=path, **options)
     finally:
         holder.communicate("\n")
@@ -260,7 +261,8 @@ def test_a_training_from_the_beginning_does_not_go_on_with_another(tmp_path):
     record(GramTracker(4, path=path), walk(15)).close()
     second = GramTracker(4, path=path, resume=True)
     with pytest.raises(
-        ValueError, match="step must go on from the recording that is resumed, got 0 where it has steps 1 to 15"
+        ValueError,
+        match="step must go on from the recording that is resumed, got 0 where it has steps 1 to 15",
     ):
         second.update(walk(15)[0], step=0)
     second.close()
@@ -371,7 +373,9 @@ def test_an_error_can_be_a_warning(tmp_path):
     tracker = record(GramTracker(4, on_error="warn"), thetas[:5])
     bad = thetas[5].copy()
     bad[7] = np.nan
-    with pytest.warns(UserWarning, match=r"not recorded, the training goes on: params must be finite, got NaN") as told:
+    with pytest.warns(
+        UserWarning, match=r"not recorded, the training goes on: params must be finite, got NaN"
+    ) as told:
         for step in (5, 6, 7):
             tracker.update(bad, step=step)
     assert len(told) == 1
@@ -440,7 +444,9 @@ def test_known_buffers_of_a_state_dictionary_are_left_out_and_named():
 
 
 def test_parameters_that_are_empty_are_refused():
-    with pytest.raises(ValueError, match=r"params must not be empty, got no entries in 2 tensors \(a, b\): ZeRO-3"):
+    with pytest.raises(
+        ValueError, match=r"params must not be empty, got no entries in 2 tensors \(a, b\): ZeRO-3"
+    ):
         GramTracker(2).update({"a": np.zeros(0), "b": np.zeros(0), "c": np.ones(3)})
 
 
@@ -449,7 +455,12 @@ def test_layer_by_layer_in_one_tracker(tmp_path, options):
     thetas, path = walk(12, 30), tmp_path / "run.npz"
 
     def layers(theta):
-        return {"h.0.attn.w": theta[:7], "h.0.mlp.w": theta[7:15], "h.1.attn.w": theta[15:27], "head.w": theta[27:]}
+        return {
+            "h.0.attn.w": theta[:7],
+            "h.0.mlp.w": theta[7:15],
+            "h.1.attn.w": theta[15:27],
+            "head.w": theta[27:],
+        }
 
     tracker = GramTracker(4, by="layer", path=path, **options)
     for step, theta in enumerate(thetas):
@@ -503,7 +514,9 @@ def drift(T, dtype, speed):
 
 
 def test_singular_values_that_are_rounding_are_told():
-    with pytest.warns(UserWarning, match=r"\d+ of the 6 singular values of the window at step 6 are no larger than"):
+    with pytest.warns(
+        UserWarning, match=r"\d+ of the 6 singular values of the window at step 6 are no larger than"
+    ):
         record(GramTracker(6), drift(12, np.float32, 1e-4))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

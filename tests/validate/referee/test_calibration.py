@@ -15,6 +15,7 @@ from spectral_edge.validate.referee.predictions import (
     p13_optimiser_dependence,
 )
 from spectral_edge.validate.referee.size_and_power import Count
+from spectral_edge.validate.referee.verdict import Prediction
 
 FAST = (p11_weight_decay_needed.PREDICTION, p13_optimiser_dependence.PREDICTION)
 
@@ -46,7 +47,7 @@ def test_interrupted_work_goes_on(counted: dict[str, Count], tmp_path: Path) -> 
 
     with pytest.raises(KeyboardInterrupt):
         calibration.calibrate(FAST, replicates=12, path=path, progress=stop)
-    begun = sum(entry["n"] for entry in json.loads(path.read_text()).values())
+    begun = sum(entry["counts"]["n"] for entry in json.loads(path.read_text()).values())
     assert 0 < begun < 24
     told: list[int] = []
     found = calibration.calibrate(FAST, replicates=12, path=path, progress=lambda id, n: told.append(n))
@@ -60,7 +61,7 @@ def test_counts_of_another_rule_are_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     calibration.calibrate(FAST[:1], replicates=2, path=path)
     entry = json.loads(path.read_text())
-    entry[FAST[0].id] |= {"rule": "of yesterday", "false_positives": 2}
+    entry[FAST[0].id]["counts"] |= {"rule": "of yesterday", "false_positives": 2}
     path.write_text(json.dumps(entry))
     assert calibration.calibrate(FAST[:1], replicates=2, path=path)[FAST[0].id].false_positives == 0
 
@@ -69,7 +70,7 @@ def test_counts_of_the_same_rule_over_other_ground_are_not_added_to(tmp_path: Pa
     path = tmp_path / "calibration.json"
     calibration.calibrate(FAST[:1], replicates=2, path=path)
     entry = json.loads(path.read_text())
-    entry[FAST[0].id] |= {"shared": "of yesterday", "false_positives": 2}
+    entry[FAST[0].id]["counts"] |= {"shared": "of yesterday", "false_positives": 2}
     path.write_text(json.dumps(entry))
     assert calibration.calibrate(FAST[:1], replicates=2, path=path)[FAST[0].id].false_positives == 0
 
@@ -122,7 +123,7 @@ def test_what_is_shared_changes_with_the_code_alone(
 
 
 def test_changed_ground_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = {entry["shared"] for entry in calibration.stored().values()}
+    counted = {entry["counts"]["shared"] for entry in calibration.stored().values()}
     for ground in counted:
         monkeypatch.setattr(calibration, "shared", lambda ground=ground: ground)
         assert len(calibration.remarks(FAST)) == (len(counted) > 1)
@@ -130,6 +131,51 @@ def test_changed_ground_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     (remark,) = calibration.remarks(FAST)
     assert remark.startswith("size and power of 2 tests were counted before")
     assert calibration.rates(FAST[0]).n > 0  # said, not hidden
+
+
+# -- the planted world -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS, ids=lambda p: p.id)
+def test_the_verdict_expected_is_stored(prediction: Prediction) -> None:
+    assert calibration.stored()[prediction.id]["planted"]["verdict"] == prediction.expected_when_planted
+
+
+@pytest.mark.parametrize("number", [3, 11, 12, 13, 16, 17, 19])
+def test_what_is_stored_of_the_planted_world_is_what_is_judged_there(number: int) -> None:
+    prediction = next(p for p in PREDICTIONS if p.number == number)
+    stored = calibration.stored()[prediction.id]["planted"]["verdict"]
+    assert stored == prediction.judge_planted(calibration.PLANTED)
+
+
+def test_only_what_is_of_this_rule_and_ground_and_world_is_taken_from_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prediction = FAST[0]
+    entry = {"rule": rules.rule(prediction), "shared": rules.shared(), "verdict": "as stored"}
+    monkeypatch.setattr(calibration, "stored", lambda: {prediction.id: {"planted": entry}})
+    assert calibration.planted(prediction, calibration.PLANTED) == "as stored"
+    assert calibration.planted(prediction, calibration.PLANTED + 1) == "supported"
+    own = replace(prediction, planted=lambda seed: prediction.planted(seed))
+    assert calibration.planted(own, calibration.PLANTED) == "supported"
+    for stale in ("rule", "shared"):
+        monkeypatch.setitem(entry, stale, "of yesterday")
+        assert calibration.planted(prediction, calibration.PLANTED) == "supported"
+        monkeypatch.undo()
+        monkeypatch.setattr(calibration, "stored", lambda: {prediction.id: {"planted": entry}})
+    monkeypatch.setattr(p11_weight_decay_needed, "CLAIMED", 0.4)
+    assert calibration.planted(prediction, calibration.PLANTED) == "supported"
+
+
+def test_the_planted_world_is_judged_once(tmp_path: Path) -> None:
+    path, told = tmp_path / "size_and_power.json", []
+    calibration.calibrate(FAST[:1], replicates=2, path=path)
+    for _ in range(2):
+        calibration.store_planted(FAST, path, progress=lambda id, n: told.append(id))
+    assert told == [p.id for p in FAST]
+    found = json.loads(path.read_text())
+    assert [found[p.id]["planted"]["verdict"] for p in FAST] == ["supported", "supported"]
+    assert found[FAST[0].id]["counts"]["n"] == 2  # and what was counted stays
 
 
 def test_a_test_that_always_supports_has_size_one() -> None:

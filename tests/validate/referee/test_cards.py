@@ -155,8 +155,7 @@ def test_one_odd_card_is_named_and_stops_no_other(additions: list[GramSequence])
     board = validate.check([odd, *additions[1:]], predictions=chosen)
     others = validate.check(additions[1:], predictions=chosen)
     assert [repr(replace(v, worlds={})) for v in board] == [repr(replace(v, worlds={})) for v in others]
-    assert len(board.notes) == 4
-    assert all(note.startswith("odd: ") for note in board.notes)
+    assert sum(note.startswith("odd: ") for note in board.notes) == 4
     assert board.to_dict()["notes"] == list(board.notes)
     for prediction in PREDICTIONS:
         prediction.judge([odd], [()] if prediction.number not in (1, 2, 5, 6, 15, 18) else

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import mannwhitneyu
 
 from spectral_edge import simulate, validate
@@ -15,7 +16,7 @@ from spectral_edge.validate.referee.early_warning import features as given
 from spectral_edge.validate.referee.early_warning import folds
 from spectral_edge.validate.referee.early_warning.features import FEATURES, SPECTRAL, Feature
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures.early_warning import early_warning_figure
+from spectral_edge.validate.referee.figures import early_warning as pictures
 from spectral_edge.validate.referee.statistics import proportion
 
 FAMILIES = ("a+b", "a-b", "a*b", "brackets")
@@ -342,8 +343,31 @@ def test_table_and_figure(found: validate.EarlyWarning) -> None:
             console.print(found.table(wide=wide))
         assert "all together" in shown.get()
         assert "…" not in shown.get()
-    figure = early_warning_figure(found)
-    axes = [ax for part in figure.subfigs for ax in part.axes]
-    assert len(axes) == 5
-    assert all(ax.get_xlabel() and ax.get_title() for ax in axes)
+    figure = Figure(figsize=(12, 4))
+    for draw, ax in zip(
+        (pictures.roc_curves, pictures.areas, pictures.lead_times), figure.subplots(1, 3), strict=True
+    ):
+        draw(found, ax)
+        assert ax.get_xlabel()
+        assert ax.get_title()
+        assert len(ax.lines) > 2
     figure.canvas.draw()
+
+
+@pytest.mark.parametrize(("n", "k"), [(40, 1), (300, 6)])
+def test_the_logistic_regression_is_at_its_minimum(n: int, k: int) -> None:
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, k)) @ rng.standard_normal((k, k))
+    y = (X[:, 0] + rng.standard_normal(n) > 0.5).astype(float)
+    found = folds.ridge_logistic(X, y, 0.01)
+
+    def cost(b: np.ndarray) -> float:
+        p = 1 / (1 + np.exp(-(b[0] + X @ b[1:])))
+        return float(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)) + 0.01 * np.sum(b[1:] ** 2) / 2)
+
+    for step in (*np.eye(k + 1), *-np.eye(k + 1), *rng.standard_normal((20, k + 1))):
+        assert cost(found) < cost(found + 1e-3 * step)
+    # the intercept bears no penalty: mean and prevalence agree
+    assert np.mean(1 / (1 + np.exp(-(found[0] + X @ found[1:])))) == pytest.approx(y.mean(), abs=1e-8)
+    shrunk = folds.ridge_logistic(X, y, 10.0)
+    assert np.linalg.norm(shrunk[1:]) < np.linalg.norm(found[1:]) / 2

@@ -146,12 +146,22 @@ def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: valid
     assert "single-a+b: 0 taken, 6 were there" in list(collect(tmp_path / "nothing", into))
 
 
+def test_what_is_made_again_is_collected_apart(tmp_path: Path, addition: validate.GramSequence) -> None:
+    twins = [run for run in planned().values() if run.variant == "twin" and run.family == "dyck1"]
+    for run in twins:
+        Files(tmp_path / "out", run.name).put({"attention": addition, "all": addition})
+    assert "dyck1 twin: 2 taken, 0 were there" in list(collect(tmp_path / "out", tmp_path / "into"))
+    assert not list((tmp_path / "into").glob("*.npz"))
+    found = recorded(tmp_path / "into", "again")
+    assert sorted(run.config["run"] for run in found) == sorted(run.name for run in twins)
+
+
 def _status(folder: Path) -> str:
     return next(found.status for found in survey(folder) if found.config.name == SCAN)
 
 
 def test_a_group_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="group must be one of attention, all, got 'head'"):
+    with pytest.raises(ValueError, match="group must be one of attention, all, dense, again, got 'head'"):
         recorded(tmp_path, "head")
     with pytest.raises(ValueError, match="runs must be a folder of recorded sequences"):
         recorded(tmp_path, "all")

@@ -7,6 +7,8 @@ infinity keep their meaning, because that is how a bad entry is noticed.
 import numba
 import numpy as np
 
+from spectral_edge.simulate import _kernels  # noqa: F401 - finds a place for numba's cache
+
 FASTMATH = {"reassoc", "contract", "nsz"}
 
 

@@ -17,11 +17,12 @@ from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram.arrays import inner_products as products
 from spectral_edge.validate.gram.arrays.rows import Buffers
 from spectral_edge.validate.gram.files.discovery import Listing, Wanted, find_checkpoints
-from spectral_edge.validate.gram.files.layout import Layout, kind_of, layer_of, layout
+from spectral_edge.validate.gram.files.layout import Layout, layout
 from spectral_edge.validate.gram.files.one_file import run_in_file
 from spectral_edge.validate.gram.files.rounding import Rounding
 from spectral_edge.validate.gram.files.tensors import Flat, Joined, Source, Spilled, stored_dtype, width
 from spectral_edge.validate.gram.files.unfinished import Done, Work, fingerprint, reporting
+from spectral_edge.validate.gram.groups import grouping, kind_of, layer_of
 from spectral_edge.validate.gram.parameters import Select, selector
 from spectral_edge.validate.gram.sequence import GramSequence
 
@@ -50,6 +51,8 @@ class CheckpointSequences:
         Entries of the tensors that are not counted.
     notes : tuple of str
         What a user should know.
+    unit : str
+        What the steps are: "step", "epoch", or "order" where they only number the checkpoints.
     """
 
     whole: GramSequence
@@ -59,6 +62,7 @@ class CheckpointSequences:
     left_out: tuple[tuple[str, str], ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unit: str = "step"
 
 
 class _FileRows:
@@ -199,7 +203,7 @@ def read_checkpoints(
         named), a file is damaged or not safe to read, nothing is selected, or no checkpoint differs from the next.
     """
     W_max = None if W_max is None else whole("W_max", W_max, 2)
-    group = _grouping(by)
+    group = grouping(by)
     listing = listed(path, steps, skip_damaged=skip_damaged, drop=drop)
     found = layout(listing.checkpoints, listing.contents, selector(select, exclude))
     T = len(listing.checkpoints) - 1
@@ -230,6 +234,7 @@ def read_checkpoints(
         left_out=(*listing.left_out, *found.left_out.items()),
         sizes=found.sizes,
         notes=listing.notes + tuple(found.notes(moving)),
+        unit=listing.unit,
     )
 
 
@@ -245,19 +250,6 @@ def listed(
     if missing:
         raise ValueError(f"drop must name steps of checkpoints, got {min(missing)}")
     return found.without(drop)
-
-
-def _grouping(by: By) -> Callable[[str], str]:
-    if callable(by):
-        return by
-    named: dict[str | None, Callable[[str], str]] = {
-        "layer": layer_of,
-        "kind": kind_of,
-        None: lambda name: "",
-    }
-    if by not in named:
-        raise ValueError(f"by must be 'layer', 'kind' or a function of the name, got {by!r}")
-    return named[by]
 
 
 def _worked(

@@ -76,12 +76,15 @@ class Listing:
         Files and folders that are no checkpoint of the run, each with the reason.
     notes : tuple of str
         What a user should know of the steps.
+    unit : str
+        What the steps are: "step", "epoch", or "order" where they only number the checkpoints.
     """
 
     checkpoints: tuple[Checkpoint, ...]
     contents: tuple[Content, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    unit: str = "step"
 
     def without(self, steps: Collection[int]) -> "Listing":
         """The same without the checkpoints at `steps`."""
@@ -181,13 +184,13 @@ def find_checkpoints(
     root, entries = _entries(path)
     found = _candidates(root, entries, named=not Path(path).is_dir())
     chosen, notes = _steps(found, steps, str(path))
-    left = [(found.names[i], reason) for i, reason in chosen.left_out.items()]
+    left = [(found.paths[i].name, reason) for i, reason in chosen.left_out.items()]
     order = sorted(chosen.steps, key=lambda i: (chosen.steps[i], found.names[i]))
     for i in list(order):
         if found.content(i) is None:
             if not skip_damaged:
                 raise ValueError(f"{found.damaged[i]} (leave such files out with --skip-damaged)")
-            left.append((found.names[i], "damaged"))
+            left.append((found.paths[i].name, "damaged"))
             order.remove(i)
     left += found.left_out
     if len(order) < 3:
@@ -203,7 +206,8 @@ def find_checkpoints(
     if steps is None:
         notes += _contradicted(found, chosen, order)
     checkpoints = tuple(Checkpoint(chosen.steps[i], found.paths[i], found.files[i]) for i in order)
-    return Listing(checkpoints, tuple(found.contents[i] for i in order), tuple(left), tuple(notes))
+    contents = tuple(found.contents[i] for i in order)
+    return Listing(checkpoints, contents, tuple(left), tuple(notes), chosen.unit)
 
 
 def _entries(path: str | PathLike[str]) -> tuple[Path, list[Path]]:
@@ -308,8 +312,9 @@ def weights_of(folder: Path) -> tuple[Path, ...] | str:
 def _steps(found: _Candidates, wanted: Wanted, path: str) -> tuple[Steps, list[str]]:
     names = found.names
     if isinstance(wanted, str):
-        chosen, counted = by_pattern(names, wanted)
-        return chosen, ["steps are the checkpoints' numbers 0, 1, 2 … in the order of --steps"] * counted
+        chosen = by_pattern(names, wanted)
+        numbered = "steps are the checkpoints' numbers 0, 1, 2 … in the order of --steps"
+        return chosen, [numbered] * (chosen.unit == "order")
     if callable(wanted):
         return Steps({i: whole("steps", wanted(entry), 0) for i, entry in enumerate(found.paths)}), []
     if wanted is not None:
@@ -323,7 +328,9 @@ def _steps(found: _Candidates, wanted: Wanted, path: str) -> tuple[Steps, list[s
             f"steps must be readable from the names, got {chosen.problem} in {shown}: say which number is the step "
             "with --steps REGEX (its group is the step; several groups are an order)"
         )
-    return chosen, ["steps are epochs or the like: the names hold no optimiser step"] * chosen.coarse
+    return chosen, [f"steps are those after {chosen.unit!r}: the names hold no optimiser step"] * (
+        chosen.unit != "step"
+    )
 
 
 def _contradicted(found: _Candidates, chosen: Steps, order: Sequence[int]) -> list[str]:
@@ -339,7 +346,7 @@ def _contradicted(found: _Candidates, chosen: Steps, order: Sequence[int]) -> li
                 f"{found.paths[j]}: say which number is the step with --steps REGEX"
             )
     for i, step in zip(order, inside, strict=True):
-        if step != chosen.steps[i] and not chosen.coarse:
+        if step != chosen.steps[i] and chosen.unit == "step":
             where = f"{found.paths[i].name} ({chosen.steps[i]} and {step})"
             return [f"the steps in the names are not those inside the files: {where}"]
     return []

@@ -38,7 +38,7 @@ def find_metrics(path: Path, checkpoints: Iterable[Path]) -> Path | None:
     return next((file for file in found if file.is_file()), None)
 
 
-def read_metrics(path: Path, steps: ArrayLike) -> dict[str, NDArray[np.float64]]:
+def read_metrics(path: Path, steps: ArrayLike, unit: str = "step") -> dict[str, NDArray[np.float64]]:
     """What was logged, at each update of a run.
 
     Parameters
@@ -48,6 +48,8 @@ def read_metrics(path: Path, steps: ArrayLike) -> dict[str, NDArray[np.float64]]
         Face Trainer, or a ``.jsonl`` of one mapping a line.
     steps : (T + 1,) int
         Step of every checkpoint.
+    unit : str
+        What the steps are; if they are no optimiser steps, the column of that name (``epoch``) tells.
 
     Returns
     -------
@@ -67,9 +69,9 @@ def read_metrics(path: Path, steps: ArrayLike) -> dict[str, NDArray[np.float64]]
             f"metrics must be a .csv, .jsonl or trainer_state.json, got a damaged file: {path}"
         ) from None
     names = list(dict.fromkeys(name for row in rows for name in row))
-    key = next((name for name in STEP if name in names), None)
+    key = next((name for name in (STEP if unit == "step" else (unit,)) if name in names), None)
     if key is None:
-        raise ValueError(f"metrics must have a column step, got {', '.join(names[:6]) or 'none'} in {path}")
+        raise ValueError(f"metrics must have a column {unit}, got {', '.join(names[:6]) or 'none'} in {path}")
     ends = np.asarray(steps, dtype=np.int64)
     found: dict[str, NDArray[np.float64]] = {}
     for row in rows:

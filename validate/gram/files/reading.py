@@ -125,9 +125,10 @@ def _saved(path: Path, by: By, drop: Sequence[int]) -> CheckpointSequences:
     sequence = GramSequence.load(path)
     if drop:
         raise ValueError(f"drop needs the checkpoints themselves, got a saved sequence: {path}")
-    if by is not None:
-        raise ValueError(f"by needs checkpoints, whose tensors have names, got {path}")
-    return CheckpointSequences(sequence, {})
+    groups = sequence.parts() if by is not None else {}
+    if by is not None and not groups:
+        raise ValueError(f"by needs checkpoints, or a recording of a tracker with by=, got {path}")
+    return CheckpointSequences(sequence, groups)
 
 
 def _stack(

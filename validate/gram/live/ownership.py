@@ -50,7 +50,9 @@ class Ownership:
             try:
                 self._lock.acquire()
             except Timeout:
-                raise ValueError(f"path is being recorded by {first}, got a second tracker for {path}") from None
+                raise ValueError(
+                    f"path is being recorded by {first}, got a second tracker for {path}"
+                ) from None
             started = time.strftime("%Y-%m-%d %H:%M:%S")
             owner = {"process": os.getpid(), "host": platform.node(), "since": started}
             file.write_text(json.dumps(owner))

@@ -21,7 +21,14 @@ from spectral_edge.validate.gram.live.shelter import Shelter
 from spectral_edge.validate.gram.live.stores import Exact, Parts, Sketched
 from spectral_edge.validate.gram.live.view import Measure, View
 from spectral_edge.validate.gram.live.watched import Watched
-from spectral_edge.validate.gram.parameters import Select, by_normalised_name, difference, items, local, shortened
+from spectral_edge.validate.gram.parameters import (
+    Select,
+    by_normalised_name,
+    difference,
+    items,
+    local,
+    shortened,
+)
 from spectral_edge.validate.gram.sequence import PART, GramSequence
 
 Floats = NDArray[np.float64]

@@ -1,8 +1,9 @@
 """Which tensors of a training are recorded, and that they stay what they were."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spectral_edge.validate.gram.groups import grouping
 from spectral_edge.validate.gram.parameters import (
     Chosen,
     Select,
@@ -143,22 +144,3 @@ class Watched:
         for name, array in own.items():
             found[self._group(name)] += size(array)
         return found
-
-
-def grouping(by: Any) -> Callable[[str], str]:
-    """The group of a tensor by its name: "layer", "kind", or a function; None makes one group of all.
-
-    Raises
-    ------
-    ValueError
-        If `by` is none of these.
-    """
-    from spectral_edge.validate.gram.files.discovery import kind_of, layer_of
-
-    if by is None:
-        return lambda name: ""
-    if callable(by):
-        return lambda name: str(by(name))
-    if by not in ("layer", "kind"):
-        raise ValueError(f"by must be 'layer', 'kind' or a function of the name, got {by!r}")
-    return {"layer": layer_of, "kind": kind_of}[by]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from spectral_edge.theory.checks import whole
+from spectral_edge.theory.checks import FloatArray, whole
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.cards import card, is_plain, metric
+from spectral_edge.validate.referee.cards import card, is_plain
 from spectral_edge.validate.referee.early_warning import folds
 from spectral_edge.validate.referee.early_warning.features import (
     BASELINE,
@@ -27,10 +27,9 @@ from spectral_edge.validate.referee.early_warning.features import (
 )
 from spectral_edge.validate.referee.early_warning.folds import FALSE_ALARMS, HORIZON, Pairs, Watched
 from spectral_edge.validate.referee.early_warning.result import MIN_RUNS, EarlyWarning, Warner
+from spectral_edge.validate.referee.events import Event, is_watched, with_event
 from spectral_edge.validate.referee.statistics import Estimate, proportion
 from spectral_edge.validate.referee.verdict import UNKNOWN
-
-Floats = NDArray[np.float64]
 
 #: Draws of the bootstrap over runs.
 DRAWS = 2000
@@ -40,7 +39,11 @@ COMBINED = {"all spectral": (SPECTRAL,), "all baselines": (BASELINE,), "all toge
 
 
 def early_warning(
-    runs: Sequence[GramSequence], *, seed: int = 0, features: Sequence[Feature] = FEATURES
+    runs: Sequence[GramSequence],
+    *,
+    seed: int = 0,
+    features: Sequence[Feature] = FEATURES,
+    event: Event | None = None,
 ) -> EarlyWarning:
     """Judge what warns of a transition, each time on a family of runs that it was not learned on.
 
@@ -51,6 +54,8 @@ def early_warning(
         other than "grokking" are left out, and the result says so.
     seed : int
         Seed of the bootstrap over runs.
+    event : str, int, callable or mapping, optional
+        What counts as a transition, if not a test accuracy of 0.95: see `validate.check`.
     features : sequence of Feature
         Default: g_23, R, k*, 𝒜, the validation loss, the weight norm, and what is trivial.
 
@@ -90,7 +95,7 @@ def early_warning(
     seed = whole("seed", seed, 0)
     # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _judged(list(runs), chosen, seed)
+        return _judged(with_event(runs, event), chosen, seed)
 
 
 def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:
@@ -133,7 +138,7 @@ def _watched(
         name = own.run or f"run {i}"
         if not is_plain(run):
             not_judged[name] = "of another experiment"
-        elif metric(run, "test_accuracy") is None:
+        elif not is_watched(run):
             not_judged[name] = "no test accuracy was recorded"
         elif run.T <= WARM_UP:
             not_judged[name] = f"{run.T} records, and the first {WARM_UP} are not judged"
@@ -174,7 +179,7 @@ class _Scored(NamedTuple):
 
     feature: Feature
     warns: str
-    values: list[Floats]
+    values: list[FloatArray]
     threshold: dict[str, float]
     pairs: Pairs
     missing: tuple[str, ...]
@@ -223,13 +228,13 @@ def _combinations(runs: list[Watched], features: tuple[Feature, ...]) -> list[_S
 # -- estimates -------------------------------------------------------------------------------------------------
 
 
-def _draws(n: int, seed: int) -> Floats:
+def _draws(n: int, seed: int) -> FloatArray:
     """How often each run occurs in each draw of the bootstrap, (DRAWS, n); the same for all features."""
     rng = np.random.default_rng([seed, n])
     return rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(float)
 
 
-def _resampled(pairs: Pairs, draws: Floats) -> Floats:
+def _resampled(pairs: Pairs, draws: FloatArray) -> FloatArray:
     with np.errstate(invalid="ignore", divide="ignore"):
         concordant, count = (((draws @ matrix) * draws).sum(axis=1) for matrix in pairs)
         return np.asarray(concordant / count)
@@ -240,7 +245,7 @@ def _kinds(pairs: Pairs) -> int:
     return int(min((pairs.compared.sum(axis=axis) > 0).sum() for axis in (0, 1)))
 
 
-def _interval(pairs: Pairs, draws: Floats) -> Estimate:
+def _interval(pairs: Pairs, draws: FloatArray) -> Estimate:
     """AUC with the percentile interval of a bootstrap over runs.
 
     With fewer than `MIN_RUNS` runs of either kind, or where no draw differs, Clopper and Pearson's interval of a
@@ -253,7 +258,7 @@ def _interval(pairs: Pairs, draws: Floats) -> Estimate:
     return proportion(auc * n, n) if n < MIN_RUNS or low == high else Estimate(auc, float(low), float(high))
 
 
-def _difference(one: _Scored | None, other: _Scored | None, draws: Floats) -> Estimate:
+def _difference(one: _Scored | None, other: _Scored | None, draws: FloatArray) -> Estimate:
     """Difference of the AUCs of two scores on the runs that have both, with its paired bootstrap interval."""
     if one is None or other is None:
         return UNKNOWN
@@ -265,7 +270,7 @@ def _difference(one: _Scored | None, other: _Scored | None, draws: Floats) -> Es
     return Estimate(first.auc - second.auc, float(low), float(high))
 
 
-def _warner(runs: list[Watched], scored: _Scored, plain: _Scored | None, draws: Floats) -> Warner:
+def _warner(runs: list[Watched], scored: _Scored, plain: _Scored | None, draws: FloatArray) -> Warner:
     pairs, values = scored.pairs, scored.values
     has = np.array([run.transition is not None for run in runs])
     same = _same_fold(runs)

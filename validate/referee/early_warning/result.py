@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
+from spectral_edge.theory.files import jsonable
 from spectral_edge.validate.referee.early_warning.features import SPECTRAL
 from spectral_edge.validate.referee.statistics import Estimate, short
 
@@ -74,7 +75,7 @@ class Warner:
     runs: int
     missing: tuple[str, ...]
     passes: bool | None
-    roc: NDArray[np.float64] = field(repr=False)
+    roc: FloatArray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class EarlyWarning:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values with stable keys; NaN and infinity become None, an estimate is value, low and high."""
-        found: dict[str, Any] = _json(asdict(self) | {"meaning": str(self)})
+        found: dict[str, Any] = jsonable(asdict(self) | {"meaning": str(self)})
         return found
 
     def to_dataframe(self) -> "pd.DataFrame":
@@ -191,15 +192,3 @@ class EarlyWarning:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names) or "no spectral feature"
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Estimate):
-        return _json(value._asdict())
-    if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.events import grok_step
@@ -19,9 +20,8 @@ W = 10
 POINTS = 500
 
 Runs = Sequence[GramSequence]
-Floats = NDArray[np.float64]
 #: A run's values against its records' steps.
-Series = Callable[[GramSequence], tuple[NDArray[np.int64], Floats]]
+Series = Callable[[GramSequence], tuple[NDArray[np.int64], FloatArray]]
 
 
 class Aligned(NamedTuple):
@@ -166,7 +166,7 @@ def without_trends(run: GramSequence, ax: Axes) -> Axes:
     return ax
 
 
-def steady_state(pairs: Iterable[tuple[Floats, Floats]], ax: Axes) -> Axes:
+def steady_state(pairs: Iterable[tuple[FloatArray, FloatArray]], ax: Axes) -> Axes:
     """Strength of every mode against what 8.2 makes it proportional to, each window over its own geometric mean."""
     x, y = (np.concatenate(part) for part in zip(*pairs, strict=True))
     thin = np.linspace(0, len(x) - 1, min(POINTS, len(x))).astype(int)

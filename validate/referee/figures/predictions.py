@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import PLAIN, card, is_plain, knows, number
@@ -14,7 +15,7 @@ from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import groups as group_figures
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel
-from spectral_edge.validate.referee.figures.groups import Aligned, Floats, Runs, Series, W
+from spectral_edge.validate.referee.figures.groups import Aligned, Runs, Series, W
 from spectral_edge.validate.referee.figures.thesis import QUERY, drawn_run
 from spectral_edge.validate.referee.partners import decay_groups, decay_pairs
 from spectral_edge.validate.referee.predictions import PREDICTIONS
@@ -89,21 +90,21 @@ def adiabatic(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     return _since_grokking(verdict, chosen, _adiabatic, "𝒜 = ‖ΔC‖/(ηg²)", "adiabatic parameter")
 
 
-def _query(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+def _query(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     return run.steps, run.metrics[f"{QUERY}.sigma_1"] / run.metrics[f"{QUERY}.sigma_2"]
 
 
-def _subleading(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+def _subleading(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     windows = run.window(W)
     return windows.steps, windows.g_23 / np.median(windows.g_23)
 
 
-def _adiabatic(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+def _adiabatic(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     windows = run.window(W)
     return windows.steps[:-1], windows.adiabatic(number(run, "learning_rate"))
 
 
-def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     return run.window(W).steps, run.window(W).ratio
 
 

@@ -68,6 +68,7 @@ class DenseConfig:
 
     #: Groups of recordings a run has.
     groups: ClassVar[tuple[str, ...]] = ("dense",)
+    place: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         """Check every value.
