@@ -45,7 +45,7 @@ class DenseConfig:
     W_max : int
         Lags of K: enough to follow the modes of a window as wide as `span`.
     span : int
-        Lags of the probes.
+        Updates of the window that curvature is measured on; gradients reach one lag further.
     curvature_every : int
         Records between two measurements of curvature.
     """

@@ -173,7 +173,7 @@ class _Recorder:
         flat, config = self.flat, self.config
         self.steps.append(step)
         self.thetas.append(flat.theta.detach().clone())
-        X = torch.stack(self.thetas[-config.span - 1 :]).diff(dim=0).flip(0)  # newest first
+        X = torch.stack(self.thetas[-config.span - 2 :]).diff(dim=0).flip(0)  # newest first
         metrics: dict[str, float] = {}
         probes: dict[str, Tensor] = {}
         curved = len(self.steps) % config.curvature_every == 0 and len(self.steps) >= config.span
@@ -189,7 +189,7 @@ class _Recorder:
             probes[name] = (X @ slope.detach()).float()
         self.slope = slope.detach()
         if curved:
-            probes |= self._curvature(slope, X, D, metrics)
+            probes |= self._curvature(slope, X[: config.span], D, metrics)
         self.metrics.append(metrics)
         self.probes.append(probes)
         return metrics
