@@ -29,7 +29,21 @@ def test_the_page_holds_every_statement_and_correction():
     page = PAGE.read_text(encoding="utf-8")
     for p in theory.propositions():
         assert f"### {p.id} {p.title.replace('*', chr(92) + '*')} [{p.mark}]\n\n$$\n{p.latex()}\n$$" in page
-    for name in ("2.2", "2.3", "2.7", "3.1", "3.5", "5.2", "5.4", "8.1", "8.6"):
+    for name in (
+        "2.2",
+        "2.3",
+        "2.7",
+        "3.1",
+        "3.5",
+        "5.2",
+        "5.4",
+        "8.1",
+        "8.6",
+        "10.2",
+        "10.3",
+        "10.5",
+        "10.8",
+    ):
         assert f"**{name}" in page[page.index("## Corrections") :]
 
 

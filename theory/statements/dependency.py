@@ -19,6 +19,7 @@ SECTION_TITLES = {
     7: "Gap Maximality",
     8: "further claims",
     9: "trajectories",
+    10: "rolling window",
 }
 SHAPES = {"T": "s", "D": "o", "F": "^"}
 KINDS = {"T": "claim of the thesis", "D": "derived", "F": "formalisation"}

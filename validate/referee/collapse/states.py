@@ -33,6 +33,8 @@ EVERY = W
 PAST = W
 #: Squared overlap with its remembered direction above which a mode is itself: no other mode can have as much.
 FOLLOWED = 0.5
+#: Windows over which a mode is remembered.
+MEMORY = 5
 #: Where modes go by rank, which never meet (4.1), a gap has collapsed when σ_k/σ_{k+1} is down to this.
 CLOSED = 1.1
 #: Updates over which modes are remembered: what recordings hold.
@@ -81,7 +83,7 @@ class Tracks:
             rank, sigma = np.tile(np.arange(W), (len(windows.steps), 1)), windows.sigma
             followed, closed = np.ones(rank.shape, dtype=bool), CLOSED
         else:
-            modes = simulate.follow_modes(as_band(run.K, min(REACH, run.T - 2, run.W_max)), W)
+            modes = simulate.follow_modes(as_band(run.K, min(REACH, run.T - 2, run.W_max)), W, MEMORY)
             rank, sigma, followed, closed = modes.rank, modes.sigma, modes.overlap > FOLLOWED, 1.0
 
         def named(values: Floats) -> Floats:
