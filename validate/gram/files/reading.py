@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram.arrays.rows import native
 from spectral_edge.validate.gram.checks import increasing
-from spectral_edge.validate.gram.files.checkpoints import STORAGE, By, CheckpointSequences, read_checkpoints
+from spectral_edge.validate.gram.files.bands import STORAGE
+from spectral_edge.validate.gram.files.checkpoints import By, CheckpointSequences, read_checkpoints
 from spectral_edge.validate.gram.files.discovery import Wanted
 from spectral_edge.validate.gram.files.rounding import Rounding
 from spectral_edge.validate.gram.files.tensors import STORED

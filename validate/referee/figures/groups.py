@@ -9,10 +9,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import FloatArray
+from spectral_edge.theory.palette import BLACK, BLUE, GREEN, ORANGE, RED
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED, line
+from spectral_edge.validate.referee.figures.run import line
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 
 W = 10
