@@ -16,6 +16,7 @@ from spectral_edge.validate.referee import cards, worlds
 from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.events import Event, grok_step, is_watched, transition, with_event
+from spectral_edge.validate.referee.needs import how
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.statistics import holm, short
@@ -209,7 +210,7 @@ class _Bench:
         with threadpool_limits(limits=1, user_api="blas"):
             verdict = prediction.judge(self.runs, self.noise)
             if verdict.verdict == NOT_RUN:
-                return verdict
+                return _with_needs(verdict, prediction, self.runs)
             planted = calibration.planted(prediction, self.seed)
             noise = prediction.judge_noise(self.runs, self.noise, self.seed)
             return replace(verdict, worlds={"planted": planted, "noise": noise})
@@ -223,6 +224,15 @@ class _Bench:
     def called(cls, number: int) -> Verdict:
         """Judge in such a process."""
         return cls.here.judge(next(p for p in PREDICTIONS if p.number == number))
+
+
+def _with_needs(verdict: Verdict, prediction: Prediction, runs: Sequence[GramSequence]) -> Verdict:
+    """The verdict of a test that could not be made, with what is missing for it and how it is recorded."""
+    missing = {
+        name: {"runs": count, "how": how(name)} for name, count in prediction.needs.missing(runs).items()
+    }
+    meaning = f"{verdict.meaning} {prediction.needs.told(runs)}"
+    return replace(verdict, meaning=meaning, details={**verdict.details, "missing": missing})
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class Prediction:
         version is not its own.
     reported : str
         What the thesis itself reports, where it gives a number that is known to us.
+    needs : Needs
+        What runs must hold for it to be judged on them.
     picture : callable, optional
         What the runs show beside the readings, one of its own or one that is `drawn`.
     turned : mapping of str to callable
@@ -158,6 +161,7 @@ class Prediction:
     expected_when_planted: str = SUPPORTED
     version: int = 1
     reported: str = ""
+    needs: Needs = field(default_factory=Needs)
     picture: "Picture | None" = None
     turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 

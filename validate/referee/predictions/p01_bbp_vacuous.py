@@ -9,6 +9,7 @@ from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, metric, number
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p, short
 from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Reading, Verdict, decide
 
@@ -124,4 +125,5 @@ PREDICTION = Prediction(
     # noise of the same norms stands at least as high (docs/theory.md, 2.2), so no world can be specific
     expected_when_planted=NOT_SPECIFIC,
     turned={"READINGS": lambda ratio: 1 / ratio},
+    needs=Needs(config=("learning_rate", "batch_size"), P=True),
 )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Estimate, against, clustered_proportion
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, drawn, passes
 
@@ -100,4 +101,5 @@ PREDICTION = Prediction(
     planted=worlds.planted("small-gap-position", 12, with_controls=True),
     turned={"_shares": lambda shares: [1 - share for share in shares]},
     picture=drawn("positions"),
+    needs=Needs(runs="runs with weight decay, and better also without", config=("weight_decay",)),
 )

@@ -10,6 +10,7 @@ from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card, knows, number
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion, monte_carlo_p
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes
 
@@ -130,4 +131,5 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("krylov-bound", 12),
     turned={"READINGS": neg},
+    needs=Needs(config=("learning_rate",), probes=("hessian",)),
 )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import against, block_shuffled
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond_both, drawn
@@ -109,4 +110,5 @@ PREDICTION = Prediction(
     planted=worlds.planted("three-phases"),
     turned={"log_ratio": neg},
     picture=drawn("phases"),
+    needs=Needs(records=W + 4 * SHORTEST - 1),
 )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Comparison, against
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -111,4 +112,5 @@ PREDICTION = Prediction(
     planted=worlds.planted("stability-hierarchy"),
     turned={"READINGS": neg},
     picture=drawn("stability"),
+    needs=Needs(records=W + 1),
 )

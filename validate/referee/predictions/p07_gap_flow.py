@@ -10,6 +10,7 @@ from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Comparison, against
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific
 
@@ -167,4 +168,9 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("gap-flow"),
     turned={"measure": lambda flow: flow._replace(observed=-flow.observed)},
+    needs=Needs(
+        runs=f"one run with {FEWEST} window Hessians",
+        config=("learning_rate", "weight_decay"),
+        probes=("gradient", "hessian"),
+    ),
 )

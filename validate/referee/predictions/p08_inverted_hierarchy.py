@@ -9,6 +9,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -149,4 +150,5 @@ PREDICTION = Prediction(
     planted=worlds.planted("inverted-hierarchy"),
     turned=dict.fromkeys(("_steady", "_points"), lambda points: [(-x, y) for x, y in points]),
     picture=drawn("hierarchy"),
+    needs=Needs(config=("weight_decay",), probes=("gradient", "hessian")),
 )

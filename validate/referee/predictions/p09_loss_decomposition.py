@@ -10,6 +10,7 @@ from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -160,4 +161,5 @@ PREDICTION = Prediction(
     planted=worlds.planted("loss-decomposition"),
     null_runs=without_link,
     turned={"correlation": neg},
+    needs=Needs(probes=("ablation",)),
 )

@@ -9,6 +9,7 @@ import numpy as np
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.needs import QUERIES, TRANSITION, Needs
 from spectral_edge.validate.referee.partners import Partner, decay_pairs
 from spectral_edge.validate.referee.statistics import Estimate, mean
 from spectral_edge.validate.referee.verdict import (
@@ -147,4 +148,9 @@ PREDICTION = Prediction(
     null_runs=queries_swapped,
     turned={"rise": neg},
     picture=drawn("queries"),
+    needs=Needs(
+        runs="a run with weight decay and a transition, and one without weight decay of the same task and seed",
+        config=("weight_decay", "seed"),
+        metrics=(TRANSITION, QUERIES),
+    ),
 )

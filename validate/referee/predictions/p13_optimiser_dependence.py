@@ -10,6 +10,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.partners import shuffled
 from spectral_edge.validate.referee.statistics import Estimate, mean
 from spectral_edge.validate.referee.verdict import (
@@ -135,4 +136,8 @@ PREDICTION = Prediction(
     null_runs=_dealt_anew,
     turned={"READINGS": lambda k_star: W - k_star},
     picture=drawn("positions", experiment="optimizer"),
+    needs=Needs(
+        runs="two runs of Muon and two of AdamW on one model, with experiment='optimizer' on their cards",
+        config=("optimizer",),
+    ),
 )

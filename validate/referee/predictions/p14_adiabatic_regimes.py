@@ -10,6 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_pairs
 from spectral_edge.validate.referee.statistics import against, area_under_curve, mean
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific, drawn
@@ -110,4 +111,11 @@ PREDICTION = Prediction(
     planted=worlds.planted("adiabatic-regimes", with_controls=True),
     turned={"_parameter": neg},
     picture=drawn("adiabatic"),
+    needs=Needs(
+        runs="a run with weight decay and a transition, long enough to have windows away from it",
+        config=("weight_decay", "seed", "learning_rate"),
+        metrics=(TRANSITION,),
+        records=W + 1,
+        band=W + 1,
+    ),
 )

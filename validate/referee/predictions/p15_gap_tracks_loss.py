@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.statistics import against, mean, phase_randomised
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond_both, drawn
@@ -91,4 +92,5 @@ PREDICTION = Prediction(
     planted=worlds.planted("gap-tracks-loss"),
     turned={"strength": neg},
     picture=drawn("against_loss"),
+    needs=Needs(metrics=("test_loss",), records=W + FEWEST - 1),
 )

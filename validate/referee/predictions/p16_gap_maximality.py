@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.statistics import against
 from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, UNDECIDED, Prediction, Reading, Verdict
@@ -139,4 +140,9 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("gap-maximality"),
     turned={"disruption": neg},
+    needs=Needs(
+        runs=f"one run with {FEWEST} collapses at k* and {FEWEST} elsewhere",
+        metrics=("test_loss",),
+        records=3 * W,
+    ),
 )

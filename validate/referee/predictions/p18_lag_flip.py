@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.statistics import Comparison, against, mean, phase_randomised
 from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, UNDECIDED, Prediction, Reading, Verdict
@@ -119,4 +120,5 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("lag-flip"),
     turned={"cross_correlation": lambda r: r[..., ::-1] * np.linspace(0, 1, r.shape[-1])},
+    needs=Needs(metrics=("test_loss",), records=FEWEST, band=max(WINDOWS)),
 )

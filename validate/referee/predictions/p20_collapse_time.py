@@ -9,6 +9,7 @@ from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.collapse.accuracy import Calibration, Forecasts
 from spectral_edge.validate.referee.collapse.forecasts import FORMS
 from spectral_edge.validate.referee.collapse.states import FOLLOWED, LEAD, missing, persistence
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import UNKNOWN, short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -115,4 +116,11 @@ PREDICTION = Prediction(
     planted=worlds.planted("collapse-time", 12),
     turned={"FORMS": lambda time: 1 / time},
     picture=drawn("collapses"),
+    needs=Needs(
+        runs=f"{RUNS} runs whose gaps collapse",
+        config=("learning_rate", "weight_decay"),
+        probes=("gradient", "hessian"),
+        records=3 * LEAD,
+        band=2 * LEAD,
+    ),
 )
