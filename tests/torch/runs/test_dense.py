@@ -16,7 +16,7 @@ from spectral_edge.validate.runs.dense import networks
 from spectral_edge.validate.runs.dense.config import REGIMES, DenseConfig, dense_run, dense_runs
 from spectral_edge.validate.runs.dense.recording import train
 
-SHORT = {"max_steps": 12, "W_max": 6, "span": 4, "curvature_every": 3, "precision": "float64"}
+SHORT = {"max_steps": 12, "W_max": 6, "span": 4, "curvature_every": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -95,9 +95,13 @@ def test_recorded_as_found_by_hand(regime: str) -> None:
         assert set(sequence.probes) == {"gradient", "validation_gradient", *expected}
         for name, value in expected.items():
             size = np.abs(value).max()
-            np.testing.assert_allclose(sequence.probes[name][t], value, rtol=1e-6, atol=1e-8 * size)
+            exact = name == "response" or config.optimizer == "SGD"
+            assert sequence.probes[name].dtype == (np.float64 if exact else np.float32)
+            np.testing.assert_allclose(
+                sequence.probes[name][t], value, rtol=1e-6, atol=(1e-8 if exact else 1e-6) * size
+            )
         gradient = X @ found["gradient"][t]
-        np.testing.assert_allclose(sequence.probes["gradient"][t, :4], gradient, rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(sequence.probes["gradient"][t, :4], gradient, rtol=1e-5, atol=1e-9)
         norm = np.linalg.norm(H @ delta[t] / D)
         assert sequence.metrics["response_norm"][t] == pytest.approx(norm, rel=1e-6)
         top = np.abs(np.linalg.eigvalsh(H / np.sqrt(np.outer(D, D)))).max()
