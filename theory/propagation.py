@@ -60,7 +60,7 @@ def _terms(
     eta, omega = positive("eta", eta), finite("omega", omega)
     beta = nonnegative("momentum", momentum)
     if np.any(beta >= 1):
-        raise ValueError(f"momentum must be below 1, got {momentum}")
+        raise ValueError(f"momentum must be below 1, got {beta.max()}")
     step = eta
     if optimizer != "sgd":
         step = eta * (1 - beta)
@@ -351,6 +351,6 @@ def shifted_spectra(K_block: ArrayLike, future: ArrayLike, rtol: float = RTOL) -
     rows = _joined(K_block, future, rtol)
     W = rows.shape[-1]
     windows = np.swapaxes(sliding_window_view(rows, W, axis=-2), -1, -2)[..., 1:, :, :]
-    known = np.isfinite(windows).all(axis=(-1, -2), keepdims=True)
-    sigma = np.linalg.svd(np.where(known, windows, 0.0), compute_uv=False)
-    return np.where((sigma > rtol * sigma[..., :1]) & known[..., 0], sigma, np.nan)
+    known = np.asarray(np.isfinite(windows).all(axis=(-1, -2)))
+    sigma = np.linalg.svd(np.where(known[..., None, None], windows, 0.0), compute_uv=False)
+    return np.where((sigma > rtol * sigma[..., :1]) & known[..., None], sigma, np.nan)
