@@ -195,23 +195,30 @@ def passes(estimate: Estimate, threshold: float) -> bool | None:
     return False if estimate.high <= threshold else None
 
 
-def beyond_both(first: Comparison, second: Comparison) -> str:
-    """The verdict of a statistic that must exceed two nulls: supported where both tests reject and no run is alone.
+def beyond(nulls: Sequence[Comparison], smallest: float | None = None) -> str:
+    """The verdict of a statistic that must exceed several nulls.
 
-    That is, where the interval of both excesses over the runs lies above zero too; below zero it refutes.
+    Supported where every test rejects and no run is alone: every interval of the excess over the runs lies above zero.
+    Refuted where every one lies below zero: the runs show less than what nothing shows. Not specific where a null
+    leaves no room for an excess of `smallest`, the least that would matter: what the runs show, it shows.
     """
-    both = (first, second)
-    if all(one.p_value < LEVEL and one.excess.low > 0 for one in both):
+    if all(one.p_value < LEVEL and one.excess.low > 0 for one in nulls):
         return SUPPORTED
-    return REFUTED if any(one.excess.high <= 0 for one in both) else UNDECIDED
+    if all(one.excess.high < 0 for one in nulls):
+        return REFUTED
+    alike = smallest is not None and any(one.excess.high < smallest for one in nulls)
+    return NOT_SPECIFIC if alike else UNDECIDED
 
 
-def above_and_specific(treated: Estimate, threshold: float, p_value: float) -> str:
-    """The verdict of a statistic that must lie above a threshold and exceed its control (`p_value`)."""
+def above_and_specific(treated: Estimate, threshold: float, nulls: Sequence[Comparison]) -> str:
+    """The verdict of a statistic that must lie above a threshold and exceed its nulls.
+
+    Refuted where it lies below the threshold, and below every null.
+    """
     above = passes(treated, threshold)
     if above is False:
-        return REFUTED
-    if above and p_value < LEVEL:
+        return REFUTED if all(one.excess.high < 0 for one in nulls) else UNDECIDED
+    if above and beyond(nulls) == SUPPORTED:
         return SUPPORTED
     return NOT_SPECIFIC if above else UNDECIDED
 
