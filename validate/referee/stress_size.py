@@ -26,6 +26,10 @@ MOST = 200
 QUICK = 4
 
 
+def _shared() -> str:
+    return shared(stress.__name__)
+
+
 class Tally(NamedTuple):
     """What came of `n` sets of runs of one world."""
 
@@ -175,8 +179,13 @@ def _read(path: str | Path) -> dict[str, Any]:
 def _tallies(prediction: Prediction, found: dict[str, Any], of_now: bool = False) -> dict[str, Tally]:
     """The counts of a prediction's present rule, and `of_now`, with what rules share as it is now; else none."""
     entry = found.get(prediction.id, {"rule": "", "worlds": {}})
-    fresh = entry["rule"] == rule(prediction) and (not of_now or entry["shared"] == shared())
+    fresh = entry["rule"] == rule(prediction) and (not of_now or entry["shared"] == _shared())
     return {world: Tally(*entry["worlds"].get(world, ())) if fresh else Tally() for world in stress.WORLDS}
+
+
+def stored_tallies(prediction: Prediction) -> dict[str, Tally]:
+    """The counts of a prediction's present rule that come with the package."""
+    return _tallies(prediction, stored())
 
 
 def _there(predictions: Sequence[Prediction], path: str | Path | None) -> Tallies:
@@ -186,7 +195,7 @@ def _there(predictions: Sequence[Prediction], path: str | Path | None) -> Tallie
 
 def store(predictions: Sequence[Prediction], counts: Tallies, path: str | Path) -> Path:
     """Write the counts; those of other predictions that are there stay."""
-    mine = {p.id: {"rule": rule(p), "shared": shared(), "worlds": counts[p.id]} for p in predictions}
+    mine = {p.id: {"rule": rule(p), "shared": _shared(), "worlds": counts[p.id]} for p in predictions}
     lines = [
         f'{json.dumps(id)}: {{"rule": "{entry["rule"]}", "shared": "{entry["shared"]}", "worlds": {{\n'
         + ",\n".join(
@@ -201,7 +210,7 @@ def store(predictions: Sequence[Prediction], counts: Tallies, path: str | Path) 
 
 def worst(prediction: Prediction, tallies: dict[str, Tally] | None = None) -> StressSize:
     """The worst worlds of a prediction's test, of those in which its claim does not hold; by default as stored."""
-    tallies = _tallies(prediction, stored()) if tallies is None else tallies
+    tallies = stored_tallies(prediction) if tallies is None else tallies
     counted = {
         world: tally
         for world, tally in tallies.items()

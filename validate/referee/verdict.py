@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.placebos import OF_UPDATES, Placebo
 from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
 
 if TYPE_CHECKING:
@@ -74,6 +75,13 @@ class Verdict:
     size, power : Estimate
         How often the test comes out supported in the noise world and as expected in the planted one, measured by
         ``spectral-edge validate --calibrate``; filled in by the scoreboard, NaN where not measured.
+    stress_size : Estimate
+        How often it comes out supported in the worst of the worlds of `stress`, noise by other generators, measured by
+        ``spectral-edge validate --calibrate --stress``; `stress_world` is that world.
+    refuted_size : Estimate
+        How often it comes out refuted in the worst of those worlds and of the noise world; `refuted_world` is that.
+    placebos : dict of str to str
+        Verdicts of the same rule on statistics that measure nothing of the claim; of a *supported* one alone.
     details : dict
         Per-run figures behind the statistic (JSON values).
     """
@@ -95,6 +103,11 @@ class Verdict:
     worlds: dict[str, str] = field(default_factory=dict)
     size: Estimate = UNKNOWN
     power: Estimate = UNKNOWN
+    stress_size: Estimate = UNKNOWN
+    stress_world: str = ""
+    refuted_size: Estimate = UNKNOWN
+    refuted_world: str = ""
+    placebos: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -142,6 +155,10 @@ class Prediction:
         What runs must hold for it to be judged on them.
     picture : callable, optional
         What the runs show beside the readings, one of its own or one that is `drawn`.
+    noise_refutes : str
+        Why noise refutes the claim by the claim's own words, where it does: *refuted* is no error there.
+    placebos : mapping of str to callable
+        What the same rule must not support.
     turned : mapping of str to callable
         What computes the statistic, by its name in the prediction's file, and what turns its value round. The planted
         world must lose its verdict then: a test sees to it.
@@ -164,6 +181,8 @@ class Prediction:
     needs: Needs = field(default_factory=Needs)
     picture: "Picture | None" = None
     turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    noise_refutes: str = ""
+    placebos: Mapping[str, Placebo] = field(default_factory=lambda: OF_UPDATES)
 
     def judge_planted(self, seed: int) -> str:
         """The verdict where the claim holds by construction."""

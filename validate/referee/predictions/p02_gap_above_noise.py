@@ -106,5 +106,6 @@ PREDICTION = Prediction(
     rule=f"> {MAJORITY:.0%} of the windows",
     judge=judge,
     planted=worlds.planted("gap-above-noise"),
+    noise_refutes="noise does not exceed itself",
     turned={"_share": lambda share: 1 - share},
 )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
-from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
@@ -222,6 +222,7 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("loss-decomposition"),
     null_runs=without_link,
+    placebos=placebos.OF_IMPORTANCE,
     turned={"correlation": neg},
     needs=Needs(probes=("ablation",)),
 )

@@ -7,7 +7,7 @@ from operator import neg
 import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.needs import QUERIES, TRANSITION, Needs
 from spectral_edge.validate.referee.partners import Partner, decay_pairs
@@ -172,6 +172,7 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("gap-opens-at-grokking", with_controls=True),
     null_runs=queries_swapped,
+    placebos=placebos.OF_QUERIES,
     turned={"rise": neg},
     picture=drawn("queries"),
     needs=Needs(

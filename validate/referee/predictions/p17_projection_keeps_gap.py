@@ -114,5 +114,6 @@ PREDICTION = Prediction(
     planted=_planted,
     # a gap of 3 is off by more than that in the mean (8.6), whatever run it is in
     expected_when_planted=REFUTED,
+    noise_refutes="it is said of any updates, and noise is some",
     turned={"errors": lambda error: 1e-3 / error},
 )
