@@ -21,7 +21,7 @@ World = Callable[[np.random.Generator, int, bool], Floats]
 
 P = 5_000
 PAIRS = 6  # runs with weight decay, and as many without
-LONGEST = 80  # records of a run that does not grok
+LONGEST = 64  # records of a run that does not grok
 W = 10
 RECORD = 100  # steps from a record to the next
 LAGS = 32  # of the probes, as in recordings
@@ -94,7 +94,7 @@ def _rotating(rng: np.random.Generator, T: int, decays: bool) -> Floats:
 
 def _switch(rng: np.random.Generator, T: int, decays: bool) -> Floats:
     """Correlation and size change at a random time, together; a run that groks early may end before."""
-    before = np.arange(T) < rng.integers(15, LONGEST - 15)
+    before = np.arange(T) < rng.integers(12, LONGEST - 12)
     return _autoregressive(rng, T, np.where(before, 0.8, 0.1)) * np.where(before, 1.0, 0.4)[:, None]
 
 
@@ -159,7 +159,7 @@ def runs_of(world: str, seed: int) -> list[GramSequence]:
 
 
 def _run(world: str, decays: bool, number: int, rng: np.random.Generator) -> GramSequence:
-    grok = int(rng.integers(30, 60)) if decays else None
+    grok = int(rng.integers(26, 48)) if decays else None
     T = LONGEST if grok is None else grok + 10
     X = SCALE * WORLDS[world](rng, T, decays)
     K = X @ X.T
@@ -188,7 +188,7 @@ def viewed(runs: list[GramSequence], id: str) -> list[GramSequence | None]:
         decays = run.config["weight_decay"] > 0
         config, metrics = dict(run.config), dict(run.metrics)
         if id == "shift-detection":
-            shift = RECORD * int(rng.integers(22, run.T - 5)) if decays else 0
+            shift = RECORD * int(rng.integers(21, run.T - 4)) if decays else 0
             config |= {"experiment": "shift", "shift_step": shift}
         elif id == "optimiser-dependence":
             config |= {"experiment": "optimizer", "optimizer": "Muon" if decays else "AdamW"}
