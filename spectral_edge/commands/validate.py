@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from spectral_edge.validate import EarlyWarning, Scoreboard
     from spectral_edge.validate.referee.size_and_power import Count
+    from spectral_edge.validate.referee.stress_size import Tally
     from spectral_edge.validate.referee.verdict import Prediction
 
 #: Parts of the work beside the predictions: the noise world, the early warning, the report.
@@ -38,6 +39,12 @@ def validate(
     quick: Annotated[
         bool, typer.Option("--quick", help="With --calibrate: a tenth of it, compared with what is stored.")
     ] = False,
+    stress: Annotated[
+        bool,
+        typer.Option(
+            "--stress", help="With --calibrate: in noise of other kinds than the package's own (hours)."
+        ),
+    ] = False,
     only: Annotated[str | None, typer.Option(help="With --calibrate: one prediction, by its id.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 2,
     as_json: AsJson = False,
@@ -47,11 +54,14 @@ def validate(
     Example: spectral-edge validate --out report
 
     The tests themselves: spectral-edge validate --calibrate --quick
+
+    In noise of other kinds: spectral-edge validate --calibrate --stress --quick
     """
     if calibrate:
-        return run_calibration(out, quick, only, jobs, as_json)
-    if quick or only is not None:
-        raise ValueError("quick and only go with --calibrate")
+        run = run_stress if stress else run_calibration
+        return run(out, quick, only, jobs, as_json)
+    if quick or stress or only is not None:
+        raise ValueError("quick, stress and only go with --calibrate")
     judge(None if runs is None else existing(runs), out, seed, jobs, as_json)
     return 0
 
@@ -109,12 +119,9 @@ def show(board: "Scoreboard", warning: "EarlyWarning | None", why: str) -> None:
 def run_calibration(out: Path, quick: bool, only: str | None, jobs: int, as_json: bool) -> int:
     """Measure size and power; exit status 1 where ``--quick`` contradicts what is stored, or a size is too large."""
     from spectral_edge.validate.referee import size_and_power as calibration
-    from spectral_edge.validate.referee.predictions import PREDICTIONS
     from spectral_edge.validate.referee.processes import processes
 
-    chosen = [p for p in PREDICTIONS if only is None or p.id == only]
-    if not chosen:
-        raise ValueError(f"only must be the id of a prediction, got {only!r}")
+    chosen = _chosen(only)
     replicates = calibration.QUICK if quick else calibration.REPLICATES
     target = out / "size_and_power.json"
     done: dict[str, int] = {}
@@ -137,6 +144,92 @@ def run_calibration(out: Path, quick: bool, only: str | None, jobs: int, as_json
         console.print(_table(rows, quick))
         say(f"{replicates} sets of runs in each world" + ("" if quick else f"; written to {target}"))
     return int(any(row["agrees"] is False or row["too_large"] for row in rows))
+
+
+def _chosen(only: str | None) -> "list[Prediction]":
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    chosen = [p for p in PREDICTIONS if only is None or p.id == only]
+    if not chosen:
+        raise ValueError(f"only must be the id of a prediction, got {only!r}")
+    return chosen
+
+
+def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: bool) -> int:
+    """Count verdicts in the worlds of `stress`; exit status 1 where ``--quick`` contradicts what is stored."""
+    from spectral_edge.validate.referee import stress_size
+    from spectral_edge.validate.referee.processes import processes
+    from spectral_edge.validate.referee.stress import WORLDS
+
+    chosen = _chosen(only)
+    sets = stress_size.QUICK if quick else stress_size.SETS
+    target = out / "stress_size.json"
+    done: dict[str, int] = {}
+    with processes(jobs) as executor, progress_bar() as progress:
+        task = progress.add_task("", total=len(WORLDS) * sets)
+
+        def tell(world: str, n: int) -> None:
+            done[world] = min(n, sets)
+            progress.update(task, description=world, completed=sum(done.values()))
+
+        counts = stress_size.count(
+            chosen, sets=sets, most=sets if quick else stress_size.MOST, path=None if quick else target,
+            executor=executor, progress=tell,
+        )  # fmt: skip
+    rows = [_stress_row(p, counts[p.id], quick) for p in chosen]
+    if as_json:
+        print_json(rows)
+    else:
+        console.print(_stress_table(rows, quick))
+        say(
+            f"{sets} sets of runs in each of {len(WORLDS)} worlds"
+            + ("" if quick else f"; written to {target}")
+        )
+    return int(any(row["agrees"] is False for row in rows))
+
+
+def _stress_row(prediction: "Prediction", tallies: "dict[str, Tally]", quick: bool) -> dict[str, Any]:
+    from spectral_edge.validate.referee import stress_size
+    from spectral_edge.validate.referee.statistics import proportion
+
+    worst, before = stress_size.worst(prediction, tallies), stress_size.stored_tallies(prediction)
+    pairs = [
+        (proportion(getattr(now, what), now.n), proportion(getattr(before[world], what), before[world].n))
+        for world, now in tallies.items()
+        for what in ("supported", "refuted")
+        if quick and before[world].n
+    ]
+    return {
+        "id": prediction.id,
+        "stress_size": worst.size.value, "stress_interval": [worst.size.low, worst.size.high],
+        "stress_world": worst.world,
+        "refuted_size": worst.refuted.value, "refuted_interval": [worst.refuted.low, worst.refuted.high],
+        "refuted_world": worst.refuted_world, "noise_refutes": prediction.noise_refutes,
+        "worlds": {world: tally._asdict() for world, tally in tallies.items()},
+        "agrees": all(new.low <= old.high and old.low <= new.high for new, old in pairs) if pairs else None,
+    }  # fmt: skip
+
+
+def _stress_table(rows: list[dict[str, Any]], quick: bool) -> "Table":
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from spectral_edge.validate.referee.statistics import Estimate
+
+    table = Table(
+        title="Worst of all worlds", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0,
+        pad_edge=False,
+    )  # fmt: skip
+    for name in ("prediction", "supported, 95 %", "refuted, 95 %", *(["as stored"] if quick else [])):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        sizes = (Estimate(row[f"{one}_size"], *row[f"{one}_interval"]) for one in ("stress", "refuted"))
+        cells = [row["id"], *(escape(str(size)) for size in sizes)]
+        if quick:
+            cells.append({True: "yes", False: "[red]no[/]", None: "–"}[row["agrees"]])
+        table.add_row(*cells)
+    return table
 
 
 def _row(prediction: "Prediction", count: "Count", before: "Count | None") -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Noise(Sequence[GramSequence]):
         lags = None if is_full(run.K) else run.W_max  # stored as the run is, so that both are judged alike
         K = _noise(model, lags, rng)
         return GramSequence.from_inner_products(
-            K, run.steps, run.P, metrics=run.metrics, probes=_isotropic(run, K, rng), config=run.config
+            K, run.steps, run.P, metrics=run.metrics, probes=isotropic(run, K, rng), config=run.config
         )
 
 
@@ -131,7 +131,7 @@ def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> Noise:
     return Noise(run, seed, range(copies))
 
 
-def _isotropic(
+def isotropic(
     run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
     """Probes of the noise K: random vectors, and multiples of the identity, of the size that the run's have."""

@@ -78,10 +78,17 @@ class GramCallback(TrainerCallback, ExportableState):
             self._take_up(args, state)
         name = type(self).__name__
         self.saved_in = str(Path(args.output_dir).absolute() / "checkpoint-{}")
-        state.stateful_callbacks.setdefault(name, self.state())  # a checkpoint from before has none, and is written to
+        state.stateful_callbacks.setdefault(
+            name, self.state()
+        )  # a checkpoint from before has none, and is written to
         if tracker is None:
             return
-        fill(tracker, _facts(args, state, model, kwargs.get("train_dataloader")), kwargs.get("optimizer"), model)
+        fill(
+            tracker,
+            _facts(args, state, model, kwargs.get("train_dataloader")),
+            kwargs.get("optimizer"),
+            model,
+        )
         also_log(tracker, [*_reporters(args), lambda values, step: self._shown.update(values)])
         begin(tracker, model, state.global_step)
 
@@ -90,16 +97,25 @@ class GramCallback(TrainerCallback, ExportableState):
         stored = state.stateful_callbacks.get(type(self).__name__, {})
         stored = stored[-1] if isinstance(stored, list) else stored
         told = str(stored.get("attributes", {}).get("saved_in", "")).format(state.global_step)
-        folders = [self.resume_from, args.resume_from_checkpoint, told, f"{args.output_dir}/checkpoint-{state.global_step}"]
+        folders = [
+            self.resume_from,
+            args.resume_from_checkpoint,
+            told,
+            f"{args.output_dir}/checkpoint-{state.global_step}",
+        ]
         for folder in folders:
             path = Path(str(folder)) / _file(args)
             if folder and path.is_file():
                 self._seat.restore(torch.load(path, map_location="cpu", weights_only=True))
                 return
         if self.tracker is not None:
-            self.tracker.say(f"no {STATE} with the checkpoint of step {state.global_step}: pass resume_from= if it was moved")
+            self.tracker.say(
+                f"no {STATE} with the checkpoint of step {state.global_step}: pass resume_from= if it was moved"
+            )
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_pre_optimizer_step(
+        self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
+    ) -> None:
         """Take in what has begun to be trained."""
         if self.tracker is not None:
             with self.tracker.sheltered():
@@ -116,7 +132,9 @@ class GramCallback(TrainerCallback, ExportableState):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Record what the Trainer logs, and put the window beside it."""
-        if self.tracker is None or not logs or "train_runtime" in logs:  # the summary at the end is no measurement
+        if (
+            self.tracker is None or not logs or "train_runtime" in logs
+        ):  # the summary at the end is no measurement
             return
         rates = ("epoch", "learning_rate", "_runtime", "_per_second", "total_flos")
         found = {name: value for name, value in numbers(logs).items() if not name.endswith(rates)}
@@ -150,7 +168,10 @@ class GramCallback(TrainerCallback, ExportableState):
         arguments: dict[str, Any] = {}
         if self.tracker is not None:
             path = self.tracker.path
-            arguments = self.tracker.options() | {"path": None if path is None else str(path), "resume": path is not None}
+            arguments = self.tracker.options() | {
+                "path": None if path is None else str(path),
+                "resume": path is not None,
+            }
         return {
             "args": {"tracker": arguments or None, "ring": self.ring},
             "attributes": {"saved_in": self.saved_in},
@@ -167,7 +188,9 @@ def _facts(args: Any, state: Any, model: Any, loader: Any) -> dict[str, Any]:
     from transformers import __version__
 
     config = getattr(model, "config", None)
-    name = getattr(config, "name_or_path", None) or getattr(config, "model_type", None) or type(model).__name__
+    name = (
+        getattr(config, "name_or_path", None) or getattr(config, "model_type", None) or type(model).__name__
+    )
     info = getattr(getattr(loader, "dataset", None), "info", None)
     data = getattr(info, "dataset_name", None) or getattr(info, "builder_name", None)
     return {

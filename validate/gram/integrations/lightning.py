@@ -141,7 +141,9 @@ def _facts(trainer: Any, module: Any) -> dict[str, Any]:
     loader = trainer.train_dataloader
     batch = getattr(loader, "batch_size", None)
     seed = os.environ.get("PL_GLOBAL_SEED")
-    hyper = {name: value for name, value in dict(module.hparams).items() if isinstance(value, str | int | float)}
+    hyper = {
+        name: value for name, value in dict(module.hparams).items() if isinstance(value, str | int | float)
+    }
     logger = trainer.logger
     return {
         "run": None if logger is None else f"{logger.name}-{logger.version}",

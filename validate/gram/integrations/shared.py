@@ -29,7 +29,9 @@ class Seat:
     def __init__(self, tracker: GramTracker | Mapping[str, Any] | None, options: Mapping[str, Any]) -> None:
         if isinstance(tracker, GramTracker):
             if options:
-                raise ValueError(f"options belong to a tracker that is still to be made, got {', '.join(options)}")
+                raise ValueError(
+                    f"options belong to a tracker that is still to be made, got {', '.join(options)}"
+                )
             self.tracker: GramTracker | None = tracker
             self._options: dict[str, Any] = {}
         else:

@@ -90,7 +90,10 @@ def _active() -> Any:
 
 def accelerate(accelerator: Any, prefix: str = PREFIX) -> Log:
     """For the trackers of an ``Accelerator`` whose ``init_trackers`` has been called."""
-    makers = {"wandb": lambda one: wandb(one.tracker, prefix), "tensorboard": lambda one: tensorboard(one.tracker, prefix)}
+    makers = {
+        "wandb": lambda one: wandb(one.tracker, prefix),
+        "tensorboard": lambda one: tensorboard(one.tracker, prefix),
+    }
 
     def other(one: Any) -> Log:
         return prefixed(lambda values, step: one.log(values, step=step), prefix)

@@ -113,7 +113,9 @@ class Metric:
                         self._scalings[name] = _scaling(optimizer, group, parameter, ratio)
         missing = [name for name in named if name not in self._scalings]
         if missing:
-            raise ValueError(f"optimizer must have every parameter that is recorded, got none with {missing[0]!r}")
+            raise ValueError(
+                f"optimizer must have every parameter that is recorded, got none with {missing[0]!r}"
+            )
 
     def times(self, vector: Mapping[str, Any]) -> Tensors:
         """D times `vector`."""

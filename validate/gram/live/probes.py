@@ -76,10 +76,15 @@ def hessian_product(loss: Callable[[Arrays], Any], params: Mapping[str, Any]) ->
             for name, tensor in point.items()
         }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch.func.jvp scripts its own decompositions
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # torch.func.jvp scripts its own decompositions
             try:
                 _, found = torch.func.jvp(gradient, (point,), (tangent,))
-            except (NotImplementedError, RuntimeError):  # H is symmetric, so H·v is the derivative of ⟨∇L, v⟩ too
+            except (
+                NotImplementedError,
+                RuntimeError,
+            ):  # H is symmetric, so H·v is the derivative of ⟨∇L, v⟩ too
                 _, pull = torch.func.vjp(gradient, point)
                 (found,) = pull(tangent)
         return {name: tensor.detach() for name, tensor in found.items()}
@@ -279,7 +284,9 @@ class _Point:
             copies = {f"model.{name}": tensor.clone() for name, tensor in self._buffers.items()}
             found = torch.func.functional_call(whole_model, given | copies, ())
             if getattr(found, "ndim", None) != 0:
-                raise ValueError(f"loss must return a scalar tensor, got {type(found).__name__} {getattr(found, 'shape', '')}")
+                raise ValueError(
+                    f"loss must return a scalar tensor, got {type(found).__name__} {getattr(found, 'shape', '')}"
+                )
             return found
 
         return value

@@ -15,6 +15,7 @@ from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Rea
 
 W = 10
 ACCEPTANCE = 5.0  # the published rule: σ_W/d_crit > 5 in every window
+COPIES = 5  # white noise sequences beside each run
 OVER = (
     1e-6  # a training loss that is down to this has nothing left to teach: windows from then on do not count
 )
@@ -61,7 +62,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             "no run with its P, learning rate and batch size and a window before the loss is nil"
         )
     readings: list[Reading] = []
-    white = [worlds.white_noise(run, PREDICTION.number, len(others)) for run, others in runs_noise]
+    white = [worlds.white_noise(run, PREDICTION.number, COPIES) for run, _ in runs_noise]
     left_out = sum(int((~training(run)).sum()) for run, _ in runs_noise)
     for name, statistic in READINGS.items():
         treated = [statistic(run) for run, _ in runs_noise]
@@ -111,7 +112,7 @@ def _white(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
 PREDICTION = Prediction(
     number=1,
     id="bbp-vacuous",
-    version=2,
+    version=3,
     claim="Every window lies above the BBP detection threshold.",
     reference="Proposition 4.1; docs/theory.md, 2.1",
     reported="σ_W/d_crit ≫ 1 in every window; > 5 is its acceptance",

@@ -133,7 +133,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         for name, predict in READINGS.items()
     }
     return PREDICTION.verdict(
-        above_and_specific(first.treated, CHANCE, p_value),
+        above_and_specific(first.treated, CHANCE, (first, copies)),
         statistic=first.treated.value,
         control=first.control.value,
         statistic_name="share of windows in which ġ has the predicted sign",
@@ -158,7 +158,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=7,
     id="gap-flow",
-    version=1,
+    version=2,
     claim="The gap changes as its flow equation says.",
     reference="abstract, (i); docs/theory.md, 3.3",
     statistic="share of windows in which predicted and observed ġ have the same sign; out-of-sample R²",

@@ -116,6 +116,7 @@ PREDICTION = Prediction(
     rule=f"interval of Youden's J above 0, and falls beyond those of noise (p < {LEVEL:g})",
     judge=judge,
     planted=worlds.planted("gap-precedes-grokking", 12, with_controls=True),
+    noise_refutes="a run that groks without a fall of its gap is what the claim denies",
     turned={"READINGS": lambda found: found and found._replace(fall=1 / found.fall)},
     picture=drawn("subleading"),
     needs=Needs(

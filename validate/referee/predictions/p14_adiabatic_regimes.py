@@ -63,7 +63,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     elsewhere = mean(matched)
     p_value = max(found.p_value, copies.p_value)
     return PREDICTION.verdict(
-        above_and_specific(found.treated, CHANCE, p_value),
+        above_and_specific(found.treated, CHANCE, (found, copies)),
         statistic=found.treated.value,
         control=found.control.value,
         statistic_name="area under the ROC curve of 𝒜 for windows near the transition",
@@ -100,7 +100,7 @@ def _matched(other: GramSequence, run: GramSequence, step: int) -> float:
 PREDICTION = Prediction(
     number=14,
     id="adiabatic-regimes",
-    version=1,
+    version=2,
     claim="The adiabatic parameter separates plateau, transition and forgetting.",
     reference="abstract, (iii); docs/theory.md, 5.6",
     statistic=f"area under the ROC curve of 𝒜 for windows within {W} records of the grok step",

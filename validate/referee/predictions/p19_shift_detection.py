@@ -134,6 +134,7 @@ PREDICTION = Prediction(
     rule=f"hit rate above the false-alarm rate (Fisher's exact test) and above that of noise, both p < {LEVEL:g}",
     judge=judge,
     planted=worlds.planted("shift-detection", with_controls=True),
+    noise_refutes="a change of the data that does not show in R is what the claim denies",
     turned={"alarms": np.logical_not},
     picture=drawn("shifts"),
     needs=Needs(
