@@ -120,7 +120,7 @@ def test_the_response_is_what_the_next_update_does(kind, beta):
     loss = lambda model: model.w @ H @ model.w / 2  # noqa: E731
     tracker = GramTracker(3, say=None)
     measured = probes.from_loss(model, loss, optimizer=optimizer, window=3)
-    before = 4_000 if "adam" in kind else 40  # long enough for D to be slow
+    before = 2_000 if "adam" in kind else 40  # long enough for D to be slow
     thetas = []
     for taken in range(before + 6):
         optimizer.zero_grad()
@@ -139,7 +139,7 @@ def test_the_response_is_what_the_next_update_does(kind, beta):
     # <δ_t, δ_{t+1}> by the recurrence, in which only the response is not an inner product of updates
     product = now @ now + beta * (now @ now - now @ before) - rate * run.probes["response"][t, 0, 0]
     product -= eta * omega * (now @ now - beta * (now @ before))
-    assert now @ after == pytest.approx(product, rel=2e-3 if "adam" in kind else 1e-9)
+    assert now @ after == pytest.approx(product, rel=1e-4 if "adam" in kind else 1e-9)
     wrong = product + rate * run.probes["response"][t, 0, 0] - rate * run.probes["hessian"][t, 0, 0]
     if "adam" in kind:  # the control: without the metric
         assert abs(wrong - now @ after) > 10 * abs(product - now @ after)
@@ -206,13 +206,13 @@ def test_ablations_are_the_change_of_both_losses():
     _, sigma, v = np.linalg.svd(X, full_matrices=False)
     again, theta = Net().double(), thetas[8]
     again.load_state_dict(kept[8])
-    before = [float(loss(again)) for loss in (train, test)]
+    before = [float(loss(again).detach()) for loss in (train, test)]
     g = [dense(again, loss)[0] for loss in (train, test)]
     for j in range(W):
         if sigma[j] < 1e-6 * sigma[0]:
             continue
         torch.nn.utils.vector_to_parameters(torch.tensor(theta - (theta @ v[j]) * v[j]), again.parameters())
-        changes = [float(loss(again)) - was for loss, was in zip((train, test), before, strict=True)]
+        changes = [float(loss(again).detach()) - was for loss, was in zip((train, test), before, strict=True)]
         found = run.probes["ablation"][7, j]
         np.testing.assert_allclose(found[:2], changes, rtol=1e-5, atol=1e-9)
         np.testing.assert_allclose(np.abs(found[2:]), np.abs([g[0] @ v[j], g[1] @ v[j], theta @ v[j]]), rtol=1e-5)
