@@ -179,7 +179,7 @@ def _events(
     """All events of one pair, with where it stood before."""
     kept = _themselves(modes, a, b)
     tiny = np.finfo(np.float64).tiny
-    x = np.log(np.maximum(modes.sigma[:, a], tiny) / np.maximum(modes.sigma[:, b], tiny))
+    x = np.log(np.maximum(modes.sigma[:, a], tiny)) - np.log(np.maximum(modes.sigma[:, b], tiny))
     course = _Course.of(modes, a, b, kept, hold)
     found = [*_swaps(course, hold), *_approaches(course, x, hold, closed)]
     for kind, end, window in found:
