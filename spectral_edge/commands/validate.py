@@ -13,6 +13,7 @@ from spectral_edge.commands.console import (
     progress_bar,
     runs_table,
     say,
+    stderr,
 )
 
 if TYPE_CHECKING:
@@ -28,8 +29,17 @@ _OTHER_PARTS = 3
 
 
 def validate(
-    runs: Annotated[
-        Path | None, typer.Option(help="Folder of recorded sequences (.npz); default: the bundled runs.")
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Recordings (.npz), folders of them, stacks, or folders of checkpoints; default: the bundled runs.",
+        ),
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(
+            help="What counts as a transition: a condition on a metric, as 'val_loss<1.2', or a step."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(help="Seed of the synthetic worlds.")] = 0,
@@ -53,6 +63,8 @@ def validate(
 
     Example: spectral-edge validate --out report
 
+    One's own runs: spectral-edge validate runs/ --event 'val_loss<1.2'
+
     The tests themselves: spectral-edge validate --calibrate --quick
 
     In noise of other kinds: spectral-edge validate --calibrate --stress --quick
@@ -62,33 +74,44 @@ def validate(
         return run(out, quick, only, jobs, as_json)
     if quick or stress or only is not None:
         raise ValueError("quick, stress and only go with --calibrate")
-    judge(None if runs is None else existing(runs), out, seed, jobs, as_json)
+    judge([existing(path) for path in paths or ()], event, out, seed, jobs, as_json)
     return 0
 
 
-def judge(runs: Path | None, out: Path, seed: int, jobs: int, as_json: bool) -> None:
+def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int, as_json: bool) -> None:
     """Judge, write the report and print the verdicts."""
-    from spectral_edge.validate import bundled, check, early_warning
-    from spectral_edge.validate.referee.predictions import PREDICTIONS
-    from spectral_edge.validate.referee.report.page import write_report
-    from spectral_edge.validate.runs.bundle import recorded
+    from dataclasses import replace
 
-    sequences = bundled() if runs is None else recorded(runs)
-    out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
+    from spectral_edge.validate import bundled, check, early_warning
+    from spectral_edge.validate.referee.events import with_event
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+    from spectral_edge.validate.referee.reading import Read, read_runs
+    from spectral_edge.validate.referee.report.page import write_report
+
     with progress_bar() as progress:
         task = progress.add_task("reading", total=len(PREDICTIONS) + _OTHER_PARTS)
+        read = (
+            read_runs(paths, lambda name: progress.update(task, description=name))
+            if paths
+            else Read(bundled(), [])
+        )
+        runs = with_event(read.runs, int(event) if event and event.strip().isdigit() else event)
+        out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
 
         def tell(part: str) -> None:
             progress.update(task, description=part, advance=1)
 
-        board = check(sequences, seed=seed, jobs=jobs, progress=tell)
+        board = check(runs, seed=seed, jobs=jobs, progress=tell)
+        board = replace(board, notes=(*read.notes, *board.notes))
         tell("early warning")
         try:
-            warning, why = early_warning(sequences, seed=seed), ""
+            warning, why = early_warning(runs, seed=seed), ""
         except ValueError as error:  # no transitions to warn of
             warning, why = None, str(error)
         tell("report")
         page = write_report(board, out, warning)
+    for note in board.notes:
+        say(f"note: {note}", stderr)
     if as_json:
         print_json({**board.to_dict(), "early_warning": None if warning is None else warning.to_dict()})
         return

@@ -107,7 +107,7 @@ def test_validate_writes_a_table_and_a_report(tmp_path: Path) -> None:
     additions = [run for run in validate.bundled() if run.config["task"] == "modular-addition"]
     for sequence in additions[1::3]:
         sequence.save(tmp_path / "runs" / f"{sequence.config['run']}.npz")
-    done = run("validate", "--runs", tmp_path / "runs", "--out", tmp_path / "report", "--json")
+    done = run("validate", tmp_path / "runs", "--out", tmp_path / "report", "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert {row["seed"] for row in data["runs"]} == {2024}
@@ -143,9 +143,9 @@ def bad_inputs(tmp_path: Path) -> dict[str, tuple[list[object], str]]:
         "eta alone": (["analyze", good, "--eta", 0.1], "eta"),
         "eta negative": (["analyze", good, "--eta", -0.1, "--B", 8], "eta"),
         "target is a file": (["analyze", good, "--out", tmp_path / "afile"], "afile"),
-        "no runs": (["validate", "--runs", tmp_path / "empty"], "runs"),
+        "no runs": (["validate", tmp_path / "empty"], "path"),
         "unwritable report": (
-            ["validate", "--runs", tmp_path / "runs", "--out", tmp_path / "afile"],
+            ["validate", tmp_path / "runs", "--out", tmp_path / "afile"],
             "afile",
         ),
         "P zero": (["bbp", "--P", 0, "--W", 10, "--eta", 1e-3, "--B", 20], "P"),

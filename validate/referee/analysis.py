@@ -222,7 +222,7 @@ def analyse(
     if drop_copies and same:
         reading = read_run(path, drop=tuple(same), **options)
         same = {}
-    sequence, about_metrics = _with_metrics(reading, Path(path), metrics)
+    sequence, about_metrics = with_metrics(reading, Path(path), metrics)
     windows = sequence.window(W)
     notes = [*reading.notes, *about_metrics, *_copy_notes(same), *_step_notes(sequence, reading, W)]
     notes += _rounding_notes(windows, reading)
@@ -287,7 +287,7 @@ def _rounding_notes(windows: WindowSpectra, reading: CheckpointSequences) -> lis
     ]
 
 
-def _with_metrics(
+def with_metrics(
     reading: CheckpointSequences, path: Path, metrics: str | PathLike[str] | None
 ) -> tuple[GramSequence, list[str]]:
     """The run with what the training logged, and what is to be said of that."""
