@@ -35,7 +35,7 @@ class Reading:
 
     @classmethod
     def above(cls, name: str, treated: Estimate, control: Estimate, threshold: float) -> "Reading":
-        """Both are held against the threshold."""
+        """Both are compared with the threshold."""
         return cls(name, treated, control, passes(treated, threshold), passes(control, threshold))
 
     @classmethod
