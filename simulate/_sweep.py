@@ -139,7 +139,7 @@ def gap_sweep(
     executor : concurrent.futures.Executor, optional
         Where to compute chunks, for instance dask's ``client.get_executor()``. By default all cores here.
     chunk : int
-        Trajectories a chunk, with an executor or a checkpoint.
+        Trajectories per chunk, with an executor or a checkpoint.
     checkpoint : path, optional
         File (.npz) in which finished chunks are kept; a later call with the same parameters resumes from it.
     progress : bool
@@ -352,7 +352,7 @@ def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[Floa
     if path is None or not Path(path).exists():
         return nothing
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             fingerprint, out, done = str(file["fingerprint"]), file["out"], file["done"]
     except Exception:
         raise ValueError(f"checkpoint must be a file that gap_sweep wrote, got {path}") from None

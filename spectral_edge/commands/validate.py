@@ -266,7 +266,7 @@ def _row(prediction: "Prediction", count: "Count", before: "Count | None") -> di
         "id": prediction.id,
         "size": count.size.value, "size_interval": [count.size.low, count.size.high],
         "power": count.power.value, "power_interval": [count.power.low, count.power.high],
-        "due": prediction.expected_when_planted, "n": count.n, "agrees": agrees,
+        "expected": prediction.expected_when_planted, "n": count.n, "agrees": agrees,
         # beyond doubt: the whole interval lies above what is allowed
         "too_large": count.size.low > LARGEST_SIZE,
     }  # fmt: skip
@@ -282,11 +282,11 @@ def _table(rows: list[dict[str, Any]], quick: bool) -> "Table":
     table = Table(
         title="Size and power", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for name in ("prediction", "size, 95 %", "power, 95 %", "due", *(["as stored"] if quick else [])):
+    for name in ("prediction", "size, 95 %", "power, 95 %", "expected", *(["as stored"] if quick else [])):
         table.add_column(name, no_wrap=True)
     for row in rows:
         size, power = (Estimate(row[name], *row[f"{name}_interval"]) for name in ("size", "power"))
-        cells = [row["id"], escape(str(size)), escape(str(power)), row["due"]]
+        cells = [row["id"], escape(str(size)), escape(str(power)), row["expected"]]
         if quick:
             cells.append({True: "yes", False: "[red]no[/]", None: "–"}[row["agrees"]])
         table.add_row(*cells)

@@ -114,7 +114,7 @@ def plot(ax: Any = None) -> Any:
     if ax is None:
         ax = Figure(figsize=(11, 9.5), layout="constrained").add_subplot()
     network = graph()
-    # one row a section, first section on top
+    # one row per section, first section on top
     rows = {
         -section: [node for node in network if node.startswith(f"{section}.")] for section in SECTION_TITLES
     }

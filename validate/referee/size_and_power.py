@@ -37,7 +37,7 @@ _CHUNK = 5
 
 
 class Count(NamedTuple):
-    """What came of `n` replicates: verdicts as due in the planted world, "supported" and "refuted" in noise."""
+    """What came of `n` replicates: verdicts as expected in the planted world, "supported" and "refuted" in noise."""
 
     n: int = 0
     as_due: int = 0
@@ -49,7 +49,7 @@ class Count(NamedTuple):
 
     @property
     def power(self) -> Estimate:
-        """Share of planted worlds with the verdict that is due there."""
+        """Share of planted worlds with the verdict that is expected there."""
         return proportion(self.as_due, self.n) if self.n else UNKNOWN
 
     @property
@@ -68,9 +68,9 @@ def replicate(prediction: Prediction, seed: int) -> Count:
     with threadpool_limits(limits=1, user_api="blas"):
         runs = prediction.planted(seed)
         noise = [worlds.matched_noise(run, seed) for run in runs]
-        due = prediction.judge(runs, noise).verdict == prediction.expected_when_planted
+        expected = prediction.judge(runs, noise).verdict == prediction.expected_when_planted
         found = prediction.judge_noise(runs, noise, seed)
-    return Count(1, int(due), int(found == SUPPORTED), int(found == REFUTED))
+    return Count(1, int(expected), int(found == SUPPORTED), int(found == REFUTED))
 
 
 def _task(number: int, seeds: range) -> Count:
@@ -241,5 +241,5 @@ def remarks(predictions: Sequence[Prediction]) -> list[str]:
         return []
     return [
         f"size and power of {before} tests were counted before what all of them share was changed; "
-        "spectral-edge validate --calibrate counts them anew"
+        "spectral-edge validate --calibrate counts them again"
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
@@ -35,7 +35,7 @@ class Reading:
 
     @classmethod
     def above(cls, name: str, treated: Estimate, control: Estimate, threshold: float) -> "Reading":
-        """Both are held against the threshold."""
+        """Both are compared with the threshold."""
         return cls(name, treated, control, passes(treated, threshold), passes(control, threshold))
 
     @classmethod
@@ -115,16 +115,16 @@ class Verdict:
 Picture = Callable[[Verdict, Sequence[GramSequence], int], "list[Panel]"]
 
 
-def drawn(name: str, **options: Any) -> Picture:
-    """The picture of that name in `figures.predictions`, which is loaded when it is drawn and not before."""
+class Drawn(NamedTuple):
+    """A picture by its name in `figures.predictions`: predictions are read, and judge, without what draws them."""
 
-    def draw(verdict: Verdict, runs: Sequence[GramSequence], seed: int) -> "list[Panel]":
-        from spectral_edge.validate.referee.figures import predictions
+    name: str
+    options: dict[str, Any]
 
-        panels: list[Panel] = getattr(predictions, name)(verdict, runs, seed, **options)
-        return panels
 
-    return draw
+def drawn(name: str, **options: Any) -> Drawn:
+    """The picture of that name in `figures.predictions`."""
+    return Drawn(name, options)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Prediction:
     version: int = 1
     reported: str = ""
     needs: Needs = field(default_factory=Needs)
-    picture: "Picture | None" = None
+    picture: "Picture | Drawn | None" = None
     turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     noise_refutes: str = ""
     placebos: Mapping[str, Placebo] = field(default_factory=lambda: OF_UPDATES)

@@ -112,7 +112,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]] | None:
         except (ValueError, EOFError):
             raise ValueError(f"path must be a .npy array of numbers, got a damaged file: {path}") from None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because numpy leaves a damaged file open
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError
             return None if "header" in file.files else {name: file[name] for name in file.files}

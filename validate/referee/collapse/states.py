@@ -43,7 +43,7 @@ REACH = 32
 
 @dataclass(frozen=True)
 class Tracks:
-    """The modes of a run with their identity, one row a window: column i is the mode that had rank i at the start.
+    """The modes of a run with their identity, one row per window: column i is the mode that had rank i at the start.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ def persistence(run: GramSequence) -> Floats:
     Returns
     -------
     (m, 2) array
-        One row a window that has a gap: the upper mode and the lower one.
+        One row per window that has a gap: the upper mode and the lower one.
 
     Examples
     --------

@@ -65,7 +65,7 @@ def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, modes: st
 def calibration_figure(
     verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None, modes: str = "followed"
 ) -> Figure:
-    """Calibration plot of prediction 20, one panel a world.
+    """Calibration plot of prediction 20, one panel per world.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class Aligned(NamedTuple):
 
 
 def aligned(chosen: Sequence[Aligned], series: Series, ax: Axes, label: str, event: str) -> Axes:
-    """One thin line a run against the records since its event, and the median of each group."""
+    """One thin line per run against the records since its event, and the median of each group."""
     for treated in (False, True):
         style = line(treated)
         group = [one for one in chosen if one.treated == treated]

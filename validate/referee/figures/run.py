@@ -249,7 +249,7 @@ QUANTITIES = {
 
 
 def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axes:
-    """One of `QUANTITIES` over training, a thin line a run; a dot marks the grok step, a dotted line a change of data.
+    """One of `QUANTITIES` over training, a thin line per run; a dot marks grokking, a dotted line a change of data.
 
     Treated runs are blue, their controls orange and dashed, and black where a card does not tell; see `Card.contrast`.
     """

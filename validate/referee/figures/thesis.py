@@ -189,7 +189,7 @@ def query_figures(runs: Sequence[GramSequence]) -> list[ThesisFigure]:
 
 
 def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:
-    """σ_1/σ_2 of W_Q over training, one line a run."""
+    """σ_1/σ_2 of W_Q over training, one line per run."""
     for run, style in _styled(runs):
         ax.plot(run.steps, run.metrics[f"{QUERY}.sigma_1"] / run.metrics[f"{QUERY}.sigma_2"], **style)
     ax.set(xlabel="step", ylabel="σ₁/σ₂ of W_Q", title="Ratio of its singular values")
@@ -198,7 +198,7 @@ def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:
 
 
 def query_norm(runs: Sequence[GramSequence], ax: Axes) -> Axes:
-    """Frobenius norm of W_Q over training, one line a run."""
+    """Frobenius norm of W_Q over training, one line per run."""
     for run, style in _styled(runs):
         if f"{QUERY}.norm" in run.metrics:
             ax.plot(run.steps, run.metrics[f"{QUERY}.norm"], **style)

@@ -32,7 +32,7 @@ Bound = Callable[[GramSequence, "NDArray[np.float64]"], NDArray[np.float64]]
 
 
 def _count(run: GramSequence, h: NDArray[np.float64], steps: float = 1.0) -> NDArray[np.float64]:
-    """K = #{j : h_j ≥ 1/(ηW)}; `steps` optimiser steps an update of the window."""
+    """K = #{j : h_j ≥ 1/(ηW)}; `steps` optimiser steps per update of the window."""
     return theory.krylov_count(h, number(run, "learning_rate") * steps, W).astype(float)
 
 
@@ -67,7 +67,7 @@ def _windows(
 def _shares(
     run: GramSequence, copies: Copies, bound: Bound, seed: int
 ) -> tuple[float, NDArray[np.float64], int]:
-    """Share of windows within the bound, the same with curvatures dealt out over windows, number of windows."""
+    """Share of windows within the bound, the same with curvatures permuted over windows, number of windows."""
     windows, rows, h = _windows(run, copies)
     k_star = windows.k_star[rows]
     limit = bound(run, h)

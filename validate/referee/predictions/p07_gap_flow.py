@@ -24,12 +24,12 @@ Floats = NDArray[np.float64]
 
 
 class Flow(NamedTuple):
-    """What a run says of 3.3, one row a window with measured curvature.
+    """What a run says of 3.3, one row per window with measured curvature.
 
     Attributes
     ----------
     observed : (m,) array
-        Change of σ_k − σ_{k+1} to the next record, k = k* of the window, parameter units a step.
+        Change of σ_k − σ_{k+1} to the next record, k = k* of the window, parameter units per step.
     terms : (m, 3) array
         Curvature asymmetry, damping, and gradient driving with the measured p_j, the same unit.
     """

@@ -72,7 +72,7 @@ def rank_correlation(points: Points) -> float:
 
 
 def _permuted(run: GramSequence, points: Points) -> tuple[float, Floats]:
-    """The slope where the modes of each window are dealt out anew, and the rank correlation of many such deals."""
+    """The slope where the modes of each window are permuted, and the rank correlation of many such permutations."""
     rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
     # ranks once: Spearman's ρ of permuted values is Pearson's of permuted ranks
     ranks = [tuple(stats.zscore(stats.rankdata(v)) for v in pair) for pair in points]

@@ -187,7 +187,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 
 
 def without_link(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
-    """The runs with the measured changes of the loss dealt out anew among the modes of each window."""
+    """The runs with the measured changes of the loss permuted among the modes of each window."""
     found = []
     for run in runs:
         probes = dict(run.probes)

@@ -166,7 +166,7 @@ def _of_noise(groups: dict[str, list[tuple[GramSequence, Copies]]]) -> list[floa
     ]
 
 
-def _dealt_anew(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
+def _permuted(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
     return shuffled(runs, "optimizer", seed)
 
 
@@ -181,12 +181,12 @@ PREDICTION = Prediction(
     treatment="Muon against AdamW",
     control="seeds of one optimiser; noise of each run's colour and norms",
     rule=(
-        f"the stated positions, p < {LEVEL:g} when runs are dealt out anew, and a distance beyond that of noise; "
-        "undecided where none is the most frequent"
+        f"the stated positions, p < {LEVEL:g} when optimisers are permuted over the runs, and a distance beyond that of "
+        "noise; undecided where none is the most frequent"
     ),
     judge=judge,
     planted=worlds.planted("optimiser-dependence", with_controls=True),
-    null_runs=_dealt_anew,
+    null_runs=_permuted,
     turned={"READINGS": lambda k_star: W - k_star},
     picture=drawn("positions", experiment="optimizer"),
     needs=Needs(

@@ -113,7 +113,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         control=found.control.value,
         statistic_name="rise of the rate of log loss after a collapse at k*, less that elsewhere",
         effect=found.excess,
-        effect_name="that, less what permuted positions give (log loss a record)",
+        effect_name="that, less what permuted positions give (log loss per record)",
         p_value=found.p_value,
         n=len(observed),
         readings=tuple(readings),

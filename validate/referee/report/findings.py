@@ -30,8 +30,8 @@ _CAVEATS = """## What to keep in mind
   rest on them (4, 7, 8, 20) test the claims as far as that is the same.
 - The scale of the source p_j is not derived in the thesis. Where it matters it is fitted on the run's own past.
 - *Size* is how often a test comes out supported in noise, *power* how often the planted world gets the verdict that is
-  due there, each over the sets of runs that `spectral-edge validate --calibrate` judged; the *worst size* is that in
-  the worst of the worlds of `spectral-edge validate --calibrate --stress`, noise by other generators. A verdict that
+  expected there, each over the sets of runs that `spectral-edge validate --calibrate` judged; the *worst size* is that
+  in the worst of the worlds of `spectral-edge validate --calibrate --stress`, noise by other generators. A verdict that
   such a world gets in more than 7 % of its sets is not given.
 - p-values are Holm-corrected over all twenty; a verdict rests on its rule, not on the corrected p-value.
 """
@@ -97,7 +97,7 @@ def _section(prediction: Prediction, v: Verdict) -> Iterator[str]:
         yield f"- effect: {v.effect_name}: {_estimate(v.effect)}"
         yield f"- p = {short(v.p_value, 2)} ({short(v.p_holm, 2)} by Holm); n = {v.n}"
         planted, noise = v.worlds["planted"], v.worlds["noise"]
-        yield f"- in the planted world {planted} (due: {prediction.expected_when_planted}), in noise {noise}"
+        yield f"- in the planted world {planted} (expected: {prediction.expected_when_planted}), in noise {noise}"
     yield f"- size {_estimate(v.size)}, power {_estimate(v.power)}"
     if v.stress_world:
         yield f"- supported most often where nothing is to be found: {_estimate(v.stress_size)}, “{v.stress_world}”"
