@@ -84,7 +84,7 @@ class GapRun:
         return _figures.gap_terms(self, ax)
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """One row a time: t, gap, d, d_k, d_next and the three terms (needs pandas)."""
+        """One row per time: t, gap, d, d_k, d_next and the three terms (needs pandas)."""
         import pandas as pd
 
         upper, lower = self.sigma.T

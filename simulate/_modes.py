@@ -1,6 +1,7 @@
 """Modes with an identity: followed through the windows of a run by their directions, not by their ranks (4.1)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,7 @@ class FollowedModes:
     partner: NDArray[np.int64]
     memory: int
 
-    @property
+    @cached_property
     def followed(self) -> NDArray[np.bool_]:
         """Whether mode i is what it was, (n, W): more than half of it, so that no other mode can be."""
         return self.overlap > FOLLOWED

@@ -3,8 +3,9 @@
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,8 @@ from spectral_edge.simulate import _coefficients
 from spectral_edge.simulate._compiling import compiling
 from spectral_edge.simulate._gap import _tolerances
 from spectral_edge.theory.checks import FloatArray, choice, finite, nonnegative, positive, whole
+from spectral_edge.theory.files import replace_atomically
+from spectral_edge.theory.progress import progress_bar
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -136,7 +139,7 @@ def gap_sweep(
     executor : concurrent.futures.Executor, optional
         Where to compute chunks, for instance dask's ``client.get_executor()``. By default all cores here.
     chunk : int
-        Trajectories a chunk, with an executor or a checkpoint.
+        Trajectories per chunk, with an executor or a checkpoint.
     checkpoint : path, optional
         File (.npz) in which finished chunks are kept; a later call with the same parameters resumes from it.
     progress : bool
@@ -326,23 +329,15 @@ def _results(
         yield futures[future], future.result()
 
 
-def _bar(wanted: bool, total: int, completed: int) -> Any:
-    """Return a context manager that gives a function to call after each chunk."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def shown() -> Iterator[Any]:
-        if not wanted:
-            yield lambda: None
-            return
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("sweep", total=total, completed=completed)
-            yield lambda: bar.advance(task)
-
-    return shown()
+@contextmanager
+def _bar(wanted: bool, total: int, completed: int) -> Iterator[Callable[[], None]]:
+    """A function to call after each chunk, which moves a bar if one is `wanted`."""
+    if not wanted:
+        yield lambda: None
+        return
+    with progress_bar() as bar:
+        task = bar.add_task("sweep", total=total, completed=completed)
+        yield lambda: bar.advance(task)
 
 
 def _fingerprint(job: _Job, columns: Columns, n_pieces: int) -> str:
@@ -357,7 +352,7 @@ def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[Floa
     if path is None or not Path(path).exists():
         return nothing
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             fingerprint, out, done = str(file["fingerprint"]), file["out"], file["done"]
     except Exception:
         raise ValueError(f"checkpoint must be a file that gap_sweep wrote, got {path}") from None
@@ -369,8 +364,5 @@ def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[Floa
 def _save(path: Any, job: _Job, columns: Columns, out: FloatArray, done: NDArray[np.bool_]) -> None:
     if path is None:
         return
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    with open(partial, "wb") as file:
-        np.savez(file, fingerprint=np.array(_fingerprint(job, columns, len(done))), out=out, done=done)
-    os.replace(partial, target)
+    arrays = {"fingerprint": np.array(_fingerprint(job, columns, len(done))), "out": out, "done": done}
+    replace_atomically(path, lambda file: np.savez(file, **arrays))

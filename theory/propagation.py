@@ -60,7 +60,7 @@ def _terms(
     eta, omega = positive("eta", eta), finite("omega", omega)
     beta = nonnegative("momentum", momentum)
     if np.any(beta >= 1):
-        raise ValueError(f"momentum must be below 1, got {momentum}")
+        raise ValueError(f"momentum must be below 1, got {beta.max()}")
     step = eta
     if optimizer != "sgd":
         step = eta * (1 - beta)
@@ -124,7 +124,8 @@ def propagate_window(
     Returns
     -------
     ndarray, (..., n, W), parameter units
-        Coordinates in the basis of `window_rows`, 0 along directions that are left out.
+        Coordinates in the basis of `window_rows`, 0 along directions that are left out. A forecast that grows beyond
+        sigma_1/rtol, where nothing of the window would be left beside it, is NaN from there on.
 
     Raises
     ------
@@ -151,10 +152,21 @@ def propagate_window(
     before, now = (basis.rows[..., s, :, None] for s in (-2, -1))
     shape = np.broadcast_shapes(P.shape[:-2], now.shape[:-2])
     future = np.empty((*shape, n, P.shape[-1]))
-    for s in range(n):
-        before, now = now, P @ now - Q * before
-        future[..., s, :] = now[..., 0]
-    return np.where(basis.scale[..., None, :] > 0, future, 0.0) if n else future
+    with np.errstate(over="ignore", invalid="ignore"):
+        for s in range(n):
+            before, now = now, P @ now - Q * before
+            future[..., s, :] = now[..., 0]
+    return _within(future, basis, rtol)
+
+
+def _within(future: FloatArray, basis: _Basis, rtol: float) -> FloatArray:
+    """`future` with 0 along what is no direction, and NaN from where it outgrows the window that it comes from."""
+    largest = np.linalg.norm(basis.rows[..., :, :1], axis=(-2, -1))  # sigma_1
+    with np.errstate(invalid="ignore"):
+        lost = ~(np.abs(future).max(axis=-1, initial=0.0) <= (largest / rtol)[..., None])
+    lost = np.logical_or.accumulate(lost, axis=-1)
+    directions = basis.scale[..., None, :] > 0
+    return np.where(lost[..., None], np.nan, np.where(directions, future, 0.0))
 
 
 def propagation_residual(
@@ -222,7 +234,7 @@ def fit_window(K_block: ArrayLike, rank: int, *, n: int, order: int = 1, rtol: f
     Returns
     -------
     ndarray, (..., n, W), parameter units
-        Coordinates in the basis of `window_rows`.
+        As `propagate_window`.
 
     Raises
     ------
@@ -255,10 +267,11 @@ def fit_window(K_block: ArrayLike, rank: int, *, n: int, order: int = 1, rtol: f
     )
     last = np.concatenate([rows[..., W - 1 - i, :] for i in range(order)], axis=-1)
     future = np.empty((*rows.shape[:-2], n, W))
-    for s in range(n):
-        future[..., s, :] = (last[..., None, :] @ matrix)[..., 0, :]
-        last = np.concatenate([future[..., s, :], last[..., : (order - 1) * W]], axis=-1)
-    return future
+    with np.errstate(over="ignore", invalid="ignore"):
+        for s in range(n):
+            future[..., s, :] = (last[..., None, :] @ matrix)[..., 0, :]
+            last = np.concatenate([future[..., s, :], last[..., : (order - 1) * W]], axis=-1)
+    return _within(future, basis, rtol)
 
 
 def window_rows(K_block: ArrayLike, rtol: float = RTOL) -> FloatArray:
@@ -297,7 +310,7 @@ def continued_products(K_block: ArrayLike, future: ArrayLike, rtol: float = RTOL
     Returns
     -------
     ndarray, (..., W + n, W + n), parameter units squared
-        What follows modes through K follows them through the forecast.
+        What follows modes through K follows them through the forecast; NaN where `future` is: cut it before.
 
     Raises
     ------
@@ -351,6 +364,6 @@ def shifted_spectra(K_block: ArrayLike, future: ArrayLike, rtol: float = RTOL) -
     rows = _joined(K_block, future, rtol)
     W = rows.shape[-1]
     windows = np.swapaxes(sliding_window_view(rows, W, axis=-2), -1, -2)[..., 1:, :, :]
-    known = np.isfinite(windows).all(axis=(-1, -2), keepdims=True)
-    sigma = np.linalg.svd(np.where(known, windows, 0.0), compute_uv=False)
-    return np.where((sigma > rtol * sigma[..., :1]) & known[..., 0], sigma, np.nan)
+    known = np.asarray(np.isfinite(windows).all(axis=(-1, -2)))
+    sigma = np.linalg.svd(np.where(known[..., None, None], windows, 0.0), compute_uv=False)
+    return np.where((sigma > rtol * sigma[..., :1]) & known[..., None], sigma, np.nan)

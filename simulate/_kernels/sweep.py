@@ -1,4 +1,4 @@
-"""Many gap equations at once, on all cores, integrated. One column of numbers a trajectory."""
+"""Many gap equations at once, on all cores, integrated. One column of numbers per trajectory."""
 
 import numpy as np
 from numba import boolean, float64, njit, prange, void

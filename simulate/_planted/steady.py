@@ -98,7 +98,7 @@ def stability_hierarchy(name: str, seed: int, control: bool, rng: np.random.Gene
 
 @scenario("rotating-hierarchy")
 def rotating_hierarchy(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
-    """The same strengths, but the third direction turns 0.2 radians a record. Control: it stands still."""
+    """The same strengths, but the third direction turns 0.2 radians per record. Control: it stands still."""
     T = 80
     angle = np.zeros(T) if control else 0.2 * np.arange(T)
     time = np.array(np.broadcast_to(np.ones(4), (T, 4)))

@@ -36,11 +36,10 @@ def print_json(value: Any) -> None:
 
 
 def progress_bar(*more: str, transient: bool = True) -> "Progress":
-    """Return a bar on standard error: description, share, what `more` formats, time taken and left."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    """Return a bar on standard error; see `theory.progress.progress_bar`."""
+    from spectral_edge.theory import progress
 
-    columns = [TextColumn("{task.description}"), BarColumn(), *map(TextColumn, more)]
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=stderr, transient=transient)
+    return progress.progress_bar(*more, transient=transient, console=stderr)
 
 
 def existing(path: Path) -> Path:

@@ -163,6 +163,22 @@ def test_what_was_not_recorded_is_not_known():
     assert np.isfinite(residual).tolist() == [True, False, False]
 
 
+@pytest.mark.parametrize("rate", [-30.0, 60.0])
+def test_a_forecast_that_runs_away_ends(rate):
+    X = np.array([[1.0, 0.5]]) * np.array([0.9, -0.8]) ** np.arange(W)[:, None]
+    K = X @ X.T
+    settings = {"eta": 0.1, "omega": 0.0, "momentum": 0.0, "optimizer": "sgd"}
+    future = theory.propagate_window(K, X @ np.diag([1.0, rate]) @ X.T, n=2000, **settings)
+    known = np.isfinite(future).all(axis=1)
+    last = known.sum()
+    assert 5 < last < 50
+    assert known[:last].all()
+    assert np.abs(future[:last]).max() < 1e6 * np.sqrt(K.trace())
+    assert np.isnan(theory.shifted_spectra(K, future)[last:]).all()
+    grown = 3.0 ** np.arange(W)[:, None] * np.ones((1, 2))
+    assert np.isnan(theory.fit_window(grown @ grown.T, 1, n=200)[-1]).all()
+
+
 def test_many_windows_at_once_are_each_its_own():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(5, W, 20))

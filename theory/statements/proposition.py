@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -252,7 +252,11 @@ class Proposition:
         return to_latex(self.statement)
 
     def prove(self) -> Proof:
-        """Run the proof; without one, return ``Proof(False, "none", why)``."""
+        """Run the proof, once: asked again it returns the same outcome. Without one: ``Proof(False, "none", why)``."""
+        return self._outcome
+
+    @cached_property
+    def _outcome(self) -> Proof:
         if self.proof is None:
             return Proof(False, "none", self.unproved)
         started = time.perf_counter()

@@ -15,8 +15,11 @@ from spectral_edge.theory.checks import whole
 from spectral_edge.theory.gram import as_band, is_full, stretch_starts, window_blocks
 from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays import inner_products as products
+from spectral_edge.validate.gram.arrays.from_vectors import gram
 from spectral_edge.validate.gram.arrays.inner_products import unfold
 from spectral_edge.validate.gram.checks import checked_extra, checked_K, cut, increasing
+from spectral_edge.validate.gram.files.bands import read_bands
+from spectral_edge.validate.gram.live.records import continued
 from spectral_edge.validate.gram.windows import WindowSpectra
 
 if TYPE_CHECKING:
@@ -119,7 +122,7 @@ class GramSequence:
             Fewer than three snapshots, different lengths, a dtype that is not floating, NaN or infinity,
             steps that do not increase.
         """
-        found = products.gram(thetas, W_max, differences=True, precision=precision, progress=progress)
+        found = gram(thetas, W_max, differences=True, precision=precision, progress=progress)
         return cls._from_products("thetas", found, steps, **extra)
 
     @classmethod
@@ -134,19 +137,18 @@ class GramSequence:
         **extra: Any,
     ) -> "GramSequence":
         """From updates δ_1 … δ_T, at least two; `steps` (T,) defaults to 1 … T. Else as `from_parameters`."""
-        found = products.gram(updates, W_max, differences=False, precision=precision, progress=progress)
+        found = gram(updates, W_max, differences=False, precision=precision, progress=progress)
         return cls._from_products("updates", found, steps, **extra)
 
     @classmethod
     def from_checkpoints(cls, path: str | PathLike[str], **options: Any) -> "GramSequence":
-        """From a folder or glob of checkpoints; `options` are those of `checkpoints.read_checkpoints`."""
-        from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
-
-        return read_checkpoints(path, **options).whole
+        """From a folder or glob of checkpoints; `options` are those of `files.bands.read_bands`."""
+        bands = read_bands(path, **options)
+        return cls(**bands.fields_of(bands.moving))
 
     @classmethod
     def _from_products(
-        cls, name: str, found: products.Found, steps: ArrayLike | None, **extra: Any
+        cls, name: str, found: products.Products, steps: ArrayLike | None, **extra: Any
     ) -> "GramSequence":
         T, needed = len(found.K), 3 if name == "thetas" else 2
         if T < 2:
@@ -332,7 +334,7 @@ class GramSequence:
         arrays = {"K": self.K, "steps": self.steps}
         arrays |= {f"metrics/{name}": values for name, values in self.metrics.items()}
         arrays |= {f"probes/{name}": values for name, values in self.probes.items()}
-        return storage.write_sequence(path, header, arrays)
+        return storage.write_arrays(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "GramSequence":
@@ -345,15 +347,13 @@ class GramSequence:
         OSError
             If it cannot be opened.
         """
-        from spectral_edge.validate.gram.live.recording import with_journal
-
         try:
-            header, arrays = storage.read_sequence(path, FORMAT, FORMAT_VERSION)
+            header, arrays = storage.read_arrays(path, FORMAT, FORMAT_VERSION)
         except FileNotFoundError:
-            sequence = with_journal(path, None, None)
-            if sequence is None:
+            fields = continued(path, None, None)
+            if fields is None:
                 raise
-            return sequence
+            return cls(**fields)
         groups: dict[str, dict[str, NDArray[np.float64]]] = {"metrics": {}, "probes": {}}
         for key in [key for key in arrays if "/" in key]:
             group, name = key.split("/", 1)
@@ -366,4 +366,5 @@ class GramSequence:
             config=header["config"],
             **groups,
         )
-        return with_journal(path, header, found) or found
+        fields = continued(path, header, found)
+        return found if fields is None else cls(**fields)

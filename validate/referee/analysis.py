@@ -25,7 +25,8 @@ Floats = NDArray[np.float64]
 QUANTILE = 0.99
 #: A run has more of them than noise does below this chance.
 ALPHA = 0.05
-#: Noise runs behind each window's quantile.
+#: Noise runs behind each window's quantile, and as many again that the run is compared with: those behind the quantile
+#: lie below it more often than others do.
 DRAWS = 200
 SEED = 2
 #: Lags of K that are kept, in windows: pairs beyond the window say how many dimensions the noise has.
@@ -153,7 +154,7 @@ def above_noise(run: GramSequence, W: int, draws: int = DRAWS, seed: int = SEED)
     W : int
         Window.
     draws : int
-        Noise runs that are made; the same for the same `seed`.
+        Noise runs behind the level, and as many that the run is compared with; the same for the same `seed`.
 
     Examples
     --------
@@ -165,19 +166,19 @@ def above_noise(run: GramSequence, W: int, draws: int = DRAWS, seed: int = SEED)
     (True, (35,))
     """
     windows = run.window(W)
-    ratios, first = np.full((draws, len(windows.steps)), np.nan), 0
+    ratios, first = np.full((2 * draws, len(windows.steps)), np.nan), 0
     for piece in run.pieces():  # no window reaches over a gap
         if piece.T >= W:
-            ratios[:, first : first + piece.T - W + 1] = worlds.noise_ratios(piece, draws, seed, W)
+            ratios[:, first : first + piece.T - W + 1] = worlds.noise_ratios(piece, 2 * draws, seed, W)
         first += piece.T
     known = np.isfinite(ratios).any(axis=0)
     level = np.full(len(windows.steps), np.nan)
-    level[known] = np.nanquantile(ratios[:, known], QUANTILE, axis=0)
+    level[known] = np.nanquantile(ratios[:draws, known], QUANTILE, axis=0)
     counted = np.isfinite(windows.ratio) & known
     if not counted.any():
         return AboveNoise(level, float("nan"), float("nan"), draws)
     share = float(np.mean(windows.ratio[counted] > level[counted]))
-    others = np.mean(ratios[:, counted] > level[counted], axis=1)
+    others = np.mean(ratios[draws:, counted] > level[counted], axis=1)
     p_value = (1 + int(np.sum(others >= share))) / (1 + draws)
     return AboveNoise(level, share, p_value, draws)
 
@@ -221,7 +222,7 @@ def analyse(
     if drop_copies and same:
         reading = read_run(path, drop=tuple(same), **options)
         same = {}
-    sequence, about_metrics = _with_metrics(reading, Path(path), metrics)
+    sequence, about_metrics = with_metrics(reading, Path(path), metrics)
     windows = sequence.window(W)
     notes = [*reading.notes, *about_metrics, *_copy_notes(same), *_step_notes(sequence, reading, W)]
     notes += _rounding_notes(windows, reading)
@@ -286,7 +287,7 @@ def _rounding_notes(windows: WindowSpectra, reading: CheckpointSequences) -> lis
     ]
 
 
-def _with_metrics(
+def with_metrics(
     reading: CheckpointSequences, path: Path, metrics: str | PathLike[str] | None
 ) -> tuple[GramSequence, list[str]]:
     """The run with what the training logged, and what is to be said of that."""

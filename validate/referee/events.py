@@ -14,6 +14,8 @@ from spectral_edge.validate.referee.cards import card, metric, recorded
 
 #: A run has grokked when its test accuracy first reaches this.
 GROKKED = 0.95
+#: It sets out to where its test accuracy has gone this part of the way from where it started to 1.
+ONSET = 0.2
 #: What may be called a transition: a condition ("val_loss<1.2"), a step, or a step of each run, by a function of the
 #: run or by its name; None where it never came.
 Event = str | int | Callable[[GramSequence], int | None] | Mapping[str, int | None]
@@ -48,6 +50,25 @@ def transition(runs: Sequence[GramSequence]) -> str:
     """What counts as the transition of `runs`, in words."""
     named = {own.event or "a step of one's own" for run in runs if (own := card(run)).event_step is not None}
     return " or ".join(sorted(named)) or f"test accuracy ≥ {GROKKED:g}"
+
+
+def onset_step(run: GramSequence) -> int | None:
+    """Step at which the test accuracy has gone `ONSET` of the way from where it started to 1; None if it never has.
+
+    Where it started is its median over the first three records: where chance is 0.04, the onset is at 0.23.
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> run = next(run for run in validate.bundled() if grok_step(run) is not None)
+    >>> onset_step(run) <= grok_step(run)
+    True
+    """
+    accuracy = metric(run, "test_accuracy")
+    if accuracy is None:
+        return None
+    start = float(np.median(accuracy[:3]))
+    return _first(run, accuracy >= start + ONSET * (1 - start))
 
 
 def _first(run: GramSequence, reached: Any) -> int | None:

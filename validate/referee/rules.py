@@ -55,9 +55,12 @@ def rule(prediction: "Prediction") -> str:
 
 
 @cache
-def shared() -> str:
-    """Twelve digits that change with the code of `SHARED`; not with its comments, docstrings, imports or layout."""
-    return _digest(repr([_shape(_code(name)) for name in SHARED]))
+def shared(*more: str) -> str:
+    """Twelve digits that change with the code of `SHARED`; not with its comments, docstrings, imports or layout.
+
+    `more` are further modules that what is stored depends on.
+    """
+    return _digest(repr([_shape(_code(name)) for name in (*SHARED, *more)]))
 
 
 def _digest(text: str) -> str:

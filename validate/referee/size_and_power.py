@@ -20,7 +20,7 @@ from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
-from spectral_edge.validate.referee.verdict import SUPPORTED, Prediction
+from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, Prediction
 
 #: Sets of runs in each world.
 REPLICATES = 200
@@ -37,18 +37,19 @@ _CHUNK = 5
 
 
 class Count(NamedTuple):
-    """What came of `n` replicates: verdicts as due in the planted world, verdicts "supported" in noise."""
+    """What came of `n` replicates: verdicts as expected in the planted world, "supported" and "refuted" in noise."""
 
-    n: int
-    as_due: int
-    false_positives: int
+    n: int = 0
+    as_due: int = 0
+    false_positives: int = 0
+    refuted: int = 0
 
     def __add__(self, other: "Count") -> "Count":  # type: ignore[override]
         return Count(*(a + b for a, b in zip(self, other, strict=True)))
 
     @property
     def power(self) -> Estimate:
-        """Share of planted worlds with the verdict that is due there."""
+        """Share of planted worlds with the verdict that is expected there."""
         return proportion(self.as_due, self.n) if self.n else UNKNOWN
 
     @property
@@ -56,19 +57,24 @@ class Count(NamedTuple):
         """Share of noise worlds that come out supported."""
         return proportion(self.false_positives, self.n) if self.n else UNKNOWN
 
+    @property
+    def refuted_size(self) -> Estimate:
+        """Share of noise worlds that come out refuted."""
+        return proportion(self.refuted, self.n) if self.n else UNKNOWN
+
 
 def replicate(prediction: Prediction, seed: int) -> Count:
     """One set of planted runs, and the same runs with noise in their place."""
     with threadpool_limits(limits=1, user_api="blas"):
         runs = prediction.planted(seed)
         noise = [worlds.matched_noise(run, seed) for run in runs]
-        due = prediction.judge(runs, noise).verdict == prediction.expected_when_planted
-        supported = prediction.judge_noise(runs, noise, seed) == SUPPORTED
-    return Count(1, int(due), int(supported))
+        expected = prediction.judge(runs, noise).verdict == prediction.expected_when_planted
+        found = prediction.judge_noise(runs, noise, seed)
+    return Count(1, int(expected), int(found == SUPPORTED), int(found == REFUTED))
 
 
 def _task(number: int, seeds: range) -> Count:
-    total = Count(0, 0, 0)
+    total = Count()
     for seed in seeds:
         total += replicate(_by_number(number), seed)
     return total
@@ -203,7 +209,7 @@ def _entry(prediction: Prediction, found: dict[str, Any]) -> dict[str, Any] | No
 
 
 def _count(entry: dict[str, Any] | None) -> Count:
-    return Count(0, 0, 0) if entry is None else Count(entry["n"], entry["as_due"], entry["false_positives"])
+    return Count() if entry is None else Count(*(entry.get(name, 0) for name in Count._fields))
 
 
 def store(predictions: Sequence[Prediction], counts: dict[str, Count], path: str | Path) -> Path:
@@ -235,5 +241,5 @@ def remarks(predictions: Sequence[Prediction]) -> list[str]:
         return []
     return [
         f"size and power of {before} tests were counted before what all of them share was changed; "
-        "spectral-edge validate --calibrate counts them anew"
+        "spectral-edge validate --calibrate counts them again"
     ]

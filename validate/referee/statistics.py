@@ -129,7 +129,7 @@ class Comparison(NamedTuple):
     excess : Estimate
         Mean of each run less the mean of its own draws.
     p_value : float
-        One-sided: how often the mean of one draw a run reaches the mean of the runs.
+        One-sided: how often the mean of one draw per run reaches the mean of the runs.
     """
 
     treated: Estimate
@@ -138,7 +138,7 @@ class Comparison(NamedTuple):
     p_value: float
 
 
-#: Combinations of one draw a run that stand for the null of their mean.
+#: Combinations of one draw per run that stand for the null of their mean.
 COMBINATIONS = 2000
 
 
@@ -154,7 +154,7 @@ def against(observed: ArrayLike, draws: Iterable[ArrayLike]) -> Comparison:
 
     Notes
     -----
-    The null of the mean is made of random combinations of one draw a run, the spread of each run's n draws widened
+    The null of the mean is made of random combinations of one draw per run, the spread of each run's n draws widened
     by √((n + 1)/(n − 1)): n draws about their own mean vary by 1 − 1/n of their variance, a further value about that
     mean by 1 + 1/n. Which combinations depends on the values alone, not on the order of the runs. A single run is
     ranked among its own draws.

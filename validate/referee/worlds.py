@@ -43,7 +43,8 @@ def noise_model(run: GramSequence, W: int = W) -> NoiseModel:
     memory = min(simulate.MEMORY, (W - 1) // 2, max_lag(run.K), run.T - 1)  # less than half a window
     colour = simulate.local_colour(run.K, memory=memory)
     P_eff = simulate.effective_dimension(run.K, colour, W)
-    P_eff = P_eff if np.isfinite(P_eff) else float(run.P or 1e6)
+    P_eff = min(P_eff, float(run.P or np.inf))  # the effective dimension is none that there is not
+    P_eff = P_eff if np.isfinite(P_eff) else 1e6
     return NoiseModel(max(P_eff, 2.0 * W), np.where(norms > 0, norms, np.finfo(float).tiny), colour)
 
 
@@ -102,7 +103,7 @@ class Noise(Sequence[GramSequence]):
         lags = None if is_full(run.K) else run.W_max  # stored as the run is, so that both are judged alike
         K = _noise(model, lags, rng)
         return GramSequence.from_inner_products(
-            K, run.steps, run.P, metrics=run.metrics, probes=_isotropic(run, K, rng), config=run.config
+            K, run.steps, run.P, metrics=run.metrics, probes=isotropic(run, K, rng), config=run.config
         )
 
 
@@ -131,7 +132,7 @@ def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> Noise:
     return Noise(run, seed, range(copies))
 
 
-def _isotropic(
+def isotropic(
     run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
     """Probes of the noise K: random vectors, and multiples of the identity, of the size that the run's have."""

@@ -11,7 +11,6 @@ from typing import IO
 from spectral_edge.theory.checks import choice
 from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.gram.live.journal import journal_path
 
 #: Where the package keeps runs that were made again: with other batches, or recorded at another interval.
 AGAIN = "again"
@@ -105,8 +104,11 @@ class Files:
         for group in reversed(list(self.recordings)):
             sequences[group].save(self.recordings[group])
         folder = self.unfinished.parent
-        left = (self.checkpoint, self.unfinished, journal_path(self.unfinished))
-        for path in (*left, *folder.glob(f".{self.name}.*.part")):  # the last from processes that were killed
+        beside = folder.glob(
+            f"{self.name}.npz.*"
+        )  # journals, and what was set aside when the run was resumed
+        killed = folder.glob(f".{self.name}.*.part")  # from processes that were
+        for path in (self.checkpoint, self.unfinished, *beside, *killed):
             path.unlink(missing_ok=True)
         with suppress(OSError):  # other runs are in it
             folder.rmdir()

@@ -65,7 +65,11 @@ class Recorder:
     def _tracker(self, names: list[str], path: Path | None) -> GramTracker:
         card = {**self.card, "group": GROUPS["attention"]}
         wanted = set(names)
-        return GramTracker(W_MAX, path=path, config=card, select=wanted.__contains__, probe_parameters=True)
+        # what an earlier part wrote comes back with its checkpoint, or is made again
+        return GramTracker(
+            W_MAX, path=path, overwrite=True, config=card, select=wanted.__contains__, probe_parameters=True,
+            say=None,
+        )  # fmt: skip
 
     def start(self) -> None:
         """The starting point θ_0."""
@@ -138,6 +142,11 @@ class Recorder:
             group: replace(self._lean(group, found), config={**found.config, **card})
             for group, found in (("attention", attention), ("all", whole))
         }
+
+    def close(self) -> None:
+        """Give the files back."""
+        for tracker in self.trackers.values():
+            tracker.close()
 
     def _lean(self, group: str, sequence: GramSequence) -> GramSequence:
         probes: dict[str, Any] = dict(sequence.probes)

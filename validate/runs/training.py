@@ -167,6 +167,7 @@ class _Run:
             if progress is not None:
                 progress(self.step, metrics)
         sequences = self.recorder.sequences(stop_step=self.stop_step)
+        self.recorder.close()
         if self.files is not None:
             self.files.put(sequences)
         return sequences

@@ -179,14 +179,14 @@ def test_another_interval_is_the_same_run() -> None:
 def test_losses_of_several_tasks_add_up() -> None:
     config = TASKS["tri"]
     model, examples = config.model(), config.phases()[0][1].unseen
-    logits = model(*examples.inputs)
-    each = [float(cross_entropy(logits[:, task], examples.labels[:, task]).detach()) for task in range(3)]
+    logits = model(*examples.inputs).detach()
+    each = [float(cross_entropy(logits[:, task], examples.labels[:, task])) for task in range(3)]
     assert float(examine.loss_of(model, examples).detach()) == pytest.approx(sum(each), rel=1e-6)
     said = examine.evaluate(model, examples, 7, whole_sequence=False)[""].said("test")
     right = (logits.argmax(-1) == examples.labels).float().mean(0).tolist()
     assert said["test_loss"] == pytest.approx(sum(each), rel=1e-6)
     assert [said[f"test_accuracy_{task}"] for task in (1, 2, 3)] == pytest.approx(right)
-    assert said["test_accuracy"] == min(right)
+    assert said["test_accuracy"] == pytest.approx(min(right))
 
 
 @pytest.mark.parametrize("name", ["language", "scan", "dyck"])
@@ -248,7 +248,7 @@ def test_scan_tokens_are_the_commands_and_actions() -> None:
 
 def test_language_asks_for_the_next_character() -> None:
     data = TASKS["language"].phases()[0][1]
-    for examples in data:
+    for examples in data[:3]:
         assert torch.equal(examples.inputs[0][0, 1:], examples.labels[0, :-1])
 
 
@@ -266,7 +266,7 @@ def test_scores_are_those_of_a_loop(whole: bool) -> None:
             losses += [float(cross_entropy(logits[t], one.labels[0, t])) for t in asked.nonzero().flatten()]
             hits = (logits.argmax(-1) == one.labels[0])[asked].tolist()
             right["sequences"] += [all(hits)]
-        right["answers"] += hits
+            right["answers"] += hits
     kind, other = ("sequences", "answers")[:: 1 if whole else -1]
     assert said["test_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert said["test_accuracy"] == pytest.approx(np.mean(right[kind]))
@@ -287,7 +287,7 @@ def test_what_looks_familiar_is_left_out() -> None:
             assert (asked["test_new_starts"] == IGNORED) is any(w.startswith(start) for w in train_words)
     model = config.model()
     said = examine.evaluate(model, data.unseen, 7, whole_sequence=False, others=data.others)
-    logits = model(*data.unseen.inputs)
+    logits = model(*data.unseen.inputs).detach()
     for name, labels in data.others.items():
         asked = labels != IGNORED
         found = said[name].said(name)

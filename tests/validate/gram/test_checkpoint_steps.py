@@ -34,7 +34,7 @@ def write(folder: Path, names: list[str], thetas: np.ndarray) -> Path:
     """One safetensors file, or folder of one, for each name."""
     for name, theta in zip(names, thetas, strict=True):
         path = folder / name
-        if not path.suffix == ".safetensors":
+        if path.suffix != ".safetensors":
             path = path / "model.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"w": theta}, path)

@@ -41,7 +41,7 @@ def test_one_model_is_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     save_file(state, path) if path.suffix == ".safetensors" else np.savez(path, **state)
     with pytest.raises(
-        ValueError, match="path must hold (at least 3 checkpoints|one stack of parameter vectors)"
+        ValueError, match=r"path must hold (at least 3 checkpoints|one stack of parameter vectors)"
     ) as refused:
         read_run(path)
     assert "\n" not in str(refused.value)

@@ -292,7 +292,7 @@ def test_a_state_of_another_run_does_not_replace_a_recording(tmp_path):
     path = tmp_path / "run.npz"
     record(GramTracker(4, path=path), walk(15)).close()
     other = record(GramTracker(4), walk(5)).state_dict()
-    with pytest.raises(ValueError, match="state must be of the run at .*run.npz, got that of another"):
+    with pytest.raises(ValueError, match=r"state must be of the run at .*run\.npz, got that of another"):
         GramTracker(4, path=path, resume=True).load_state_dict(other)
     assert GramSequence.load(path).T == 15
 
@@ -368,16 +368,19 @@ def test_every_tenth_step_whatever_the_first_is(calls, steps, told):
 # -- errors ----------------------------------------------------------------------------------------------
 
 
+def update_thrice(tracker, theta):
+    for step in (5, 6, 7):
+        tracker.update(theta, step=step)
+
+
 def test_an_error_can_be_a_warning(tmp_path):
     thetas = walk(9)
     tracker = record(GramTracker(4, on_error="warn"), thetas[:5])
     bad = thetas[5].copy()
     bad[7] = np.nan
-    with pytest.warns(
-        UserWarning, match=r"not recorded, the training goes on: params must be finite, got NaN"
-    ) as told:
-        for step in (5, 6, 7):
-            tracker.update(bad, step=step)
+    refused = r"not recorded, the training goes on: params must be finite, got NaN"
+    with pytest.warns(UserWarning, match=refused) as told:
+        update_thrice(tracker, bad)
     assert len(told) == 1
     assert tracker.sequence().T == 4
     with pytest.raises(ValueError, match="on_error must be one of raise, warn, got 'ignore'"):

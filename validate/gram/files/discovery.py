@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram.checks import increasing
+from spectral_edge.validate.gram.files.content import Content
 from spectral_edge.validate.gram.files.foreign import foreign
-from spectral_edge.validate.gram.files.formats import Content, content_of, is_weights, stem_of
+from spectral_edge.validate.gram.files.formats import content_of, is_weights, stem_of
 from spectral_edge.validate.gram.files.steps import Steps, by_pattern, steps_of
 from spectral_edge.validate.gram.files.trees import BESIDE_FILE
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from spectral_edge.validate.gram.files.content import Content
 from spectral_edge.validate.gram.files.discovery import Checkpoint, shortened
-from spectral_edge.validate.gram.files.formats import Content
 from spectral_edge.validate.gram.files.tensors import Leaf, Source, Spilled, Unread, stored_dtype
 from spectral_edge.validate.gram.files.trees import rivals, weights
 from spectral_edge.validate.gram.parameters import by_normalised_name, is_parameter

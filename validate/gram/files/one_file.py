@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from spectral_edge.validate.gram.files.content import Content
 from spectral_edge.validate.gram.files.discovery import Checkpoint, Listing
-from spectral_edge.validate.gram.files.formats import Content, content_of
+from spectral_edge.validate.gram.files.formats import content_of
 from spectral_edge.validate.gram.files.steps import skeleton, steps_of
 from spectral_edge.validate.gram.files.tensors import STORED, Flat, Unread
 

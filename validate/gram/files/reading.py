@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram.arrays.rows import native
 from spectral_edge.validate.gram.checks import increasing
-from spectral_edge.validate.gram.files.checkpoints import STORAGE, By, CheckpointSequences, read_checkpoints
+from spectral_edge.validate.gram.files.bands import STORAGE
+from spectral_edge.validate.gram.files.checkpoints import By, CheckpointSequences, read_checkpoints
 from spectral_edge.validate.gram.files.discovery import Wanted
 from spectral_edge.validate.gram.files.rounding import Rounding
 from spectral_edge.validate.gram.files.tensors import STORED
@@ -111,7 +112,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]] | None:
         except (ValueError, EOFError):
             raise ValueError(f"path must be a .npy array of numbers, got a damaged file: {path}") from None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here, because numpy leaves a damaged file open
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError
             return None if "header" in file.files else {name: file[name] for name in file.files}

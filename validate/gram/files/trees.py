@@ -79,7 +79,11 @@ def _model(leaves: dict[Place, Leaf], above: Place, inside: bool, left: dict[str
         alone = len(parts) == 1 and not direct
         known = key in MODEL or key.endswith("_state_dict") or bool(COPY.search(key))
         deeper = _model(part, (*above, key), inside or known, left)
-        found |= deeper if alone and (known or key in AROUND) else {(key, *place): leaf for place, leaf in deeper.items()}
+        found |= (
+            deeper
+            if alone and (known or key in AROUND)
+            else {(key, *place): leaf for place, leaf in deeper.items()}
+        )
     return found
 
 

@@ -146,7 +146,9 @@ def card(optimizers: list[Any]) -> dict[str, Any]:
     for key, name in (names | {"eps": "eps", "nesterov": "nesterov", "dampening": "dampening"}).items():
         value = defaults.get(key)
         if value is not None:
-            found[name] = [float(entry) for entry in value] if isinstance(value, tuple | list) else _plain(value)
+            found[name] = (
+                [float(entry) for entry in value] if isinstance(value, tuple | list) else _plain(value)
+            )
     if len(optimizers) > 1:
         found["optimizers"] = [type(one).__name__ for one in optimizers]
     return found
@@ -168,7 +170,9 @@ def gradients_of(model: "torch.nn.Module") -> dict[str, Any]:
 
     parameters = dict(model.named_parameters())
     if all(parameter.grad is None for parameter in parameters.values()):
-        raise ValueError("gradients must be there after the optimiser's step, got none: was zero_grad called in it?")
+        raise ValueError(
+            "gradients must be there after the optimiser's step, got none: was zero_grad called in it?"
+        )
     return {
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         for name, parameter in parameters.items()

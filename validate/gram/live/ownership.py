@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 import time
 import weakref
 from contextlib import suppress
@@ -51,7 +52,7 @@ class Ownership:
                 self._lock.acquire()
             except Timeout:
                 raise ValueError(
-                    f"path is being recorded by {first}, got a second tracker for {path}"
+                    f"path is being recorded by {first}, got a second tracker for {path}{_if_distributed()}"
                 ) from None
             started = time.strftime("%Y-%m-%d %H:%M:%S")
             owner = {"process": os.getpid(), "host": platform.node(), "since": started}
@@ -75,6 +76,13 @@ class Ownership:
             with suppress(OSError):
                 lock_path(self.path).unlink()
             self._lock.release()
+
+
+def _if_distributed() -> str:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return ""
+    return ": with DistributedDataParallel make the tracker on rank 0 only; for shards pass group='world'"
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

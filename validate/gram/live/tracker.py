@@ -193,6 +193,11 @@ class GramTracker:
         return self._store is not None or self._state is not None
 
     @property
+    def sharded(self) -> bool:
+        """Whether the products of several processes are added up."""
+        return self._shards is not None
+
+    @property
     def path(self) -> Any:
         """Where the sequence is kept, or None."""
         return self._recording.path
@@ -473,6 +478,10 @@ class GramTracker:
             raise ValueError(f"a sequence needs at least 3 snapshots, got {recorded}")
         self._recording.save()
         return self._recording.sequence()
+
+    def save(self) -> None:
+        """Bring the file, if there is one, up to date."""
+        self._recording.save()
 
     def attach(self, optimizer: Any, model: Any, **options: Any) -> Any:
         """Record `model` after every step of the PyTorch `optimizer`; see `integrations.pytorch.attach`."""

@@ -53,7 +53,7 @@ class Watched:
         self._waiting: dict[str, Any] = {}  # not trained, so far
 
     def look(self, params: Any, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """This process's own arrays of all that is recorded, and those of them that were not before.
+        """The arrays of this process of all that is recorded, and those of them that were not before.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class Watched:
         return Watched(self._select, self.frozen, self.by, self.shared)
 
     def mark(self, own: Mapping[str, Any], early: bool) -> "Mark":
-        """This process's share; with what tells it from a replica while it is `early`."""
+        """The share of this process; with what tells it from a replica while it is `early`."""
         from spectral_edge.validate.gram.live.shards import Mark
 
         arrays = self.chosen.arrays if early and self.chosen is not None else {}

@@ -1,12 +1,13 @@
 """Early warning: whether, at step t of a new run, a transition is coming.
 
-A record is positive where the transition (the grok step) comes within the next `HORIZON` records. Every score
+A record is positive where the transition (the onset of learning) comes within the next `HORIZON` records. Every score
 knows the records up to its own only. What a feature needs (which side warns, the alarm's threshold, the weights
 of a combination) is learned on the other families and judged on the one left out, where a positive record is
 compared with the negative ones of the same step: time since the start cannot pass for a warning.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import FloatArray, whole
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.cards import card, is_plain
+from spectral_edge.validate.referee.cards import card, is_plain, metric
 from spectral_edge.validate.referee.early_warning import folds
 from spectral_edge.validate.referee.early_warning.features import (
     BASELINE,
@@ -27,7 +28,7 @@ from spectral_edge.validate.referee.early_warning.features import (
 )
 from spectral_edge.validate.referee.early_warning.folds import FALSE_ALARMS, HORIZON, Pairs, Watched
 from spectral_edge.validate.referee.early_warning.result import MIN_RUNS, EarlyWarning, Warner
-from spectral_edge.validate.referee.events import Event, is_watched, with_event
+from spectral_edge.validate.referee.events import ONSET, Event, is_watched, onset_step, transition, with_event
 from spectral_edge.validate.referee.statistics import Estimate, proportion
 from spectral_edge.validate.referee.verdict import UNKNOWN
 
@@ -55,7 +56,9 @@ def early_warning(
     seed : int
         Seed of the bootstrap over runs.
     event : str, int, callable or mapping, optional
-        What counts as a transition, if not a test accuracy of 0.95: see `validate.check`.
+        What counts as a transition, if not its onset, where the test accuracy has gone a fifth of the way from where it
+        started to 1: see `validate.check`. A test accuracy of 0.95, reached when learning is half over, is a reading
+        beside it; where no onset can be judged it takes its place, and the result says so.
     features : sequence of Feature
         Default: g_23, R, k*, 𝒜, the validation loss, the weight norm, and what is trivial.
 
@@ -94,8 +97,34 @@ def early_warning(
         raise ValueError("features must be at least one, each with its own name")
     seed = whole("seed", seed, 0)
     # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
+    runs = list(runs)
     with threadpool_limits(limits=1, user_api="blas"):
-        return _judged(with_event(runs, event), chosen, seed)
+        if event is not None or any(_says_its_own(run) for run in runs):
+            own = with_event(runs, event)
+            return replace(_judged(own, chosen, seed), label=transition(own))
+        return _from_the_onset(runs, chosen, seed)
+
+
+def _says_its_own(run: GramSequence) -> bool:
+    """Whether the card says what counts as a transition."""
+    return card(run).event is not None or card(run).event_step is not None
+
+
+def _from_the_onset(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:
+    """The transition is where learning sets out; where it is all but over is a reading."""
+    label = f"onset, {ONSET:g} of the way from the first test accuracy to 1"
+    known = [run for run in runs if metric(run, "test_accuracy") is not None]
+    steps = {id(run): onset_step(run) for run in known}
+    labelled = with_event(runs, lambda run: steps.get(id(run), False)) if known else runs
+    late = None
+    try:
+        late = replace(_judged(runs, chosen, seed), label=transition(runs))
+        found = replace(_judged(labelled, chosen, seed), label=label)
+    except ValueError as error:
+        if late is None:
+            raise
+        return replace(late, unfair=f"{label}: {error}")
+    return replace(found, late={one.name: one.auc for one in late.warners})
 
 
 def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:

@@ -98,6 +98,13 @@ class EarlyWarning:
         Runs left out altogether, with the reason.
     horizon, false_alarms, seed
         The constants, and the seed of the bootstrap.
+    label : str
+        What counts as a transition.
+    late : mapping of str to Estimate
+        A reading: `auc` by the name of the feature where the transition is a test accuracy of 0.95, which is no fair
+        contest for what is to come before. Empty where another transition was asked for.
+    unfair : str
+        Why the transitions are labelled so late themselves; empty where they are not.
     """
 
     warners: tuple[Warner, ...]
@@ -109,6 +116,9 @@ class EarlyWarning:
     horizon: int
     false_alarms: float
     seed: int
+    label: str = ""
+    late: Mapping[str, Estimate] = field(default_factory=dict)
+    unfair: str = ""
 
     def __getitem__(self, name: str) -> Warner:
         return next(warner for warner in self.warners if warner.name == name)
@@ -120,8 +130,17 @@ class EarlyWarning:
         said = [
             f"Left out {self.left_out} by {self.left_out} ({n} transitions in {families} "
             f"{'family' if families == 1 else 'families'}), {_listed([w.name for w in singles if w.passes])} "
-            f"warned better than chance of a transition within {self.horizon} records."
+            f"warned better than chance of a transition within {self.horizon} records"
+            + (f" ({self.label})." if self.label else ".")
         ]
+        if self.unfair:
+            said.append(
+                f"That label comes when learning is half over; the fair one cannot be judged ({self.unfair})."
+            )
+        shown = [name for name in ("all spectral", "validation loss") if name in self.late]
+        if shown:
+            aucs = ", ".join(f"{name} {self.late[name]} (at the onset {self[name].auc})" for name in shown)
+            said.append(f"Labelled at a test accuracy of 0.95 instead, when learning is half over: {aucs}.")
         if any(w.passes is None for w in singles):
             said.append(f"A feature judged on fewer than {MIN_RUNS} runs of a kind is undecided.")
         known = [w.auc for w in self.warners if w.name == "weight decay" and np.isfinite(w.auc.value)]

@@ -17,9 +17,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spectral_edge.theory.palette import BLACK, BLUE, ORANGE, RED
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.collapse.states import State, Tracks
-from spectral_edge.validate.referee.figures.run import BLACK, BLUE, ORANGE, RED, plain_ticks
+from spectral_edge.validate.referee.figures.run import plain_ticks
 
 if TYPE_CHECKING:
     from spectral_edge.validate.referee.verdict import Verdict
@@ -64,7 +65,7 @@ def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, modes: st
 def calibration_figure(
     verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None, modes: str = "followed"
 ) -> Figure:
-    """Calibration plot of prediction 20, one panel a world.
+    """Calibration plot of prediction 20, one panel per world.
 
     Parameters
     ----------

@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from spectral_edge.theory.palette import BLACK, BLUE, GREEN, ORANGE, RED, SKY
 from spectral_edge.validate.referee.early_warning.features import BASELINE, SPECTRAL, TOGETHER, TRIVIAL
 from spectral_edge.validate.referee.early_warning.result import EarlyWarning, Warner
-from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED
-
-SKY = "#56b4e9"
 
 #: Colour and line of the features of a group, in their order; the line tells them apart in grey.
 _STYLES: dict[str, tuple[tuple[str, str], ...]] = {

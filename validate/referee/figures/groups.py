@@ -9,10 +9,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import FloatArray
+from spectral_edge.theory.palette import BLACK, BLUE, GREEN, ORANGE, RED
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED, line
+from spectral_edge.validate.referee.figures.run import line
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 
 W = 10
@@ -33,7 +34,7 @@ class Aligned(NamedTuple):
 
 
 def aligned(chosen: Sequence[Aligned], series: Series, ax: Axes, label: str, event: str) -> Axes:
-    """One thin line a run against the records since its event, and the median of each group."""
+    """One thin line per run against the records since its event, and the median of each group."""
     for treated in (False, True):
         style = line(treated)
         group = [one for one in chosen if one.treated == treated]

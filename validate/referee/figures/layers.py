@@ -51,7 +51,7 @@ def _heat(
     colours: str,
     norm: Normalize,
 ) -> QuadMesh:
-    """One row a group, one column a window."""
+    """One row per group, one column per window."""
     steps = next(iter(windows.values())).steps
     edges = np.arange(len(windows) + 1) - 0.5
     middle = (steps[1:] + steps[:-1]) / 2

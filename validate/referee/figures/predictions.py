@@ -20,7 +20,7 @@ from spectral_edge.validate.referee.figures.thesis import QUERY, drawn_run
 from spectral_edge.validate.referee.partners import decay_groups, decay_pairs
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.series import log_loss
-from spectral_edge.validate.referee.verdict import NOT_RUN, Verdict
+from spectral_edge.validate.referee.verdict import NOT_RUN, Drawn, Verdict
 
 #: Planted runs whose collapses are drawn beside those of the recorded ones.
 PLANTED = 4
@@ -40,6 +40,8 @@ def pictures(verdict: Verdict, runs: Runs, seed: int = 0) -> list[Panel]:
         panels = [Panel(partial(figures.readings, verdict), what, (4.6, height))]
     long_enough = [run for run in runs if run.T > W and run.W_max >= W]
     own = next((one.picture for one in PREDICTIONS if one.id == verdict.id), None)
+    if isinstance(own, Drawn):
+        own = partial(globals()[own.name], **own.options)
     return panels if own is None else panels + own(verdict, long_enough, seed)
 
 

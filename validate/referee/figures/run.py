@@ -11,13 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from spectral_edge import theory
+from spectral_edge.theory.palette import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee.cards import card, metric
 from spectral_edge.validate.referee.events import grok_step
 
-# Okabe and Ito's colours, told apart by colour-blind readers; line styles carry the distinction in grey.
-BLACK, ORANGE, GREEN, BLUE, RED = "#333333", "#e69f00", "#009e73", "#0072b2", "#d55e00"
-GREY = "#888888"
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -251,7 +249,7 @@ QUANTITIES = {
 
 
 def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axes:
-    """One of `QUANTITIES` over training, a thin line a run; a dot marks the grok step, a dotted line a change of data.
+    """One of `QUANTITIES` over training, a thin line per run; a dot marks grokking, a dotted line a change of data.
 
     Treated runs are blue, their controls orange and dashed, and black where a card does not tell; see `Card.contrast`.
     """

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.events import grok_step, transition
+from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_groups, shuffled
 from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
@@ -73,6 +74,9 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("weight-decay-needed", 12, with_controls=True),
     null_runs=_decays_permuted,
+    noise_refutes="a coin that groks as often without weight decay is what the claim denies",
+    placebos=placebos.OF_DECAY,
     turned={"grok_step": lambda step: 100 if step is None else None},
     picture=drawn("grok_steps"),
+    needs=Needs("runs with weight decay and without", ("weight_decay",), (TRANSITION,), records=0, band=0),
 )

@@ -9,6 +9,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card, knows
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import LEVEL, against, difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
@@ -133,6 +134,12 @@ PREDICTION = Prediction(
     rule=f"hit rate above the false-alarm rate (Fisher's exact test) and above that of noise, both p < {LEVEL:g}",
     judge=judge,
     planted=worlds.planted("shift-detection", with_controls=True),
+    noise_refutes="a change of the data that does not show in R is what the claim denies",
     turned={"alarms": np.logical_not},
     picture=drawn("shifts"),
+    needs=Needs(
+        runs="runs whose data change and runs whose data stay (shift_step 0), with experiment='shift' on their cards",
+        config=("shift_step",),
+        records=2 * W + HISTORY + 1,
+    ),
 )

@@ -10,6 +10,8 @@ from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.collapse.accuracy import MEAN, SIZE, WHERE, Forecasts, Score, placebo_of
 from spectral_edge.validate.referee.collapse.forecasts import FORMS
 from spectral_edge.validate.referee.collapse.states import HORIZON, LEAD, missing
+from spectral_edge.validate.referee.collapse.tracks import MEMORY, PAST, W
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import UNKNOWN, short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -140,6 +142,13 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("collapse-time", 16),
     version=2,
-    turned={"FORMS": lambda time: 1 / time},
+    turned={"FORMS": lambda times: None if times is None else HORIZON - np.minimum(times, HORIZON)},
     picture=drawn("collapses"),
+    needs=Needs(
+        runs=f"{RUNS} runs whose gaps collapse, recorded at every step or few",
+        config=("learning_rate", "weight_decay", "optimizer"),
+        probes=("gradient", "response"),
+        records=W + PAST + LEAD,
+        band=W + MEMORY - 1,
+    ),
 )
