@@ -34,5 +34,7 @@ def window_exchange(name: str, seed: int, control: bool, rng: np.random.Generato
         "hessian": hessian_probe(X[:T], seen),
     }
     config: dict[str, Any] = {"optimizer": "SGD", "momentum": 0.0, "record_every": 1}
-    made = run(name, seed, control, X[:T], {"factor": factor, "size": size, "h": h}, config=config, probes=probes)
+    made = run(
+        name, seed, control, X[:T], {"factor": factor, "size": size, "h": h}, config=config, probes=probes
+    )
     return replace(made, steps=np.arange(1, T + 1))

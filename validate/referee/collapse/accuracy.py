@@ -56,7 +56,9 @@ def concordant(
     count = int(run.max()) + 1 if len(run) else 0
     agree, comparable = np.zeros((count, count)), np.zeros((count, count))
     starts = np.searchsorted(run, np.arange(count))
-    full = np.flatnonzero(np.bincount(run, minlength=count))  # reduceat would give empty runs their neighbour's
+    full = np.flatnonzero(
+        np.bincount(run, minlength=count)
+    )  # reduceat would give empty runs their neighbour's
     rows = np.flatnonzero(exchanged)
     for chunk in np.split(rows, range(CHUNK, len(rows), CHUNK)):
         t, p = time[chunk, None], predicted[chunk, None]
@@ -255,7 +257,9 @@ class Forecasts:
                 **{f"by {name}": times for name, times in predicted.items()},
             })  # fmt: skip
         joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
-        times = {key[3:]: np.minimum(joined.pop(key), HORIZON) for key in list(joined) if key.startswith("by ")}
+        times = {
+            key[3:]: np.minimum(joined.pop(key), HORIZON) for key in list(joined) if key.startswith("by ")
+        }
         names = tuple(str(run.config.get("run", f"run {i}")) for i, run in enumerate(runs, start=1))
         found_all = cls(names, **joined)
         times[SIZE] = found_all._scaled(times[SIZE])
@@ -285,7 +289,9 @@ class Forecasts:
 
     def where(self, which: str = "leading pairs") -> "Forecasts":
         """The states of one of `WHERE` alone."""
-        keep = {"k*": self.at_gap, "weighted k*": self.at_weighted}.get(which, np.ones(len(self.run), dtype=bool))
+        keep = {"k*": self.at_gap, "weighted k*": self.at_weighted}.get(
+            which, np.ones(len(self.run), dtype=bool)
+        )
         return self.only(keep)
 
     def only(self, keep: NDArray[np.bool_]) -> "Forecasts":
@@ -304,7 +310,11 @@ class Forecasts:
         known = np.isfinite(self.predicted[form])
         run = np.unique(self.run[known], return_inverse=True)[1].ravel()
         return Score(
-            self.predicted[form][known], self.time[known], self.exchanged[known], run, self.predicted[MEAN][known]
+            self.predicted[form][known],
+            self.time[known],
+            self.exchanged[known],
+            run,
+            self.predicted[MEAN][known],
         )
 
     def pairs(self, forms: Sequence[str]) -> list[dict[str, Any]]:
@@ -316,7 +326,7 @@ class Forecasts:
                 "pair": int(self.pair[i]) + 1,
                 "observed": float(self.time[i]),
                 "horizon": float(HORIZON),
-                **{form: float(self.predicted[form][i]) for form in (*forms, MEAN)},
+                **{form: float(self.predicted[form][i]) for form in (*forms, MEAN) if form in self.predicted},
             }
             for i in np.flatnonzero(self.exchanged)
         ]

@@ -1,7 +1,8 @@
 """When two neighbouring modes will exchange ranks: every form of forecast, of every window that is looked at.
 
-A form takes `Tracks` and returns (m, W - 1) times in records, of the modes of ranks j and j + 1 in each of the m windows:
-infinite where it foresees no exchange, NaN where it cannot be evaluated. It uses nothing later than the window.
+A form takes `Tracks` and returns (m, W - 1) times in records, of the modes of ranks j and j + 1 in each of the m
+windows: infinite where it foresees no exchange, NaN where it cannot be evaluated. Nothing
+later than the window is used.
 
 **What is fitted.** 3.1 leaves the absolute scale of the source open, so p is multiplied by one number for both modes of
 a pair, chosen so that 3.1 gives the growth of u = d² that was seen over the last windows: per mode
@@ -56,7 +57,9 @@ def fitted(tracks: Tracks) -> Continuation:
     with np.errstate(over="ignore", invalid="ignore"):
         return tracks.once(
             "fitted",
-            lambda: continued(tracks.blocks, theory.fit_window(tracks.blocks, min(RANK, tracks.W - 1), n=AHEAD)),
+            lambda: continued(
+                tracks.blocks, theory.fit_window(tracks.blocks, min(RANK, tracks.W - 1), n=AHEAD)
+            ),
         )
 
 
@@ -91,9 +94,7 @@ def checked(tracks: Tracks) -> Floats | None:
     if one is None:
         return None
     other = fitted(tracks)
-    wrong, alternative = (
-        m[:, :-1] + m[:, 1:] for m in (misses(tracks, found) for found in (one, other))
-    )
+    wrong, alternative = (m[:, :-1] + m[:, 1:] for m in (misses(tracks, found) for found in (one, other)))
     better = (alternative < HALF * wrong) | (np.isnan(wrong) & np.isfinite(alternative))
     return np.where(better, other.time, one.time)
 

@@ -56,7 +56,7 @@ class States:
 
 def missing(run: GramSequence, window: int = W) -> str | None:
     """Say what `run` lacks for its modes to be followed; None where it lacks nothing."""
-    if run.T < window + PAST + LEAD or min(run.W_max, run.T - 1) < window + MEMORY - 1:
+    if window + PAST + LEAD > run.T or min(run.W_max, run.T - 1) < window + MEMORY - 1:
         return f"{window + PAST + LEAD} records, in a band of {window + MEMORY - 1} lags at least"
     return None
 
@@ -98,7 +98,5 @@ def states(tracks: Tracks) -> States:
     event = np.full(len(row), -1)
     if len(keys):
         event[sure] = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
-    gaps = (
-        x[looked[row]] == pair + 1 for x in (tracks.windows.k_star, tracks.windows.k_star_weighted)
-    )
+    gaps = (x[looked[row]] == pair + 1 for x in (tracks.windows.k_star, tracks.windows.k_star_weighted))
     return States(row, pair, np.minimum(t, HORIZON), sure, event, *gaps)

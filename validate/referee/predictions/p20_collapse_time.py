@@ -7,8 +7,8 @@ import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.collapse.accuracy import MEAN, SIZE, WHERE, Forecasts, Score, placebo_of
-from spectral_edge.validate.referee.collapse.forecasts import FORMS
+from spectral_edge.validate.referee.collapse.accuracy import SIZE, WHERE, Forecasts, Score, placebo_of
+from spectral_edge.validate.referee.collapse.forecasts import FORMS, PLACEBOS
 from spectral_edge.validate.referee.collapse.states import HORIZON, LEAD, missing
 from spectral_edge.validate.referee.collapse.tracks import MEMORY, PAST, W
 from spectral_edge.validate.referee.needs import Needs
@@ -29,7 +29,17 @@ SLACK = 0.1  # a slope this near to 1 does not refute, however narrow its interv
 #: The form that the claim is judged by, and the pairs it is judged on: those that bound the gap.
 FORM, GAP = "flow", WHERE[0]
 #: Beside all forms there, these on the other pairs; they decide nothing.
-BESIDE = (FORM, "flow-frozen", "damping", "line", "fitted", "propagated", "checked", SIZE, placebo_of("propagated"))
+BESIDE = (
+    FORM,
+    "flow-frozen",
+    "damping",
+    "line",
+    "fitted",
+    "propagated",
+    "checked",
+    SIZE,
+    placebo_of("propagated"),
+)
 #: What the pictures show.
 SHOWN = (FORM, "propagated", "checked")
 
@@ -68,7 +78,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     return PREDICTION.verdict(
         verdict,
         statistic=first.error.value if first else float("nan"),
-        control=_mean_error(first) if first else float("nan"),
+        control=first.control_error.value if first else float("nan"),
         statistic_name="median relative error of the predicted time",
         effect=first.slope if first else UNKNOWN,
         effect_name="slope of log predicted on log observed time",
@@ -82,8 +92,13 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         details={
             "form": FORM,
             "exchanges": {where: list(found.where(where).counts) for where in WHERE},
-            "concordance": {where: {form: list(one.concordance) for form, one in scores[where].items()} for where in WHERE},
-            "slopes": {where: {form: list(one.slope) for form, one in scores[where].items()} for where in WHERE},
+            **{
+                f"{what}s": {
+                    where: {form: list(getattr(one, what)) for form, one in scores[where].items()}
+                    for where in WHERE
+                }
+                for what in ("concordance", "slope")
+            },
             "pairs": {where: found.where(where).pairs(SHOWN) for where in WHERE},
         },
         meaning=meaning,
@@ -102,13 +117,9 @@ def _scores(found: Forecasts, where: str) -> dict[str, Score]:
     events, runs = found.counts
     if events < EVENTS or runs < RUNS:
         return {}
-    names = [*FORMS, SIZE, *(placebo_of(form) for form in ("flow", "damping", "propagated"))] if where == GAP else BESIDE
-    made = {name: found.score(name) for name in dict.fromkeys((FORM, *names))}
+    names = [*FORMS, SIZE, *map(placebo_of, PLACEBOS)] if where == GAP else BESIDE
+    made = {name: found.score(name) for name in dict.fromkeys((FORM, *names)) if name in found.predicted}
     return {name: one for name, one in made.items() if one.exchanged.any()}
-
-
-def _mean_error(score: Score) -> float:
-    return score.control_error.value
 
 
 def _told(scores: dict[str, dict[str, Score]], counts: tuple[int, int]) -> str:
@@ -122,9 +133,9 @@ def _told(scores: dict[str, dict[str, Score]], counts: tuple[int, int]) -> str:
     )  # fmt: skip
     return (
         f"Over {counts[0]} exchanges at k* in {counts[1]} runs the flow errs by {first.error.value:.0%} in the median "
-        f"(concordance {short(first.concordance.value, 2)}), the mean of the other exchanges by {_mean_error(first):.0%}, "
-        f"a straight line of ln σ by {others['line'].error.value:.0%}.{found} Times beyond {HORIZON} records count as "
-        f"{HORIZON}."
+        f"(concordance {short(first.concordance.value, 2)}), the mean of the other exchanges by "
+        f"{first.control_error.value:.0%}, a straight line of ln σ by {others['line'].error.value:.0%}.{found} Times "
+        f"beyond {HORIZON} records count as {HORIZON}."
     )
 
 
