@@ -51,7 +51,8 @@ def document(runs: Sequence[GramSequence]) -> str:
 
 def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
     yield (
-        "| run | grokked | grok step | stop | last step | training accuracy | test accuracy | training loss | test loss |"
+        "| run | grokked | grok step | stop | last step "
+        "| training accuracy | test accuracy | training loss | test loss |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
     for run in runs:
