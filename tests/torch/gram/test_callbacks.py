@@ -212,15 +212,18 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch, kind):
         def on_train_batch_end(self, trainer, *arguments):
             at(trainer.global_step)
 
+    def huggingface():
+        callbacks = [FillsHere(), callback(4, path=tmp_path / "run.npz", say=None)]
+        return train(tmp_path / "out", callbacks).state.global_step
+
+    def by_lightning():
+        callbacks = [FillsThere(), pl_callback(4, path=tmp_path / "run.npz", say=None)]
+        return fit(tmp_path, callbacks, max_steps=12).global_step
+
+    run = huggingface if kind == "huggingface" else by_lightning
     with pytest.warns(UserWarning, match="this was not recorded, the training goes on: .*No space left"):
-        if kind == "huggingface":
-            trainer = train(tmp_path / "out", [FillsHere(), callback(4, path=tmp_path / "run.npz", say=None)])
-            assert trainer.state.global_step == 12
-        else:
-            trainer = fit(
-                tmp_path, [FillsThere(), pl_callback(4, path=tmp_path / "run.npz", say=None)], max_steps=12
-            )
-            assert trainer.global_step == 12
+        steps = run()
+    assert steps == 12
     monkeypatch.undo()
 
 
