@@ -10,7 +10,9 @@ from safetensors.numpy import save_file
 
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.gram.copies import copies
-from spectral_edge.validate.gram.files.checkpoints import STORAGE, inventory, read_checkpoints
+from spectral_edge.validate.gram.files import bands
+from spectral_edge.validate.gram.files.bands import STORAGE
+from spectral_edge.validate.gram.files.checkpoints import inventory, read_checkpoints
 from spectral_edge.validate.gram.files.reading import read_run
 from spectral_edge.validate.gram.files.tensors import STORED, decoded
 
@@ -266,9 +268,7 @@ def test_damaged_files_can_be_skipped(tmp_path: Path, damage: str) -> None:
 
 
 def test_too_short_a_run_is_refused_before_it_is_read(tmp_path: Path, monkeypatch) -> None:
-    from spectral_edge.validate.gram.files import checkpoints
-
-    monkeypatch.setattr(checkpoints, "tensor_band", lambda *rest: pytest.fail("read"))
+    monkeypatch.setattr(bands, "tensor_band", lambda *rest: pytest.fail("read"))
     with pytest.raises(ValueError, match="W must be at most the number of updates T = 12, got 13"):
         read_checkpoints(write(tmp_path, walk()), at_least=13)
 

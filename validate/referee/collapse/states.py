@@ -227,8 +227,8 @@ def missing(run: GramSequence) -> str | None:
         probe = run.probes.get(name)
         if probe is None or probe.ndim != ndim or probe.shape[1] < W:
             return f"the probe {name!r}"
-    wanted = [name for name in ("learning_rate", "weight_decay") if not knows(run, name)]
-    return " and ".join(wanted).replace("_", " ") or None
+    wanted = {"learning_rate": "a positive learning rate", "weight_decay": "weight decay"}
+    return " and ".join(words for name, words in wanted.items() if not knows(run, name)) or None
 
 
 def states(run: GramSequence, by_rank: bool = False) -> list[State]:
