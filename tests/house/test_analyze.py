@@ -210,9 +210,9 @@ def test_bad_options_are_one_line_and_nothing_is_written(
 
 
 def test_too_wide_a_window_is_said_before_the_reading(checkpoints: Path, analyze, monkeypatch) -> None:
-    from spectral_edge.validate.gram.files import bands as module
+    from spectral_edge.validate.gram.files import bands
 
-    monkeypatch.setattr(module, "tensor_band", lambda *rest: pytest.fail("read"))
+    monkeypatch.setattr(bands, "tensor_band", lambda *rest: pytest.fail("read"))
     assert "W must be at most the number of updates T = 14, got 15" in analyze(checkpoints, W=15).err
 
 
