@@ -53,7 +53,21 @@ class ModeExchanges:
     hold: int
 
     def of_kind(self, kind: str = EXCHANGE) -> "ModeExchanges":
-        """Only the events of one kind."""
+        """Only the events of one kind.
+
+        Returns
+        -------
+        ModeExchanges
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> updates = np.random.default_rng(0).normal(size=(12, 50))
+        >>> found = simulate.mode_exchanges(simulate.follow_modes(updates @ updates.T, 5))
+        >>> set(found.of_kind("exchange").kind.tolist()) <= {"exchange"}
+        True
+        """
         chosen = self.kind == kind
         arrays = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "hold"}
         return replace(self, **arrays)

@@ -72,19 +72,52 @@ class GapRun:
         return np.stack([self.d + self.gap / 2, self.d - self.gap / 2], axis=-1)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw both signals, the gap between them, and where it closes; return the axes."""
+        """Draw both signals, the gap between them, and where it closes; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> simulate.gap_ode().plot().get_xlabel()
+        'time (steps)'
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.gap_run(self, ax)
 
     def plot_terms(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the three terms and their sum against time; return the axes."""
+        """Draw the three terms and their sum against time; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> len(simulate.gap_ode().plot_terms().lines) >= 4
+        True
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.gap_terms(self, ax)
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """One row per time: t, gap, d, d_k, d_next and the three terms (needs pandas)."""
+        """One row per time: t, gap, d, d_k, d_next and the three terms (needs pandas).
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> list(simulate.gap_ode().to_dataframe().columns)
+        ['t', 'gap', 'd', 'd_k', 'd_next', 'curvature', 'damping', 'driving']
+        """
         import pandas as pd
 
         upper, lower = self.sigma.T

@@ -57,7 +57,21 @@ class FollowedModes:
         return self.overlap > FOLLOWED
 
     def plot(self, ax: "Axes | None" = None, modes: int = 4) -> "Axes":
-        """Draw the strengths of the first modes; return the axes."""
+        """Draw the strengths of the first modes; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> updates = np.random.default_rng(0).normal(size=(12, 50))
+        >>> ax = simulate.follow_modes(updates @ updates.T, 5).plot()
+        >>> len(ax.lines)
+        4
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.followed(self, modes, ax)

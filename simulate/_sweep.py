@@ -69,10 +69,23 @@ class GapSweep:
     def axis_of(self, name: str) -> int:
         """The axis along which the parameter `name` varies.
 
+        Returns
+        -------
+        int
+
         Raises
         ------
         ValueError
             If there is no such parameter or it does not vary along exactly one axis.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
+        >>> sweep = simulate.gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
+        >>> sweep.axis_of("omega"), sweep.axis_of("p_next")
+        (0, 1)
         """
         values = self.parameters[choice("a swept parameter", name, tuple(self.parameters))]
         varying = [axis for axis, size in enumerate(values.shape) if size > 1]
@@ -81,13 +94,41 @@ class GapSweep:
         return varying[0] - values.ndim + self.gap.ndim
 
     def plot(self, ax: "Axes | None" = None, *, x: str, y: str) -> "Axes":
-        """Draw the regime map over the parameters `x` and `y`; return the axes."""
+        """Draw the regime map over the parameters `x` and `y`; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
+        >>> sweep = simulate.gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
+        >>> sweep.plot(x="p_next", y="omega").get_xlabel()
+        'p_next'
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.regime_map(self, x, y, ax)
 
     def to_xarray(self) -> "xr.Dataset":
-        """The results with a dimension for each swept parameter (needs xarray)."""
+        """The results with a dimension for each swept parameter (needs xarray).
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
+        >>> sweep = simulate.gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
+        >>> dict(sweep.to_xarray().sizes)
+        {'omega': 4, 'p_next': 5}
+        """
         import xarray as xr
 
         names = [f"axis_{axis}" for axis in range(self.gap.ndim)]

@@ -1,4 +1,18 @@
-"""Ground floor, what is claimed: definitions, propositions, closed forms; reads and simulates nothing."""
+"""Ground floor, what is claimed: definitions, propositions, closed forms; reads and simulates nothing.
+
+A docstring begins with the mark of what its function computes:
+
+[T]
+    a claim of the thesis, as it stands there;
+[D]
+    derived here, exact under the assumptions that are named, with a proof;
+[F]
+    a formalisation chosen here, where the thesis speaks in words.
+
+Numbers such as 3.3 or 5.4b are propositions, and their whole part a section. Each can be opened from an installed
+package: ``spectral-edge propositions 3.3`` prints its statement, assumptions, proof and what rests on it,
+``spectral-edge propositions 3`` lists the section; in Python, ``{p.id: p for p in theory.propositions()}["3.3"]``.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -106,7 +106,18 @@ class LinearGapFlow(NamedTuple):
         return np.divide(c, rate, out=np.full(c.shape, np.nan), where=rate > 0)
 
     def collapse_time(self, g0: FloatArray) -> FloatArray:
-        """Time at which the gap g0 > 0 reaches 0: ln(1 + rate·g0/|c|)/rate; NaN = never."""
+        """Time at which the gap g0 > 0 reaches 0: ln(1 + rate·g0/|c|)/rate; NaN = never.
+
+        Returns
+        -------
+        numpy.ndarray
+
+        Examples
+        --------
+        >>> flow = linear_gap_flow(7.0, h=[0.9, 0.4], p=[2.0, 2.2], eta=1e-3, omega=0.1, W=10)
+        >>> bool(flow.collapse_time(6.0) > 0)
+        True
+        """
         g0, c, rate = np.broadcast_arrays(g0, self.c, self.rate)
         scaled = np.divide(rate * g0, -c, out=np.full(c.shape, np.nan), where=c < 0)
         falls = (c < 0) & (g0 > 0) & (scaled > -1)

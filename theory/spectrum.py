@@ -72,7 +72,17 @@ def gram_spectrum(G: ArrayLike) -> GramSpectrum:
 
 
 def gram_rtol(W: int) -> float:
-    """Rank tolerance, relative to sigma_1, of singular values taken from a W×W Gram matrix."""
+    """Rank tolerance, relative to sigma_1, of singular values taken from a W×W Gram matrix.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> round(gram_rtol(4) / 2**-26, 12)
+    2.0
+    """
     return float(np.sqrt(W * EPS))
 
 

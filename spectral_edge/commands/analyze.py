@@ -59,7 +59,7 @@ def analyze(
     metrics: Annotated[
         Path | None,
         typer.Option(
-            help="What was logged: metrics.csv, .jsonl or trainer_state.json; found by itself beside checkpoints."
+            help="What the training logged: .csv, .jsonl or trainer_state.json; found by itself beside checkpoints."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("."),

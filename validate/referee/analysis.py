@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import whole
+from spectral_edge.theory.gram import norms_squared
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.gram.copies import copies
 from spectral_edge.validate.gram.files.checkpoints import By, CheckpointSequences
@@ -218,6 +219,10 @@ def analyse(
     options: dict[str, Any] = {"select": select, "exclude": exclude, "steps": steps, "by": by}
     options |= {"W_max": KEPT * W, "at_least": W, "skip_damaged": skip_damaged, "progress": progress}
     reading = read_run(path, **options)
+    if not np.nan_to_num(norms_squared(reading.whole.K)).any():
+        raise ValueError(
+            f"path must hold snapshots that differ, got {reading.whole.T + 1} equal ones in {path}"
+        )
     same = _copies(reading)
     if drop_copies and same:
         reading = read_run(path, drop=tuple(same), **options)

@@ -97,7 +97,7 @@ def with_event(runs: Sequence[GramSequence], event: Event | None) -> list[GramSe
     >>> from spectral_edge import validate
     >>> (run,) = with_event(validate.bundled()[:1], "val_loss > 9")
     >>> grok_step(run), card(run).event
-    (1600, 'val_loss>9')
+    (9350, 'val_loss>9')
     """
     if event is None:
         return list(runs)

@@ -46,14 +46,15 @@ class Recorder:
         optimizers: list[torch.optim.Optimizer],
         path: Path | None,
         card: dict[str, Any],
+        resumed: bool = False,
     ) -> None:
         self.config, self.model, self.optimizers, self.card = config, model, optimizers, card
         names = [name for name, _ in model.named_parameters()]
         attention = [name for name in names if is_attention(name)]
         rest = [name for name in names if not is_attention(name)]
         self.trackers = {
-            "attention": self._tracker(attention, path),
-            "rest": self._tracker(rest, None),
+            "attention": self._tracker(attention, path, resumed),
+            "rest": self._tracker(rest, None, resumed),
         }
         self._names = {"attention": attention, "all": attention + rest}
         self._thetas: list[torch.Tensor] = []  # the last WINDOW + 1, attention matrices first
@@ -62,13 +63,12 @@ class Recorder:
         self.extra: dict[str, dict[str, dict[int, Any]]] = {group: {} for group in GROUPS}
         self._ablated = ablated_records(config)
 
-    def _tracker(self, names: list[str], path: Path | None) -> GramTracker:
+    def _tracker(self, names: list[str], path: Path | None, resumed: bool) -> GramTracker:
         card = {**self.card, "group": GROUPS["attention"]}
         wanted = set(names)
-        # what an earlier part wrote comes back with its checkpoint, or is made again
         return GramTracker(
-            W_MAX, path=path, overwrite=True, config=card, select=wanted.__contains__, probe_parameters=True,
-            say=None,
+            W_MAX, path=path, resume=resumed, overwrite=not resumed, config=card, select=wanted.__contains__,
+            probe_parameters=True, say=None,
         )  # fmt: skip
 
     def start(self) -> None:

@@ -144,7 +144,8 @@ class _Run:
             _require_same(config, checkpoint["config"], "half-finished")
         unfinished = None if files is None else files.unfinished
         card = _card(config, torch.__version__)
-        self.recorder = Recorder(config, self.model, self.optimizers, unfinished, card)
+        resumed = checkpoint is not None
+        self.recorder = Recorder(config, self.model, self.optimizers, unfinished, card, resumed)
         self._due = 0.0
         if checkpoint is None:
             self.recorder.start()

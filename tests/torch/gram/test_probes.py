@@ -182,12 +182,12 @@ def test_what_has_no_metric_is_named():
     )
     loss_on(examples())(model).backward()
     with pytest.raises(
-        ValueError, match="optimizer must be one of SGD, Adam, AdamW, .* for a response, got Adamax"
+        ValueError, match=r"optimizer must be one of SGD, Adam, AdamW, .* for a response, got Adamax"
     ):
         optimizer.step()
     part = torch.optim.SGD(model.first.parameters(), lr=0.1)
     with pytest.raises(
-        ValueError, match="optimizer must have every parameter that is recorded, got none with 'last.w"
+        ValueError, match="optimizer must have every parameter that is recorded, got none with 'last"
     ):
         Metric([part], dict(model.named_parameters()))
 
@@ -358,11 +358,10 @@ def test_fused_attention_and_functions_without_a_forward_derivative():
 
 def test_what_a_probe_cannot_do_is_said():
     model = Net()
-    with pytest.raises(ValueError, match="window must be at most W_max \\+ 1 = 4, got 10"):
-        measured = probes.from_loss(model, loss_on(examples()))
-        tracker = GramTracker(3, say=None)
-        for step in range(3):
-            tracker.update(model, step=step, probes=measured)
+    tracker, measured = GramTracker(3, say=None), probes.from_loss(model, loss_on(examples()))
+    tracker.update(model, step=0, probes=measured)
+    with pytest.raises(ValueError, match=r"window must be at most W_max \+ 1 = 4, got 10"):
+        tracker.update(model, step=1, probes=measured)
     tracker = GramTracker(3, say=None)
     measured = probes.from_loss(model, lambda model: model(examples()[0]), window=2)
     tracker.update(model, step=0)
@@ -374,6 +373,6 @@ def test_what_a_probe_cannot_do_is_said():
         probes.from_loss(model, loss_on(examples()), optimizer="adam")
     other = probes.from_loss(nn.Linear(3, 2), loss_on(examples()), window=2)
     with pytest.raises(
-        ValueError, match="probes must be of the model that is recorded, got one without 'first.weight'"
+        ValueError, match="probes must be of the model that is recorded, got one without 'first"
     ):
         tracker.update(model, step=2, probes=other)

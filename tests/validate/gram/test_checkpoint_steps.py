@@ -104,6 +104,9 @@ def test_no_other_number_matters_beside_a_word_for_steps(steps, word, mark, data
         ["loss2.30", "loss2.10", "loss2.20"],
         ["model-0.25", "model-0.50", "model-0.75"],
         ["stage1-step600", "stage1-step1200", "stage2-step100"],  # steps that begin again
+        ["seed1-step600", "seed1-step1200", "seed2-step1800"],  # two runs
+        ["exp1/step600", "exp1/step1200", "exp2/step1800"],
+        ["step10-rank0", "step20-rank1", "step30-rank2"],
         ["epoch_1_batch_500", "epoch_1_batch_1000", "epoch_2_batch_800"],
         ["G_100", "G_200", "G_300", "D_100", "D_200", "D_300"],
         ["alpha", "beta", "gamma"],
@@ -113,7 +116,7 @@ def test_what_does_not_say_its_step_is_refused(names: list[str], tmp_path: Path)
     assert order(names) is None
     write(tmp_path, [f"{name}.safetensors" for name in names], walk(len(names)))
     with pytest.raises(ValueError, match=r"steps must be readable .*--steps REGEX") as refused:
-        find_checkpoints(tmp_path)
+        find_checkpoints(str(tmp_path / ("*/*" if "/" in names[0] else "*")))
     assert names[0] in str(refused.value)
 
 
@@ -231,6 +234,15 @@ def test_the_trainer_state_beside_the_weights(tmp_path: Path) -> None:
         write(folder, ["model.safetensors"], [theta])
         (folder / "trainer_state.json").write_text(json.dumps({"global_step": 30 - 5 * i, "log_history": []}))
     assert [checkpoint.step for checkpoint in find_checkpoints(tmp_path).checkpoints] == [10, 15, 20, 25, 30]
+
+
+def test_damaged_files_do_not_hide_the_witness_of_others(tmp_path: Path) -> None:
+    for i, theta in enumerate(walk(5)):
+        file = tmp_path / f"2025-11-25_10-13-0{i}.safetensors"
+        save_file({"w": theta}, file, metadata={"step": str(50 - 10 * i)})
+    file.write_bytes(b"half")
+    found = find_checkpoints(tmp_path, skip_damaged=True)
+    assert [checkpoint.step for checkpoint in found.checkpoints] == [20, 30, 40, 50]
 
 
 def test_where_else_checkpoints_may_be(tmp_path: Path) -> None:

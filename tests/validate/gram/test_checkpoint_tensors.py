@@ -10,7 +10,8 @@ from safetensors.numpy import save_file
 
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.gram.copies import copies
-from spectral_edge.validate.gram.files.checkpoints import STORAGE, inventory, read_checkpoints
+from spectral_edge.validate.gram.files.bands import STORAGE
+from spectral_edge.validate.gram.files.checkpoints import inventory, read_checkpoints
 from spectral_edge.validate.gram.files.reading import read_run
 from spectral_edge.validate.gram.files.tensors import STORED, decoded
 
@@ -266,9 +267,9 @@ def test_damaged_files_can_be_skipped(tmp_path: Path, damage: str) -> None:
 
 
 def test_too_short_a_run_is_refused_before_it_is_read(tmp_path: Path, monkeypatch) -> None:
-    from spectral_edge.validate.gram.files import checkpoints
+    from spectral_edge.validate.gram.files import bands
 
-    monkeypatch.setattr(checkpoints, "tensor_band", lambda *rest: pytest.fail("read"))
+    monkeypatch.setattr(bands, "tensor_band", lambda *rest: pytest.fail("read"))
     with pytest.raises(ValueError, match="W must be at most the number of updates T = 12, got 13"):
         read_checkpoints(write(tmp_path, walk()), at_least=13)
 
@@ -287,6 +288,24 @@ def test_shards_without_an_index(tmp_path: Path) -> None:
         found = read_checkpoints(path).whole
         np.testing.assert_allclose(found.K, wanted.K, rtol=1e-9)
         np.testing.assert_array_equal(found.steps, wanted.steps)
+
+
+def test_a_shard_that_is_not_there(tmp_path: Path) -> None:
+    for t in range(4):
+        for part in range(3 - (t == 2)):
+            save_file({f"w{part}": walk()[t, :9]}, tmp_path / f"step{t}-0000{part + 1}-of-00003.safetensors")
+    with pytest.raises(
+        ValueError, match=r"must hold all shards, got 2 like step2-00001-of-00003.*--skip-damaged"
+    ):
+        read_checkpoints(tmp_path)
+    assert read_checkpoints(tmp_path, skip_damaged=True).whole.T == 2
+
+
+def test_one_checkpoint_by_itself_is_called_one(tmp_path: Path) -> None:
+    save_file({"w": np.ones(3)}, tmp_path / "model.safetensors")
+    (tmp_path / "optimizer.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"at least 3 checkpoints, got 1 in .* \(model\.safetensors\)"):
+        read_checkpoints(tmp_path)
 
 
 def test_the_inventory_reads_nothing_and_agrees(tmp_path: Path, monkeypatch) -> None:

@@ -127,6 +127,12 @@ def test_copies_are_named_by_step_and_dropped_on_request(tmp_path: Path) -> None
     np.testing.assert_array_equal(without.sequence.steps, np.delete(10 * np.arange(1, 15), 6))
 
 
+def test_snapshots_that_are_all_equal_are_one_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "still.npy", np.ones((12, 30)))
+    with pytest.raises(ValueError, match="path must hold snapshots that differ, got 12 equal ones"):
+        analyse(tmp_path / "still.npy", 4)
+
+
 def test_gaps_to_rounding_are_said(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     start, drift = rng.normal(size=(2, 400))

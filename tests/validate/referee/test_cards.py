@@ -154,7 +154,11 @@ def test_one_odd_card_is_named_and_stops_no_other(additions: list[GramSequence])
     chosen = [p for p in PREDICTIONS if p.number in (3, 10, 11, 13, 19)]
     board = validate.check([odd, *additions[1:]], predictions=chosen)
     others = validate.check(additions[1:], predictions=chosen)
-    assert [repr(replace(v, worlds={})) for v in board] == [repr(replace(v, worlds={})) for v in others]
+    assert [v.verdict for v in board] == [v.verdict for v in others]
+    judged = [p.id for p, v in zip(chosen, board, strict=True) if v.verdict != "not run"]
+    assert len(judged) == 3
+    for id in judged:
+        assert repr(replace(board[id], worlds={})) == repr(replace(others[id], worlds={}))
     assert sum(note.startswith("odd: ") for note in board.notes) == 4
     assert board.to_dict()["notes"] == list(board.notes)
     for prediction in PREDICTIONS:

@@ -125,7 +125,7 @@ def test_a_planted_transition_is_found_by_any_metric() -> None:
 def test_early_warning_by_it() -> None:
     runs = worlds.planted("gap-precedes-grokking", 4, with_controls=True)(0)
     families = [replace(one, config={**one.config, "operation": str(i % 2)}) for i, one in enumerate(runs)]
-    usual = early_warning(families)
+    usual = early_warning(families, event="test_accuracy >= 0.95")
     with pytest.raises(ValueError, match="no test accuracy was recorded"):
         early_warning(by_loss(families))
     assert early_warning(by_loss(families), event="eval/perplexity<10")["g_23"].auc == usual["g_23"].auc

@@ -44,15 +44,10 @@ def run_in_file(path: Path) -> Listing:
 
 def _stack(path: Path, content: Content) -> Listing | None:
     """The rows of the one tensor (T+1, P) that there is, as checkpoints."""
-    found = [(place, leaf) for place, leaf in content.leaves.items() if not isinstance(leaf, Unread)]
-    if (
-        len(found) != 1
-        or not isinstance(found[0][1], Flat)
-        or len(found[0][1].shape) != 2
-        or found[0][1].stored
-    ):
+    found = {place: leaf for place, leaf in content.leaves.items() if not isinstance(leaf, Unread)}
+    place, leaf = next(iter(found.items())) if len(found) == 1 else ((), None)
+    if not isinstance(leaf, Flat) or len(leaf.shape) != 2 or leaf.stored:
         return None
-    place, leaf = found[0]
     n, P = leaf.shape
     if n < 3:
         return None

@@ -23,6 +23,10 @@ OTHER = re.compile(
     "f|auc|map|mse|mae|rmse|reward|return|v|ver|version|exp|experiment|run|job|gpu|worker|part|mp|pp|tp|dp|top|"
     "width|depth|dim|size|layers?|heads?|bs|fp|bf"
 )
+#: Words of numbers that tell runs apart, or the parts of one checkpoint.
+RUNS = re.compile(
+    "run|exp|experiment|trial|seed|fold|split|rep|replica|job|version|rank|shard|worker|gpu|mp|pp|tp|dp"
+)
 #: Words of files that are another name for one of the checkpoints.
 ALIASES = re.compile("last|latest|best|final|current|newest|end|ema|swa|avg|average|tmp|temp|partial")
 UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
@@ -176,18 +180,20 @@ def _chosen(
 
 
 def _ordered(names: Sequence[str], found: Sequence[Sequence[Number]], chosen: Steps) -> Steps:
-    """`chosen`, if every other number that is known to be time rises along with it."""
+    """`chosen`, if it is one run, and every other number that is known to be time rises along with it."""
     order = sorted(chosen.steps, key=lambda i: chosen.steps[i])
     last: dict[str, tuple[float, int]] = {}
     for i in order:
         for word, value, decimal in found[i]:
-            if decimal or _rank(word) is None:
-                continue
             before, other = last.get(word, (value, i))
-            if value < before:
-                problem = f"an order that {names[other]} and {names[i]} contradict"
-                return Steps(problem=problem, left_out=chosen.left_out)
             last[word] = value, i
+            if RUNS.fullmatch(word) and value != before:
+                problem = f"several runs or ranks, {names[other]} and {names[i]},"
+            elif not decimal and _rank(word) is not None and value < before:
+                problem = f"an order that {names[other]} and {names[i]} contradict"
+            else:
+                continue
+            return Steps(problem=problem, left_out=chosen.left_out)
     return chosen
 
 

@@ -1,6 +1,7 @@
 """The records of a run as they grow: in memory, and on disk valid at every moment."""
 
 import json
+import shutil
 import time
 import uuid
 from collections.abc import Mapping
@@ -189,7 +190,9 @@ class Recording:
                     f"state must be of the run at {self.path}, got that of another: pass overwrite=True or another path"
                 )
             if len(self.records) > len(records):
-                put_aside(self.path)
+                # a copy, where the file is about to be replaced: who looks on meanwhile finds it, and so does who
+                # comes after a kill
+                put_aside(self.path, copy=True)
         self.records, self.run, self.P, self._changed = records, run, P, True
         self._close_journal()
         self.save()
@@ -226,8 +229,8 @@ def _refuse_existing(path: Path, allowed: bool) -> None:
         )
 
 
-def put_aside(path: Path) -> Path:
-    """Keep what is recorded at `path` under the first free number: ``run.npz.1`` and its journal."""
+def put_aside(path: Path, copy: bool = False) -> Path:
+    """Keep what is recorded at `path`, or a copy, under the first free number: ``run.npz.1`` and its journal."""
     for number in count(1):
         target = path.with_name(f"{path.name}.{number}")
         if not target.exists() and not journal_path(target).exists():
@@ -235,7 +238,7 @@ def put_aside(path: Path) -> Path:
     with naming(path):
         for source, to in ((path, target), (journal_path(path), journal_path(target))):
             if source.exists():
-                source.rename(to)
+                shutil.copy2(source, to) if copy else source.rename(to)
     return target
 
 

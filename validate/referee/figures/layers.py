@@ -66,9 +66,9 @@ def _heat(
         np.ma.masked_invalid(values),
         cmap=colours,
         norm=norm,
-        alpha=np.where(above, 1.0, 0.35),
         rasterized=True,
     )
+    shown.set_alpha(np.where(above, 1.0, 0.35))
     ax.set(xlabel="step", yticks=range(len(windows)), yticklabels=list(windows))
     ax.tick_params(axis="y", labelsize=6)
     ax.set_ylim(len(windows) - 0.5, -0.5)

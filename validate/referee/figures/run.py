@@ -57,6 +57,7 @@ def singular_values(windows: WindowSpectra, ax: Axes, threshold: float | None = 
     ax.set(xlabel="step", ylabel="σⱼ (parameter units)", title="Singular values of the window")
     if (windows.sigma > 0).any():
         ax.set_yscale("log", nonpositive="mask")
+        plain_ticks(ax.yaxis)
     beside(ax)
     return ax
 
@@ -66,9 +67,9 @@ def ratio_profile(windows: WindowSpectra, ax: Axes) -> Axes:
     j = np.arange(1, windows.W)
     known = np.isfinite(windows.ratios).any(axis=0)
     low, middle, high = np.ones((3, len(j)))  # no bar where no window has a ratio
-    low[known], middle[known], high[known] = np.nanquantile(
-        windows.ratios[:, known], [0.25, 0.5, 0.75], axis=0
-    )
+    if known.any():
+        quartiles = np.nanquantile(windows.ratios[:, known], [0.25, 0.5, 0.75], axis=0)
+        low[known], middle[known], high[known] = quartiles
     top = int(np.argmax(middle))
     colours = [BLUE if i != top else ORANGE for i in range(len(j))]
     ax.bar(j, middle, color=colours, width=0.65)

@@ -57,7 +57,7 @@ def _between(one: NDArray[np.float64], other: Floats) -> float:
 
 
 def _permutation(one: NDArray[np.float64], other: Floats) -> float:
-    """Share of the ways to deal out the runs in which the two groups differ at least as much."""
+    """Share of the permutations of the optimisers over the runs in which the two groups differ at least as much."""
     pooled = np.concatenate([one, other])
 
     def statistic(x: NDArray[np.int64], y: NDArray[np.int64]) -> float:
@@ -107,7 +107,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             first = pairs, seeds, _permutation(muon, adamw), _between(muon, adamw)
             gaps = [1 - float(group[:, 0].mean()) for group in (muon, adamw)]
     assert first is not None
-    pairs, seeds, dealt, between = first
+    pairs, seeds, permuted, between = first
     of_noise = _of_noise(groups)
     beyond_noise = monte_carlo_p(between, of_noise)
     found = next(iter(modes.values()))
@@ -115,7 +115,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         verdict = UNDECIDED
     elif found != list(CLAIMED.values()):
         verdict = REFUTED
-    elif dealt < LEVEL:
+    elif permuted < LEVEL:
         verdict = SUPPORTED if beyond_noise < LEVEL else NOT_SPECIFIC
     else:
         verdict = UNDECIDED
@@ -130,7 +130,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         statistic_name="distance between the distributions of k* where R exceeds noise (total variation)",
         effect=Estimate(pairs.value - seeds.value, pairs.low - seeds.high, pairs.high - seeds.low),
         effect_name="distance between runs of different optimisers, less that between seeds of one",
-        p_value=max(dealt, beyond_noise),
+        p_value=max(permuted, beyond_noise),
         n=n,
         readings=tuple(readings),
         details={
@@ -142,8 +142,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             + f" have a gap beyond noise in {gaps[0]:.0%} of the cases under Muon and in {gaps[1]:.0%} under AdamW; "
             f"the most frequent position is {_named(found[0])} and {_named(found[1])}, where the claim is "
             f"{CLAIMED['muon']} and {CLAIMED['adamw']}. At another interval or width it may be another. The two differ "
-            f"by {between:.2f}, noise of their colours by {np.mean(of_noise):.2f}; runs dealt out anew differ as much "
-            f"with p = {dealt:.2g}" + (", the least that so few runs can give." if n <= 6 else ".")
+            f"by {between:.2f}, noise of their colours by {np.mean(of_noise):.2f}; with optimisers permuted they "
+            f"differ as much with p = {permuted:.2g}" + (", the least that so few runs can give." if n <= 6 else ".")
         ),
     )  # fmt: skip
 
@@ -181,8 +181,8 @@ PREDICTION = Prediction(
     treatment="Muon against AdamW",
     control="seeds of one optimiser; noise of each run's colour and norms",
     rule=(
-        f"the stated positions, p < {LEVEL:g} when optimisers are permuted over the runs, and a distance beyond that of "
-        "noise; undecided where none is the most frequent"
+        f"the stated positions, p < {LEVEL:g} when optimisers are permuted over the runs, and a distance beyond that "
+        "of noise; undecided where none is the most frequent"
     ),
     judge=judge,
     planted=worlds.planted("optimiser-dependence", with_controls=True),

@@ -50,9 +50,8 @@ def document(runs: Sequence[GramSequence]) -> str:
 
 
 def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
-    yield (
-        "| run | grokked | grok step | stop | last step | training accuracy | test accuracy | training loss | test loss |"
-    )
+    heads = ("run", "grokked", "grok step", "stop", "last step")
+    yield _row(*heads, "training accuracy", "test accuracy", "training loss", "test loss")
     yield "|---|---|---|---|---|---|---|---|---|"
     for run in runs:
         step = grok_step(run)

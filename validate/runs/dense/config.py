@@ -69,6 +69,8 @@ class DenseConfig:
     #: Groups of recordings a run has.
     groups: ClassVar[tuple[str, ...]] = ("dense",)
     place: ClassVar[str] = ""
+    family: ClassVar[str] = "dense"
+    recipe: ClassVar[str] = "own"
 
     def __post_init__(self) -> None:
         """Check every value.
