@@ -180,7 +180,7 @@ def check(
     runs = [runs] if isinstance(runs, GramSequence) else list(runs)
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
-    runs = with_event(runs, event)
+    runs, gaps = _uninterrupted(with_event(runs, event))
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
         raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     report = progress or (lambda part: None)
@@ -192,8 +192,23 @@ def check(
             verdicts.append(_capped(_with_rates(verdict, prediction), prediction))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    notes = [*_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
+    notes = [*gaps, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
     return Scoreboard(judged, tuple(runs), seed, tuple(notes))
+
+
+def _uninterrupted(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[str]]:
+    """The longest stretch of every run that was resumed without the updates it had kept, and what to say of it."""
+    found, notes = [], []
+    for run in runs:
+        pieces = run.pieces()
+        longest = max(pieces, key=lambda piece: piece.T)
+        found.append(longest)
+        if len(pieces) > 1:
+            notes.append(
+                f"{card(run).run or 'a run'} was resumed without the updates it had kept: it is judged by its longest "
+                f"stretch, steps {longest.steps[0]} to {longest.steps[-1]} of {run.steps[0]} to {run.steps[-1]}"
+            )
+    return found, notes
 
 
 def _with_rates(verdict: Verdict, prediction: Prediction) -> Verdict:

@@ -21,7 +21,9 @@ lightning = pytest.importorskip("lightning")
 peft = pytest.importorskip("peft")
 
 # the frameworks' own warnings are not ours
-pytestmark = pytest.mark.filterwarnings("ignore", "error:.*(recorded|logged), the training goes on:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore", "error:.*(recorded|logged), the training goes on:UserWarning"
+)
 
 
 def flat(model):
@@ -106,16 +108,16 @@ def test_lora_by_the_trainer_is_recorded_with_all_that_it_knows(tmp_path):
     assert card == {
         "task": "parity", "model": "gpt2", "run": "out", "optimizer": "AdamW", "schedule": "constant", "max_steps": 12,
     }  # fmt: skip
-    numbers = {key: found.config[key] for key in ("learning_rate", "weight_decay", "betas", "batch_size", "seed")}
+    numbers = {
+        key: found.config[key] for key in ("learning_rate", "weight_decay", "betas", "batch_size", "seed")
+    }
     assert numbers == {
         "learning_rate": 0.01, "weight_decay": 0.3, "betas": [0.9, 0.999], "batch_size": 8, "seed": 7,
     }  # fmt: skip
     history = trainer.state.log_history
     for name, ours in (("loss", "train_loss"), ("eval_loss", "eval_loss")):
         logged = {entry["step"]: entry[name] for entry in history if name in entry}
-        np.testing.assert_array_equal(
-            found.metrics[ours], [logged.get(step, np.nan) for step in found.steps]
-        )
+        np.testing.assert_array_equal(found.metrics[ours], [logged.get(step, np.nan) for step in found.steps])
     assert not {"epoch", "eval_runtime"} & found.metrics.keys()
     shown = {entry["step"]: entry["gap/ratio"] for entry in history if "gap/ratio" in entry}
     ratio = dict(zip(found.window(4).steps.tolist(), found.window(4).ratio, strict=True))
@@ -210,13 +212,18 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch, kind):
         def on_train_batch_end(self, trainer, *arguments):
             at(trainer.global_step)
 
+    def huggingface():
+        callbacks = [FillsHere(), callback(4, path=tmp_path / "run.npz", say=None)]
+        return train(tmp_path / "out", callbacks).state.global_step
+
+    def by_lightning():
+        callbacks = [FillsThere(), pl_callback(4, path=tmp_path / "run.npz", say=None)]
+        return fit(tmp_path, callbacks, max_steps=12).global_step
+
+    run = huggingface if kind == "huggingface" else by_lightning
     with pytest.warns(UserWarning, match="this was not recorded, the training goes on: .*No space left"):
-        if kind == "huggingface":
-            trainer = train(tmp_path / "out", [FillsHere(), callback(4, path=tmp_path / "run.npz", say=None)])
-            assert trainer.state.global_step == 12
-        else:
-            trainer = fit(tmp_path, [FillsThere(), pl_callback(4, path=tmp_path / "run.npz", say=None)], max_steps=12)
-            assert trainer.global_step == 12
+        steps = run()
+    assert steps == 12
     monkeypatch.undo()
 
 
@@ -287,7 +294,11 @@ class Normed(lightning.LightningModule):
         self.save_hyperparameters()
         torch.manual_seed(0)
         self.backbone = nn.Sequential(
-            nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3), nn.BatchNorm2d(width)
+            nn.Conv2d(1, width, 3),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3),
+            nn.BatchNorm2d(width),
         )
         self.head = nn.Linear(width, 3)
 
@@ -321,7 +332,10 @@ def fit(folder, callbacks, module=None, ckpt_path=None, **options):
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=callbacks,
-        **({"logger": False, "enable_checkpointing": False, "max_steps": 12, "log_every_n_steps": 1} | options),
+        **(
+            {"logger": False, "enable_checkpointing": False, "max_steps": 12, "log_every_n_steps": 1}
+            | options
+        ),
     )
     loaders = [torch.utils.data.DataLoader(images(seed=seed), batch_size=8) for seed in (0, 1)]
     trainer.fit(module or Normed(), *loaders, ckpt_path=ckpt_path)
@@ -369,7 +383,9 @@ def test_batch_norm_by_lightning_is_recorded_with_all_that_it_knows(tmp_path):
     )  # fmt: skip
     assert (card["batch_size"], card["seed"], card["task"], card["run"]) == (8, 11, "Normed", "digits-3")
     assert card["hyperparameters"] == {"width": 4}
-    np.testing.assert_allclose(found.metrics["train_loss"], [seen.losses[step] for step in found.steps], rtol=1e-6)
+    np.testing.assert_allclose(
+        found.metrics["train_loss"], [seen.losses[step] for step in found.steps], rtol=1e-6
+    )
     assert sorted(seen.validation) == [6, 12, 18]
     np.testing.assert_allclose(
         found.metrics["val_loss"], [seen.validation.get(step, np.nan) for step in found.steps], rtol=1e-6
@@ -419,7 +435,9 @@ def test_a_backbone_that_thaws_is_taken_in(tmp_path):
             self.look(module)
 
         def look(self, module):
-            self.thetas.append(torch.cat([p.detach().reshape(-1) for p in module.parameters()]).double().numpy())
+            self.thetas.append(
+                torch.cat([p.detach().reshape(-1) for p in module.parameters()]).double().numpy()
+            )
 
     said, seen = [], Everything()
     own = pl_callback(4, say=said.append)

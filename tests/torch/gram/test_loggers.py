@@ -117,7 +117,9 @@ def test_tensorboard_itself(tmp_path):
     assert sorted(events.Tags()["scalars"]) == ["gap/adiabatic", "gap/gap", "gap/k_star", "gap/ratio"]
     window = tracker.sequence().window(4)
     assert [event.step for event in events.Scalars("gap/ratio")] == window.steps.tolist()
-    np.testing.assert_allclose([event.value for event in events.Scalars("gap/ratio")], window.ratio, rtol=1e-6)
+    np.testing.assert_allclose(
+        [event.value for event in events.Scalars("gap/ratio")], window.ratio, rtol=1e-6
+    )
     assert len(events.Scalars("gap/adiabatic")) == len(window.steps) - 1  # what is undefined is not there
 
 

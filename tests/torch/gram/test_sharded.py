@@ -267,7 +267,10 @@ dist.barrier()
     )
     message = (tmp_path / "error1").read_text()
     assert message.startswith("path is being recorded by process ")
-    assert "with DistributedDataParallel make the tracker on rank 0 only; for shards pass group='world'" in message
+    assert (
+        "with DistributedDataParallel make the tracker on rank 0 only; for shards pass group='world'"
+        in message
+    )
     assert GramSequence.load(tmp_path / "run.npz").T == 8
 
 
@@ -324,7 +327,9 @@ def test_empty_shards_on_every_rank_are_refused(tmp_path):
     )
     for rank in range(2):
         message = (tmp_path / f"error{rank}").read_text()
-        assert "params must not be empty, got no entries in 1 tensors (big): ZeRO-3 keeps parameters" in message
+        assert (
+            "params must not be empty, got no entries in 1 tensors (big): ZeRO-3 keeps parameters" in message
+        )
 
 
 def test_shards_layer_by_layer_and_taken_up_again(tmp_path):

@@ -527,7 +527,7 @@ def test_singular_values_that_are_rounding_are_told():
 
 
 def test_the_rounding_floor_is_the_error_of_rounding():
-    from spectral_edge.validate.gram.rounding import rounding_floor
+    from spectral_edge.validate.gram.live.latest import rounding_floor
 
     exact = np.random.default_rng(0).normal(size=200_000)
     for dtype in (np.float32, np.float16):

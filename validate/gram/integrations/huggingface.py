@@ -21,24 +21,25 @@ class GramCallback(TrainerCallback, ExportableState):
     """Record the model of a ``transformers.Trainer`` with a `GramTracker`.
 
     The first snapshot is taken when training begins, then one after every optimiser step (the tracker's
-    `every` thins them out). What is recorded and the memory it takes is said before the first step. With each checkpoint
-    of the Trainer the tracker's state is saved beside the weights, and a training resumed from there continues the same
-    sequence; without that state it goes on from its file, with a gap.
+    `every` thins them out). What is recorded and the memory it takes is said before the first step. With each
+    checkpoint of the Trainer the tracker's state is saved beside the weights, and a training resumed from there
+    continues the same sequence; without that state it goes on from its file, with a gap.
 
-    The card (`config`) gets decay, learning rate, betas, batch, seed, schedule, names of model and data; the metrics get
-    the learning rate and what the Trainer logs (``loss`` as "train_loss", ``eval_…`` as they are). k*, R, gap and 𝒜 go to
-    the Trainer's log and to the reporters it has (TensorBoard, W&B, trackio, MLflow). Errors while recording are warnings.
+    The card (`config`) gets decay, learning rate, betas, batch, seed, schedule, names of model and data; the
+    metrics get the learning rate and what the Trainer logs (``loss`` as "train_loss", ``eval_…`` as they are). k*,
+    R, gap and 𝒜 go to the Trainer's log and to the reporters it has (TensorBoard, W&B, trackio, MLflow). Errors
+    while recording are warnings.
 
     Parameters
     ----------
     tracker : GramTracker, int or mapping, optional
-        The tracker; or its W_max or all of its arguments, also given as keywords: then it is made when it is known which
-        processes record (under DistributedDataParallel the first, of a sharded model all).
+        The tracker; or its W_max or all of its arguments, also given as keywords: then it is made when it is known
+        which processes record (under DistributedDataParallel the first, of a sharded model all).
     probes : `probes.LossProbes`, optional
         Measures gradients and curvature of a loss at every record.
     ring : bool
-        Keep the updates in the checkpoints (W_max + 2 times the trained parameters). Without them a resumed sequence has a
-        gap.
+        Keep the updates in the checkpoints (W_max + 2 times the trained parameters). Without them a resumed
+        sequence has a gap.
     resume_from : path, optional
         The checkpoint folder that is resumed, where it has been moved since it was written.
     **options
@@ -126,7 +127,9 @@ class GramCallback(TrainerCallback, ExportableState):
         if self.tracker is None:
             return
         optimizer = kwargs.get("optimizer")
-        rate = {} if optimizer is None else {"learning_rate": float(optimizer.param_groups[0]["lr"])}
+        rate: dict[str, Any] = (
+            {} if optimizer is None else {"learning_rate": float(optimizer.param_groups[0]["lr"])}
+        )
         with self.tracker.sheltered():
             self.tracker.update(model, step=state.global_step, probes=self.probes, **rate)
 

@@ -17,20 +17,20 @@ class GramCallback(Callback):
     A batch is not an optimiser step (gradients may be accumulated): a record is made only when
     ``global_step`` has changed. What is recorded and the memory it takes is said before the first step.
 
-    The card (`config`) gets decay, learning rate, betas, batch, seed, hyperparameters and the module's name; the metrics
-    get the learning rate and everything the module logs. k*, R, gap and 𝒜 go to the Trainer's loggers. Errors while
-    recording are warnings.
+    The card (`config`) gets decay, learning rate, betas, batch, seed, hyperparameters and the module's name; the
+    metrics get the learning rate and everything the module logs. k*, R, gap and 𝒜 go to the Trainer's loggers.
+    Errors while recording are warnings.
 
     Parameters
     ----------
     tracker : GramTracker, int or mapping, optional
-        The tracker; or its W_max or all of its arguments, also given as keywords: then it is made when it is known which
-        processes record (under DistributedDataParallel the first, of a sharded model all).
+        The tracker; or its W_max or all of its arguments, also given as keywords: then it is made when it is known
+        which processes record (under DistributedDataParallel the first, of a sharded model all).
     probes : `probes.LossProbes`, optional
         Measures gradients and curvature of a loss at every record.
     ring : bool
-        Keep the updates in the checkpoints (W_max + 2 times the trained parameters). Without them, and of a sharded model,
-        a resumed sequence has a gap.
+        Keep the updates in the checkpoints (W_max + 2 times the trained parameters). Without them, and of a sharded
+        model, a resumed sequence has a gap.
     **options
         Arguments of the tracker.
 

@@ -50,7 +50,8 @@ class Seat:
         if not sharded and not first:
             self.tracker = None
         elif self.tracker is None:
-            self.tracker = GramTracker(**self._options, **({"group": "world"} if sharded else {}))
+            together: dict[str, Any] = {"group": "world"} if sharded else {}
+            self.tracker = GramTracker(**self._options, **together)
         if self.tracker is not None and self._state is not None:
             self.tracker.load_state_dict(self._state)
             self._state = None

@@ -38,7 +38,7 @@ def prefixed(log: Callable[..., Any], prefix: str = PREFIX) -> Log:
 
 
 def tensorboard(writer: Any, prefix: str = PREFIX) -> Log:
-    """For a ``SummaryWriter``, or a folder in which one is made (TensorBoard shows all writers of a folder together)."""
+    """For a ``SummaryWriter``, or a folder in which one is made; TensorBoard shows all writers of a folder."""
     if isinstance(writer, str | PathLike):
         from torch.utils.tensorboard import SummaryWriter
 

@@ -33,9 +33,11 @@ class Diagonal(Scaling):
         self._D = D
 
     def times(self, vector: Any) -> Any:
+        """D times `vector`."""
         return vector * self._D
 
     def inverse(self, vector: Any) -> Any:
+        """D⁻¹ times `vector`."""
         return vector / self._D
 
 
@@ -62,9 +64,11 @@ class Orthogonalised(Scaling):
         self._u, self._gain = u, scale * gain / norm
 
     def times(self, vector: Any) -> Any:
+        """D times `vector`."""
         return self._act(vector, 1 / self._gain)
 
     def inverse(self, vector: Any) -> Any:
+        """D⁻¹ times `vector`."""
         return self._act(vector, self._gain)
 
     def _act(self, vector: Any, factors: Any) -> Any:

@@ -42,6 +42,7 @@ class Ownership:
         from filelock import FileLock, Timeout
 
         self.path, self._key, self._process = path, path.resolve(), os.getpid()
+        self._lock: Any
         if owned_here(path):
             self._lock = _OWNERS[self._key]._lock
         else:

@@ -19,7 +19,7 @@ and the metric "response_norm", ‖D⁻¹Hδ_t‖ (section 10.3 of docs/theory.m
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,7 @@ def from_loss(
     optimizer: "torch.optim.Optimizer | Iterable[torch.optim.Optimizer] | None" = None,
     window: int = 10,
     hessian_every: int = 1,
-    ablation_every: int | None = None,
+    ablation_every: int | Collection[int] | None = None,
     seed: int = 0,
 ) -> "LossProbes":
     """Measure gradient, curvature and ablations of a loss at every record of a tracker.
@@ -124,8 +124,9 @@ def from_loss(
         How many updates curvature and ablations reach back; no more than the tracker's W_max + 1.
     hessian_every : int
         Curvature is taken at every so many records: `window` products with H, each about two gradients.
-    ablation_every : int, optional
-        Directions are ablated at every so many records (2·`window` losses of each kind, twice); never by default.
+    ablation_every : int or collection of int, optional
+        Directions are ablated at every so many records (2·`window` losses of each kind, twice), or at these records,
+        counted from 1; never by default.
     seed : int
         Decides the random directions.
 
@@ -172,7 +173,7 @@ class LossProbes:
         optimizer: Any,
         window: int,
         hessian_every: int,
-        ablation_every: int | None,
+        ablation_every: int | Collection[int] | None,
         seed: int,
     ) -> None:
         from spectral_edge.validate.gram.integrations.pytorch import unwrapped
@@ -182,8 +183,11 @@ class LossProbes:
         self.optimizers = None if optimizer is None else unwrapped(optimizer, model)
         self.window, self.seed = whole("window", window, 2), whole("seed", seed, 0)
         self.hessian_every = whole("hessian_every", hessian_every, 1)
-        self.ablation_every = None if ablation_every is None else whole("ablation_every", ablation_every, 1)
-        if self.ablation_every is not None and validation is None:
+        if ablation_every is None or isinstance(ablation_every, Collection):
+            self.ablation_every = ablation_every
+        else:
+            self.ablation_every = whole("ablation_every", ablation_every, 1)
+        if ablation_every is not None and validation is None:
             raise ValueError("ablation_every needs a validation loss: the change of both losses is recorded")
 
     def along(self, view: View) -> tuple[dict[str, Any], dict[str, float]]:
@@ -197,10 +201,13 @@ class LossProbes:
             metrics: dict[str, float] = {}
             if view.kept % self.hessian_every == 0:
                 self._curvature(view, at, probes, metrics)
-            ablated = self.ablation_every is not None and view.kept % self.ablation_every == 0
-            if ablated and view.known >= self.window:
+            if self._ablated(view.kept) and view.known >= self.window:
                 self._ablations(view, at, gradients, probes)
         return probes, metrics
+
+    def _ablated(self, record: int) -> bool:
+        when = self.ablation_every
+        return when is not None and (record in when if isinstance(when, Collection) else record % when == 0)
 
     def _curvature(self, view: View, at: "_Point", probes: dict[str, Any], metrics: dict[str, float]) -> None:
         W = self.window
