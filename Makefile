@@ -7,7 +7,7 @@ SPREAD := -n logical --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration planted test test-notebooks test-torch test-minimum coverage lint typecheck docs clean
+.PHONY: help report findings calibration planted test test-notebooks test-torch test-minimum coverage lint typecheck mypy docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,9 +51,11 @@ lint: $(VENV)/.dev  ## ruff: errors, style, docstrings, format; workflows agains
 	$(BIN)/ruff format --check .
 	$(BIN)/check-jsonschema --quiet --builtin-schema github-workflows .github/workflows/*.yml
 
-typecheck: $(VENV)/.dev  ## mypy on the package, Pyright on everything
-	$(BIN)/mypy -p spectral_edge
+typecheck: mypy $(VENV)/.dev  ## mypy on the package, Pyright on everything
 	$(BIN)/pyright
+
+mypy: $(VENV)/.dev  ## mypy on the package
+	$(BIN)/mypy -p spectral_edge
 
 docs: $(VENV)/.core  ## write docs/theory.md from the propositions
 	$(BIN)/python -m spectral_edge.theory.statements.document > docs/theory.md.part

@@ -405,5 +405,9 @@ def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[Floa
 def _save(path: Any, job: _Job, columns: Columns, out: FloatArray, done: NDArray[np.bool_]) -> None:
     if path is None:
         return
-    arrays = {"fingerprint": np.array(_fingerprint(job, columns, len(done))), "out": out, "done": done}
+    arrays: dict[str, Any] = {
+        "fingerprint": np.array(_fingerprint(job, columns, len(done))),
+        "out": out,
+        "done": done,
+    }
     replace_atomically(path, lambda file: np.savez(file, **arrays))

@@ -121,7 +121,7 @@ def survey(out: str | PathLike[str]) -> list[Found]:
     >>> {found.status for found in survey("no/such/folder")} <= {"bundled", "missing"}
     True
     """
-    return [_look(config, Path(out)) for config in (*planned().values(), *dense_runs())]
+    return [_look(config, Path(out)) for config in (*planned().values(), *dense_runs())]  # type: ignore[arg-type]
 
 
 def _look(config: RunConfig | DenseConfig, out: Path) -> Found:

@@ -108,7 +108,7 @@ def train(
 
 
 def _same(config: RunConfig, sequence: GramSequence) -> GramSequence:
-    _require_same(config, sequence.config, "finished")
+    _require_same(config, sequence.config, "finished")  # type: ignore[arg-type]
     return sequence
 
 

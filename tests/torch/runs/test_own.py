@@ -46,13 +46,21 @@ def test_every_run_has_all_probes_and_its_card(tmp_path):
     assert run.probes.keys() == {
         "gradient", "validation_gradient", "parameters", "hessian", "response", "metric", "ablation", "ablation_random",
     }  # fmt: skip
-    for name, count in {"gradient": 30, "response": 15, "metric": 15, "ablation": 3, "ablation_random": 3}.items():
+    for name, count in {
+        "gradient": 30,
+        "response": 15,
+        "metric": 15,
+        "ablation": 3,
+        "ablation_random": 3,
+    }.items():
         measured = ~np.isnan(run.probes[name].reshape(30, -1)).all(axis=1)
         assert measured.sum() == count, name
     assert run.metrics.keys() == {
         "train_loss", "train_accuracy", "test_loss", "test_accuracy", "response_norm",
     }  # fmt: skip
-    card = {key: run.config[key] for key in ("task", "weight_decay", "seed", "batch_size", "optimizer", "betas")}
+    card = {
+        key: run.config[key] for key in ("task", "weight_decay", "seed", "batch_size", "optimizer", "betas")
+    }
     assert card == {
         "task": "product-sign", "weight_decay": 0.5, "seed": 0, "batch_size": 16, "optimizer": "AdamW",
         "betas": [0.9, 0.98],
@@ -91,16 +99,21 @@ def test_an_interrupted_plan_is_the_uninterrupted_one(tmp_path):
 def test_a_run_that_is_there_is_not_made_again(tmp_path):
     plan = Plan(**OPTIONS | {"seeds": (0,), "max_steps": 40, "ablations": 0})
     record(plan, tmp_path)
-    again = Plan(**OPTIONS | {"seeds": (0,), "max_steps": 40, "ablations": 0, "make_model": lambda seed: 1 / 0})
+    again = Plan(
+        **OPTIONS | {"seeds": (0,), "max_steps": 40, "ablations": 0, "make_model": lambda seed: 1 / 0}
+    )
     assert record(again, tmp_path)["product-sign-wd0-seed0"].T == 10
     other = Plan(**OPTIONS | {"seeds": (0,), "max_steps": 80, "ablations": 0})
-    with pytest.raises(ValueError, match=r"out must hold no other run called .*, got one with max_steps = 40, not 80"):
+    with pytest.raises(
+        ValueError, match=r"out must hold no other run called .*, got one with max_steps = 40, not 80"
+    ):
         record(other, tmp_path)
 
 
 def test_a_run_stops_after_its_target():
     plan = Plan(
-        **OPTIONS | {"seeds": (0,), "target": lambda metrics: metrics["train_loss"] < 1e9, "steps_after_target": 60}
+        **OPTIONS
+        | {"seeds": (0,), "target": lambda metrics: metrics["train_loss"] < 1e9, "steps_after_target": 60}
     )
     assert [run.steps[-1] for run in record(plan).values()] == [64, 64]
 
