@@ -90,8 +90,8 @@ def krylov_bound(name: str, seed: int, control: bool, rng: np.random.Generator) 
 
 @scenario("stability-hierarchy")
 def stability_hierarchy(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
-    """Strengths 60, 20 and 4 noise floors: alpha_1 > alpha_2 > alpha_3 around k* = 2. Control: noise alone."""
-    strengths = FLOOR * np.array([60.0, 20.0, 4.0]) * (not control)
+    """Strengths 60, 36 and 3 noise floors: alpha_1 > alpha_2 > alpha_3 around k* = 2. Control: noise alone."""
+    strengths = FLOOR * np.array([60.0, 36.0, 3.0]) * (not control)
     X = updates(np.tile(strengths, (80, 1)), rng, time=random_signs(80, 3, rng))
     return run(name, seed, control, X, {"k_star": None if control else 2})
 
