@@ -107,7 +107,7 @@ class GapSweep:
         >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
         >>> sweep = simulate.gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
         >>> sweep.plot(x="p_next", y="omega").get_xlabel()
-        'p_next'
+        'gradient power $p_{k+1}$'
         """
         from spectral_edge.simulate import _figures
 

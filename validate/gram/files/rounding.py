@@ -47,12 +47,13 @@ class Rounding:
         exponents = np.arange(self._counts.shape[1]) - (1023 if self._wide else 127)
         return np.array(
             [
-                counts @ _variance(exponents, dtype)
+                counts @ rounding_variance(exponents, dtype)
                 for counts, dtype in zip(self._counts, self._stored, strict=True)
             ]
         )
 
 
-def _variance(exponents: NDArray[np.int64], dtype: str) -> Floats:
+def rounding_variance(exponents: NDArray[np.integer[Any]], dtype: str) -> Floats:
+    """Variance ulp²/12 of the rounding of numbers of these binary exponents, ⌊log₂|x|⌋, stored as `dtype`."""
     _, fraction, lowest = STORED[dtype]
     return np.asarray(np.exp2(2.0 * (np.clip(exponents, lowest, 511) - fraction)) / 12)
