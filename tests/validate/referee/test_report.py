@@ -106,8 +106,9 @@ def test_names_from_data_are_escaped(board: validate.Scoreboard) -> None:
     assert page.count("&lt;script&gt;") >= 4
 
 
-def test_same_board_same_page(board: validate.Scoreboard, page: str) -> None:
-    assert render(board) == page
+def test_same_board_same_page(board: validate.Scoreboard) -> None:
+    small = replace(board, verdicts=board.verdicts[1:3], runs=board.runs[::3])
+    assert render(small) == render(small)
 
 
 def test_written_whole_or_not_at_all(board: validate.Scoreboard, tmp_path: Path) -> None:
