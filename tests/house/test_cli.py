@@ -66,6 +66,7 @@ def test_the_shell_completes_commands_and_options() -> None:
         assert offered in done.stdout
 
 
+@pytest.mark.slow
 def test_analyze_a_stack(stack: Path, tmp_path: Path) -> None:
     done = run_apart("analyze", stack, "--W", 5, "--eta", 1e-3, "--B", 32, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -102,6 +103,7 @@ def test_analyze_a_saved_sequence_and_a_zipped_stack(tmp_path: Path) -> None:
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_validate_writes_a_table_and_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from spectral_edge import validate
 
@@ -184,6 +186,7 @@ def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path) -> None:
     assert sorted(path for path in tmp_path.rglob("*") if path != folder) == before
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_one_line_and_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

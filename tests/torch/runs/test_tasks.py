@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 from spectral_edge.validate.runs import examine
 from spectral_edge.validate.runs.config import IGNORED
 from spectral_edge.validate.runs.models import attention_matrices, attention_weights, encode
-from spectral_edge.validate.runs.plan import planned
 from spectral_edge.validate.runs.observer import Observer
+from spectral_edge.validate.runs.plan import planned
 from spectral_edge.validate.runs.tasks import dyck, scan
 from spectral_edge.validate.runs.tasks.dyck import DyckConfig
 from spectral_edge.validate.runs.training import optimizers, train

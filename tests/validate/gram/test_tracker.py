@@ -437,6 +437,7 @@ for step in range(1, 1_000_000):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 @pytest.mark.parametrize("patience", [0.0, 5.0, 1e9])
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_nothing(tmp_path, patience):
     rng, thetas = np.random.default_rng(0), [np.zeros(200)]
     for _ in range(10_000):
@@ -473,6 +474,7 @@ def test_a_forked_worker_does_not_touch_the_file(tmp_path, monkeypatch):
     assert len(before) == 3  # with the lock
 
 
+@pytest.mark.slow
 def test_a_long_run_is_checked_in_parts(tmp_path):
     band = np.zeros((60_000, 33))
     band[:, 0] = 1

@@ -18,6 +18,8 @@ from spectral_edge.validate.referee.predictions import (
 from spectral_edge.validate.referee.size_and_power import Count
 from spectral_edge.validate.referee.verdict import Prediction
 
+pytestmark = pytest.mark.slow
+
 FAST = (p11_weight_decay_needed.PREDICTION, p13_optimiser_dependence.PREDICTION)
 
 

@@ -32,6 +32,8 @@ from spectral_edge.validate.referee.figures import collapse as collapse_figures
 from spectral_edge.validate.referee.predictions import p20_collapse_time as p20
 from spectral_edge.validate.referee.verdict import Verdict
 
+pytestmark = pytest.mark.slow
+
 W, RECORD = 10, 100
 
 

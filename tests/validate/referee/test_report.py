@@ -20,6 +20,8 @@ from spectral_edge.validate.referee.report.page import render, write_report
 from spectral_edge.validate.referee.statistics import Estimate
 from spectral_edge.validate.referee.verdict import SUPPORTED, Reading, Verdict
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     VOID = frozenset({"meta", "br", "img", "link", "hr", "path", "use", "rect"})
