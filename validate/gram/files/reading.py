@@ -1,6 +1,7 @@
 """K of whatever a user names: a saved sequence, a stack of parameter vectors, checkpoints; and what was read."""
 
 import glob
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -148,7 +149,11 @@ def _stack(
     kept = ~np.isin(steps, drop)
     if not kept.all():
         stack, steps = stack[kept], steps[kept]
-    sequence = GramSequence.from_parameters(stack, steps, W_max)
+    try:
+        sequence = GramSequence.from_parameters(stack, steps, W_max)
+    except ValueError as error:  # it speaks of `thetas` to someone who gave a path
+        told = re.sub(r"thetas\[(\d+)\]", r"row \1", str(error)).replace("thetas", "it")
+        raise ValueError(f"path {path}: {told}") from None
     stored = _stored(stack)
     if stored is not None:
         sequence = replace(sequence, probes={STORAGE: stored[1:] + stored[:-1]})
