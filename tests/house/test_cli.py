@@ -135,9 +135,15 @@ def bad_inputs(tmp_path: Path) -> dict[str, tuple[list[object], str]]:
     (tmp_path / "afile").write_text("")
     good = tmp_path / "good.npy"
     return {
-        "NaN": (["analyze", tmp_path / "nan.npy"], "nan.npy: it must be finite, got NaN or infinity in row 4"),
+        "NaN": (
+            ["analyze", tmp_path / "nan.npy"],
+            "nan.npy: it must be finite, got NaN or infinity in row 4",
+        ),
         "too few": (["analyze", tmp_path / "two.npy"], "two.npy: it must hold at least 3 vectors, got 2"),
-        "one vector": (["analyze", tmp_path / "flat.npy"], "flat.npy: it must be a stack of vectors (n, P), got shape (10,)"),
+        "one vector": (
+            ["analyze", tmp_path / "flat.npy"],
+            "flat.npy: it must be a stack of vectors (n, P), got shape (10,)",
+        ),
         "two stacks": (["analyze", tmp_path / "many.npz"], "path"),
         "cut short": (["analyze", tmp_path / "cut.npy"], "path"),
         "cut archive": (["analyze", tmp_path / "cut.npz"], "path"),

@@ -23,19 +23,6 @@ from spectral_edge.validate.gram.parameters import Select
 from spectral_edge.validate.gram.sequence import GramSequence
 
 
-def read_sequence(
-    path: str | PathLike[str],
-    W_max: int | None = None,
-    select: Select = None,
-    progress: bool = False,
-) -> GramSequence:
-    """Read a saved `GramSequence`, or make one from a stack of parameter vectors or from checkpoints.
-
-    `read_run` says what was read as well; see there.
-    """
-    return read_run(path, W_max=W_max, select=select, progress=progress).whole
-
-
 def read_run(
     path: str | PathLike[str],
     *,
