@@ -4,7 +4,7 @@ import numpy as np
 
 
 def updates(rng, tau, P, norms, n):
-    """N runs of len(norms) updates, shape (n, T, P), with autocorrelation tau_0 … tau_{T-1}."""
+    """n runs of len(norms) updates, shape (n, T, P), with autocorrelation tau_0 … tau_{T-1}."""
     T = len(norms)
     covariance = np.array([[tau[abs(s - t)] for t in range(T)] for s in range(T)])
     values, vectors = np.linalg.eigh(covariance)

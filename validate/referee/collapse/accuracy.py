@@ -133,7 +133,7 @@ class Forecasts:
         return predict_mean(self.states, self.events)
 
     def agreement_of(self, times: Floats) -> Agreement:
-        """How `times` agree against what was observed."""
+        """How `times` agree with what was observed."""
         return agreement(times, self.observed, self.mean, self.run)
 
     def p_value(self, form: str) -> float:
@@ -142,7 +142,7 @@ class Forecasts:
         return less_error(own, other, self.run)
 
     def pairs(self) -> list[dict[str, Any]]:
-        """One row a state, JSON values: what `figures.collapse.agreement` draws."""
+        """One row per state, JSON values: what `figures.collapse.agreement` draws."""
         return [
             {
                 "run": state.run,
