@@ -44,7 +44,8 @@ test-minimum: $(VENV)/.dev  ## run the fast tests with the lowest versions that 
 
 coverage: $(VENV)/.torch  ## which lines the tests run; kernels a second time, as plain Python
 	$(PYTEST) -m "not notebook" --cov --cov-report=
-	NUMBA_DISABLE_JIT=1 $(PYTEST) -m kernel --ignore=tests/torch --cov --cov-append --cov-report=term:skip-covered
+	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/simulate tests/validate/gram/test_inner_products.py \
+		-k "interpreted or oracle or advance or rounding or test_gap" --cov --cov-append --cov-report=term:skip-covered
 
 lint: $(VENV)/.dev  ## ruff: errors, style, docstrings, format; workflows against their schema
 	$(BIN)/ruff check .

@@ -21,6 +21,8 @@ from spectral_edge.validate.referee.report import findings
 from spectral_edge.validate.referee.scoreboard import FAMILY, run_row
 from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes
 
+pytestmark = pytest.mark.slow
+
 
 def test_numbers_and_ids_are_unique_and_known() -> None:
     numbers = [p.number for p in PREDICTIONS]
