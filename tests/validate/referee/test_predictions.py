@@ -171,6 +171,8 @@ def test_a_jump_of_the_size_of_the_updates_is_not_beyond_noise() -> None:
     assert verdict.statistic == 1  # every shift is found, and few stretches without one
     assert verdict.control < 0.5
     assert verdict.verdict == "not specific"
+    ends = [bound for r in verdict.readings for estimate in (r.treated, r.control) for bound in estimate]
+    assert 0 <= min(ends) <= max(ends) <= 1  # they are shares
 
 
 def test_gap_fall_everywhere_is_not_specific() -> None:
