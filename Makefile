@@ -7,7 +7,7 @@ SPREAD := -n logical --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration planted test test-notebooks test-torch test-minimum coverage lint typecheck mypy docs clean
+.PHONY: help report findings calibration stress planted test test-notebooks test-torch test-minimum coverage lint typecheck mypy docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ findings: $(VENV)/.core  ## write docs/findings.md and the runs' results.md from
 
 calibration: $(VENV)/.core  ## measure size and power of the tests again (an hour; goes on where it was stopped)
 	$(BIN)/spectral-edge validate --calibrate --out validate/referee
+
+stress: $(VENV)/.core  ## count verdicts in noise of other kinds again (hours; goes on where it was stopped)
+	$(BIN)/spectral-edge validate --calibrate --stress --jobs 1 --out validate/referee
 
 planted: $(VENV)/.core  ## judge the planted worlds again, where the rules or what they share changed (a minute)
 	$(BIN)/python -c 'from spectral_edge.validate.referee import predictions, size_and_power as s; \

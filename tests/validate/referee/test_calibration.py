@@ -13,14 +13,14 @@ from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.predictions import (
     PREDICTIONS,
     p11_weight_decay_needed,
-    p13_optimiser_dependence,
+    p12_gap_opens_at_grokking,
 )
 from spectral_edge.validate.referee.size_and_power import Count
 from spectral_edge.validate.referee.verdict import Prediction
 
 pytestmark = pytest.mark.slow
 
-FAST = (p11_weight_decay_needed.PREDICTION, p13_optimiser_dependence.PREDICTION)
+FAST = (p11_weight_decay_needed.PREDICTION, p12_gap_opens_at_grokking.PREDICTION)
 
 
 #: Replicates per prediction: each takes seconds.
@@ -51,7 +51,7 @@ def counted(replicated: Callable[[Prediction, int], Count]) -> dict[str, Count]:
 
 def test_counts_are_those_of_the_single_replicates(counted: dict[str, Count]) -> None:
     for prediction in FAST:
-        total = Count(0, 0, 0)
+        total = Count()
         for seed in range(calibration.FIRST, calibration.FIRST + N):
             total += calibration.replicate(prediction, seed)
         assert counted[prediction.id] == total
@@ -209,7 +209,7 @@ def test_the_planted_world_is_judged_once(tmp_path: Path) -> None:
 def test_a_test_that_always_supports_has_size_one() -> None:
     prediction = FAST[0]
     credulous = replace(prediction, judge=lambda runs, noise: prediction.verdict("supported"))
-    assert calibration.replicate(credulous, 0) == Count(1, 1, 1)
+    assert calibration.replicate(credulous, 0) == Count(1, 1, 1, 0)
 
 
 def test_no_replicates() -> None:

@@ -101,7 +101,10 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         f"|Δ log R| > {THRESHOLDS[0]:g} medians, against noise of the same norms", copies
     )
     # the intervals of shares, which end at 0 and 1, as Student's do not
-    own, others = proportion(hits, n), clustered_proportion(list(map(sum, in_noise)), list(map(len, in_noise)))
+    own, others = (
+        proportion(hits, n),
+        clustered_proportion(list(map(sum, in_noise)), list(map(len, in_noise))),
+    )
     readings.append(replace(against_noise, treated=own, control=others))
     by_chance = float(
         stats.fisher_exact([[hits, n - hits], [false, m - false]], alternative="greater").pvalue
