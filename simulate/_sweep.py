@@ -107,7 +107,7 @@ class GapSweep:
         >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
         >>> sweep = simulate.gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
         >>> sweep.plot(x="p_next", y="omega").get_xlabel()
-        'p_next'
+        'gradient power $p_{k+1}$'
         """
         from spectral_edge.simulate import _figures
 
@@ -405,5 +405,9 @@ def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[Floa
 def _save(path: Any, job: _Job, columns: Columns, out: FloatArray, done: NDArray[np.bool_]) -> None:
     if path is None:
         return
-    arrays = {"fingerprint": np.array(_fingerprint(job, columns, len(done))), "out": out, "done": done}
+    arrays: dict[str, Any] = {
+        "fingerprint": np.array(_fingerprint(job, columns, len(done))),
+        "out": out,
+        "done": done,
+    }
     replace_atomically(path, lambda file: np.savez(file, **arrays))

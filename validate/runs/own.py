@@ -316,7 +316,7 @@ class _Run:
             if self.step % plan.record_every:
                 continue
             metrics = self._measured()
-            self.tracker.update(self.model, step=self.step, probes=self.probes, **metrics)
+            self.tracker.update(self.model, step=self.step, probes=self.probes, **metrics)  # type: ignore[arg-type]
             if plan.target is not None and not self.reached and plan.target(metrics):
                 self.reached, self.stop = True, min(self.stop, self.step + plan.steps_after_target)
             self._save()

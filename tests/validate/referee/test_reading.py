@@ -92,7 +92,7 @@ def test_what_was_named_and_holds_no_run_is_an_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "foreign.npz", a=np.ones(3))
     for paths, said in (
         ([tmp_path / "foreign.npz"], "path must hold"),
-        ([tmp_path], "steps must be"),
+        ([tmp_path], "path must name at least 3 checkpoints"),
         ([], "path must"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -133,6 +133,7 @@ def test_a_strangers_runs_are_judged(strangers: Path) -> None:
     assert "decay-0: the test accuracy goes beyond 1; taken as per cent" in board.notes
 
 
+@pytest.mark.slow
 def test_the_report_of_a_strangers_runs(strangers: Path) -> None:
     runs = read_runs([strangers]).runs
     chosen = [p for p in PREDICTIONS if p.number in (3, 11)]

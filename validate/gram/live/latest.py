@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from spectral_edge.validate.gram.files.rounding import Rounding
+from spectral_edge.validate.gram.files.rounding import rounding_variance
 from spectral_edge.validate.gram.live.journal import Record
 from spectral_edge.validate.gram.live.recording import sequence_of
 from spectral_edge.validate.gram.parameters import dtype_name, size
@@ -88,6 +88,6 @@ def rounding_floor(array: Any) -> float:
         values = array.detach().reshape(-1)[::step].double().cpu().numpy()
     else:
         values = np.asarray(array).reshape(-1)[::step].astype(np.float64)
-    kept = Rounding([dtype_name(array)], np.dtype(np.float64))
-    kept.add(np.ascontiguousarray(values)[None])
-    return float(kept.energy()[0] * n / len(values))
+    _, above = np.frexp(values)  # |x| = f·2^above, f in [1/2, 1)
+    variance = np.where(values == 0, 0.0, rounding_variance(above - 1, dtype_name(array)))  # zeros are exact
+    return float(variance.mean() * n)

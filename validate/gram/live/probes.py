@@ -186,7 +186,7 @@ class LossProbes:
         if ablation_every is None or isinstance(ablation_every, Collection):
             self.ablation_every = ablation_every
         else:
-            self.ablation_every = whole("ablation_every", ablation_every, 1)
+            self.ablation_every = whole("ablation_every", ablation_every, 1)  # type: ignore[assignment]
         if ablation_every is not None and validation is None:
             raise ValueError("ablation_every needs a validation loss: the change of both losses is recorded")
 

@@ -318,7 +318,7 @@ class Forecasts:
         )
 
     def pairs(self, forms: Sequence[str]) -> list[dict[str, Any]]:
-        """One row for each state that exchanged, JSON values: what `figures.collapse.calibration` draws."""
+        """One row for each state that exchanged, JSON values: what `figures.collapse.agreement` draws."""
         return [
             {
                 "run": self.names[self.run[i]],

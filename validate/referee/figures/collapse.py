@@ -1,6 +1,6 @@
 """Pictures of collapse times: predicted against observed ones, one exchange as it was followed, a forecast.
 
-Everything that `calibration` draws is in ``Verdict.details`` of prediction 20; a verdict without exchanges gives axes
+Everything that `agreement` draws is in ``Verdict.details`` of prediction 20; a verdict without exchanges gives axes
 that say so.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LEADING = 6
 
 
-def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, where: str = WHERE[0]) -> Axes:
+def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, where: str = WHERE[0]) -> Axes:
     """Draw predicted against observed times by `form` (default: the rule's), those of the control behind them.
 
     `where` says of which pairs: "k*", "weighted k*", "leading pairs". On the line predicted and observed are equal.
@@ -65,10 +65,10 @@ def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, where: st
     return ax
 
 
-def calibration_figure(
+def agreement_figure(
     verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None, where: str = WHERE[0]
 ) -> Figure:
-    """Calibration plot of prediction 20, one panel a world.
+    """Predicted against observed times of prediction 20, one panel per world.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def calibration_figure(
     figure = Figure(figsize=(4.6 * len(worlds), 4.2), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(worlds)))
     for ax, (name, verdict) in zip(axes, worlds.items(), strict=True):
-        calibration(verdict, ax, form, where)
+        agreement(verdict, ax, form, where)
         ax.set_title(f"{name}: {verdict.verdict}" if name else verdict.verdict, fontsize=10)
     return figure
 

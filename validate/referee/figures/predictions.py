@@ -205,7 +205,7 @@ def hierarchy(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
 def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     """Predicted against observed times to exchange, at k* and of all leading pairs, and where the flow is planted."""
     from spectral_edge.validate.referee.collapse.forecasts import FORMS
-    from spectral_edge.validate.referee.figures.collapse import calibration
+    from spectral_edge.validate.referee.figures.collapse import agreement
 
     panels = []
     few = worlds.planted("collapse-time", PLANTED)  # enough to be seen
@@ -214,11 +214,11 @@ def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
         for where, pairs in one.details.get("pairs", {}).items():
             shown = [form for form in pairs[0] if form in FORMS] if pairs else []
             for form in shown if one is verdict and where != "weighted k*" else shown[:1] * (where == "k*"):
-                draw = partial(calibration, one, form=form, where=where)
-                panels.append(_calibration(draw, f"{world}, {where}, {form}"))
+                draw = partial(agreement, one, form=form, where=where)
+                panels.append(_agreement(draw, f"{world}, {where}, {form}"))
     return panels
 
 
-def _calibration(draw: Callable[..., Axes], title: str) -> Panel:
+def _agreement(draw: Callable[..., Axes], title: str) -> Panel:
     what = f"collapse-time: predicted against observed times to collapse, and the mean of the others, {title}"
     return Panel(lambda ax: draw(ax).set_title(title), what, (4.3, 3.6))

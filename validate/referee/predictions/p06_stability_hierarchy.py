@@ -24,6 +24,7 @@ from spectral_edge.validate.referee.verdict import (
 
 W = 10
 SMALLEST = 0.1  # of the order: one window in ten
+RUNS = 5  # fewer runs with a mode above their gap decide nothing
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +67,12 @@ def hierarchy(k_stars: Floats, stability: Floats) -> float:
     return float(min(signs))
 
 
+def _of_noise(orders: Sequence[float]) -> Floats:
+    """The orders of a run's noise; noise that has nothing above its gap in any copy shows none."""
+    found = np.array(orders)
+    return np.zeros(len(found)) if np.isnan(found).all() else found
+
+
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """The order of stabilities around k*, by α and by the exact overlaps, against that in noise at the same places."""
     chosen = [(run, others) for run, others in zip(runs, noise, strict=True) if run.T > W and run.W_max >= W]
@@ -84,7 +91,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
                 for (run, copies), row in zip(chosen, values, strict=True)
             ]
             found[f"{name}, {where}"] = against(
-                [row[0] for row in orders], [np.array(row[1:]) for row in orders]
+                [row[0] for row in orders], [_of_noise(row[1:]) for row in orders]
             )
             if not counted:
                 counted = int(np.isfinite([row[0] for row in orders]).sum())
@@ -92,7 +99,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if np.isnan(overlaps.p_value):
         return PREDICTION.not_run("a run with a window whose weighted k* is above 1")
     return PREDICTION.verdict(
-        _verdict(overlaps, alpha),
+        _verdict(overlaps, alpha) if counted >= RUNS else UNDECIDED,
         statistic=overlaps.treated.value,
         control=overlaps.control.value,
         statistic_name="order of stability around k* (1: as claimed in every window)",
@@ -122,7 +129,7 @@ def _verdict(overlaps: Comparison, alpha: Comparison) -> str:
 PREDICTION = Prediction(
     number=6,
     id="stability-hierarchy",
-    version=2,
+    version=4,
     claim="Modes above k* are stable, that at k* less, those below least.",
     reference="figure 3; docs/theory.md, 5.3 to 5.5",
     statistic="order of α_j and of the exact overlaps around the weighted k*",

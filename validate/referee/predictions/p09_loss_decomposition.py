@@ -163,7 +163,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     everywhere = [
         mean([correlation(pairs(x, importance(None), None, False)) for x in y]) for y in (windows, isotropic)
     ]
-    readings.append(Reading.above("nothing taken out, α = 1, against random directions", *everywhere, 0.0))
+    readings.append(Reading.above("nothing taken out, α = 1, against random directions", *everywhere, 0.0))  # type: ignore[arg-type, call-arg]
     least = min(differences.values(), key=lambda one: one.low)
     value, one, alpha = (mean(x).value for x in (rho, *controls.values()))
     return PREDICTION.verdict(
