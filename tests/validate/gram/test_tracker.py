@@ -399,7 +399,8 @@ def test_records_that_move_while_they_are_read_are_not_lost(tmp_path, monkeypatc
 
     monkeypatch.setattr(sequence, "continued", late)
     found = GramSequence.load(path)
-    assert found.T == (10 if written else 4)
+    wanted = 10 if written else 4
+    assert len(found.steps) == wanted
 
 
 def test_a_journal_of_another_run_is_not_used(tmp_path, monkeypatch):
