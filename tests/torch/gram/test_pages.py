@@ -1,4 +1,4 @@
-"""The pages on recording and judging: every script and command in them runs, and their tables are what the code says."""
+"""The pages on recording and judging: every script and command runs, and the tables are what the code says."""
 
 import os
 import re
@@ -33,7 +33,13 @@ def run_page(name: str, folder: Path) -> str:
             for line in block.splitlines():
                 assert line.startswith("$ ")
                 done = subprocess.run(
-                    line[2:], shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+                    line[2:],
+                    shell=True,
+                    cwd=folder,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    timeout=900,
                 )
                 assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
                 printed.append(f"{line}\n{done.stdout}\n{done.stderr}")
@@ -46,7 +52,7 @@ def test_recording(tmp_path):
     printed = run_page("recording.md", tmp_path)
     found = {path.stem: GramSequence.load(path) for path in (tmp_path / "runs").glob("*.npz")}
     assert found.keys() == {"loop", "resumed", "lora", "net", "accelerated", "ddp", "fsdp", "layers"}
-    line = "spectral-edge: recording 354 parameters in 4 tensors (0.weight, 0.bias, 2.weight, 2.bias); 12 vectors, 17 kB"
+    line = "recording 354 parameters in 4 tensors (0.weight, 0.bias, 2.weight, 2.bias); 12 vectors, 17 kB on cpu"
     assert line in printed
     assert line in (DOCS / "recording.md").read_text()
     assert found["loop"].config["weight_decay"] == 0.1
@@ -55,8 +61,12 @@ def test_recording(tmp_path):
     assert np.isfinite(found["lora"].metrics["eval_loss"]).sum() == 4
     assert np.isfinite(found["net"].metrics["val_loss"]).sum() == 6
     assert found["accelerated"].T == 32
-    np.testing.assert_allclose(found["fsdp"].K, found["ddp"].K, rtol=1e-3, atol=1e-9)  # one training, two ways
-    np.testing.assert_allclose(found["fsdp"].probes["gradient"], found["ddp"].probes["gradient"], rtol=1e-2, atol=1e-6)
+    np.testing.assert_allclose(
+        found["fsdp"].K, found["ddp"].K, rtol=1e-3, atol=1e-9
+    )  # one training, two ways
+    np.testing.assert_allclose(
+        found["fsdp"].probes["gradient"], found["ddp"].probes["gradient"], rtol=1e-2, atol=1e-6
+    )
 
 
 def test_judging_your_own_runs(tmp_path):
@@ -76,7 +86,9 @@ def table_of(page: str, mark: str) -> str:
 
 
 def names(heading: str, table: dict[str, tuple[str, ...]]) -> str:
-    rows = (f"| `{first}` | {', '.join(f'`{n}`' for n in rest) or '–'} |\n" for first, *rest in table.values())
+    rows = (
+        f"| `{first}` | {', '.join(f'`{n}`' for n in rest) or '–'} |\n" for first, *rest in table.values()
+    )
     return f"| {heading} | also read as |\n|---|---|\n" + "".join(rows)
 
 
@@ -95,7 +107,10 @@ def needs() -> str:
     return rows
 
 
-@pytest.mark.parametrize(("mark", "wanted"), [("keys", names("field of the card", KEYS)), ("metrics", names("metric", METRICS)), ("needs", needs())])
+@pytest.mark.parametrize(
+    ("mark", "wanted"),
+    [("keys", names("field of the card", KEYS)), ("metrics", names("metric", METRICS)), ("needs", needs())],
+)
 def test_the_tables_are_what_the_referee_reads(mark, wanted):
     assert table_of("judging-your-own-runs.md", mark) == wanted, f"the page should say:\n{wanted}"
 
@@ -124,6 +139,9 @@ def test_the_costs_are_counted():
 
     assert counted(hessian_every=99) == (1, 1)  # a gradient each
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    assert counted(optimizer=optimizer) == (1 + W, 1)  # a product for every update: response and metric cost no more
+    assert counted(optimizer=optimizer) == (
+        1 + W,
+        1,
+    )  # a product for every update: response and metric cost no more
     both = counted(hessian_every=99, ablation_every=W)
     assert (both[0] - 1, both[1] - 1) == (1 + 2 * W, 1 + 2 * W)
