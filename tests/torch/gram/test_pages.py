@@ -52,7 +52,9 @@ def test_recording(tmp_path):
     printed = run_page("recording.md", tmp_path)
     found = {path.stem: GramSequence.load(path) for path in (tmp_path / "runs").glob("*.npz")}
     assert found.keys() == {"loop", "resumed", "lora", "net", "accelerated", "ddp", "fsdp", "layers"}
-    line = "recording 354 parameters in 4 tensors (0.weight, 0.bias, 2.weight, 2.bias); 12 vectors, 17 kB on cpu"
+    line = (
+        "recording 354 parameters in 4 tensors (0.weight, 0.bias, 2.weight, 2.bias); 12 vectors, 17 kB on cpu"
+    )
     assert line in printed
     assert line in (DOCS / "recording.md").read_text()
     assert found["loop"].config["weight_decay"] == 0.1
