@@ -144,6 +144,7 @@ def test_damaged_files(checkpoints: Path, analyze) -> None:
 # -- what it writes ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_figures_carry_what_was_selected(checkpoints: Path, analyze, tmp_path: Path) -> None:
     for options in (
         [],
@@ -260,6 +261,7 @@ def test_runs_without_gaps_are_drawn_without_warnings(rank: int) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.slow
 def test_any_console_will_do(tmp_path: Path, encoding: str) -> None:
     np.save(tmp_path / "stack.npy", walk(40))
     words = [SCRIPT, "analyze", tmp_path / "stack.npy", "--W", "5", "--out", tmp_path]
@@ -292,6 +294,7 @@ cli.main()
 """
 
 
+@pytest.mark.slow
 def test_a_read_only_installation_without_a_home(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     site, work, temporary = tmp_path / "site", tmp_path / "work", tmp_path / "temporary"

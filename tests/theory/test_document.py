@@ -12,6 +12,7 @@ from tests.command_line import run
 PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
 
 
+@pytest.mark.slow
 def test_the_page_is_current():
     assert PAGE.read_text(encoding="utf-8") == document.markdown(), (
         "docs/theory.md is out of date: python -m spectral_edge.theory.statements.document > docs/theory.md"

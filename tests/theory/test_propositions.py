@@ -19,6 +19,7 @@ COUNTS = {"7.4", "8.7"}
 
 
 @pytest.mark.parametrize("p", PROVED, ids=lambda p: p.id)
+@pytest.mark.slow
 def test_the_proof_holds(p):
     proof = p.prove()
     assert proof.ok, proof.detail
@@ -50,6 +51,7 @@ def turned(formula):
 
 
 @pytest.mark.parametrize("p", [p for p in PROVED if p.id not in COUNTS], ids=lambda p: p.id)
+@pytest.mark.slow
 def test_the_proof_is_about_the_statement(p):
     """A proof that ignored what is stated would also prove the changed statement."""
     judged = []
@@ -63,6 +65,7 @@ def test_the_proof_is_about_the_statement(p):
     assert not any(judged)
 
 
+@pytest.mark.slow
 def test_every_derived_statement_is_proved_or_labelled_numeric():
     for p in ALL:
         if p.mark == "D":

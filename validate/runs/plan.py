@@ -95,7 +95,7 @@ def _scan(decay: float, seed: int) -> ScanConfig:
     return ScanConfig(weight_decay=decay, seed=seed, max_steps=20_000, steps_after_target=None)
 
 
-class Found(NamedTuple):
+class Standing(NamedTuple):
     """Where a planned run stands.
 
     Attributes
@@ -113,7 +113,7 @@ class Found(NamedTuple):
     sequence: GramSequence | None
 
 
-def survey(out: str | PathLike[str]) -> list[Found]:
+def survey(out: str | PathLike[str]) -> list[Standing]:
     """Look for every planned run, and every dense one, in the folder `out`, then among the bundled ones.
 
     Examples
@@ -124,14 +124,14 @@ def survey(out: str | PathLike[str]) -> list[Found]:
     return [_look(config, Path(out)) for config in (*planned().values(), *dense_runs())]  # type: ignore[arg-type]
 
 
-def _look(config: RunConfig | DenseConfig, out: Path) -> Found:
+def _look(config: RunConfig | DenseConfig, out: Path) -> Standing:
     files, group = Files(out, config.name, config.groups), config.groups[0]
     if files.done:
-        return Found(config, "recorded", GramSequence.load(files.recordings[group]))
+        return Standing(config, "recorded", GramSequence.load(files.recordings[group]))
     if files.checkpoint.exists() or files.unfinished.exists():
-        return Found(config, "unfinished", _load(files.unfinished))
+        return Standing(config, "unfinished", _load(files.unfinished))
     bundled = _load(Files(bundled_folder() / config.place, config.name, config.groups).recordings[group])
-    return Found(config, "missing" if bundled is None else "bundled", bundled)
+    return Standing(config, "missing" if bundled is None else "bundled", bundled)
 
 
 def _load(path: Path) -> GramSequence | None:

@@ -128,7 +128,7 @@ class _Run:
     def __init__(self, config: RunConfig, files: "bundle.Files | None") -> None:
         import torch
 
-        from spectral_edge.validate.runs.recording import Recorder
+        from spectral_edge.validate.runs.observer import Observer
 
         self.config, self.files = config, files
         self.phases = config.phases()
@@ -145,10 +145,10 @@ class _Run:
         unfinished = None if files is None else files.unfinished
         card = _card(config, torch.__version__)
         resumed = checkpoint is not None
-        self.recorder = Recorder(config, self.model, self.optimizers, unfinished, card, resumed)
+        self.observer = Observer(config, self.model, self.optimizers, unfinished, card, resumed)
         self._due = 0.0
         if checkpoint is None:
-            self.recorder.start()
+            self.observer.start()
         else:
             self._load(checkpoint)
 
@@ -161,14 +161,14 @@ class _Run:
             self._train(data.train)
             if self.step % config.record_every:
                 continue
-            metrics = self.recorder.record(self.step, data)
+            metrics = self.observer.record(self.step, data)
             if self.step % config.evaluate_every == 0:
                 self._aim(metrics["test_accuracy"])
             self._checkpoint()
             if progress is not None:
                 progress(self.step, metrics)
-        sequences = self.recorder.sequences(stop_step=self.stop_step)
-        self.recorder.close()
+        sequences = self.observer.sequences(stop_step=self.stop_step)
+        self.observer.close()
         if self.files is not None:
             self.files.put(sequences)
         return sequences
@@ -212,7 +212,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "batches": self.batches.get_state(),
-            "recorder": self.recorder.state(),
+            "recorder": self.observer.state(),
         }
         self.files.write_checkpoint(lambda file: torch.save(state, file))
         done = monotonic()
@@ -224,7 +224,7 @@ class _Run:
         for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(found)
         self.batches.set_state(state["batches"])
-        self.recorder.load(state["recorder"])
+        self.observer.load(state["recorder"])
 
 
 def optimizers(config: RunConfig, model: "torch.nn.Module") -> list["torch.optim.Optimizer"]:

@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 from spectral_edge.validate.runs import examine
 from spectral_edge.validate.runs.config import IGNORED
 from spectral_edge.validate.runs.models import attention_matrices, attention_weights, encode
+from spectral_edge.validate.runs.observer import Observer
 from spectral_edge.validate.runs.plan import planned
-from spectral_edge.validate.runs.recording import Recorder
 from spectral_edge.validate.runs.tasks import dyck, scan
 from spectral_edge.validate.runs.tasks.dyck import DyckConfig
 from spectral_edge.validate.runs.training import optimizers, train
@@ -69,12 +69,12 @@ def test_it_stops_after_the_target(changes: dict[str, Any], last: int, stop: int
 def test_evaluations_must_reach_the_target_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two, a miss, two, a miss, three."""
     accuracies = iter([0.9, 0.9, 0.1, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9])
-    recorded = Recorder.record
+    recorded = Observer.record
 
-    def record(self: Recorder, step: int, data: Any) -> dict[str, float]:
+    def record(self: Observer, step: int, data: Any) -> dict[str, float]:
         return recorded(self, step, data) | {"test_accuracy": next(accuracies)}
 
-    monkeypatch.setattr(Recorder, "record", record)
+    monkeypatch.setattr(Observer, "record", record)
     config = dataclasses.replace(MODULAR, target_accuracy=0.9, steps_after_target=0)
     found = train(config)["attention"]
     assert found.steps[-1] == found.config["stop_step"] == 45

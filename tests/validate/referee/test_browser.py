@@ -13,6 +13,8 @@ from spectral_edge.validate.referee.report.page import write_report
 from spectral_edge.validate.referee.verdict import NOT_RUN
 from tests.validate.referee.browser import Browser, chromium
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (390, 900, 1400)
 
 #: Elements that reach beyond their container, unless one they lie in scrolls; pictures scale as a whole.

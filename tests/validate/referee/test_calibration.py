@@ -1,6 +1,7 @@
 """Size and power: counted as they should be, resumed, and within what is allowed."""
 
 import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,48 +13,75 @@ from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.predictions import (
     PREDICTIONS,
     p11_weight_decay_needed,
-    p13_optimiser_dependence,
+    p12_gap_opens_at_grokking,
 )
 from spectral_edge.validate.referee.size_and_power import Count
 from spectral_edge.validate.referee.verdict import Prediction
 
-FAST = (p11_weight_decay_needed.PREDICTION, p13_optimiser_dependence.PREDICTION)
+pytestmark = pytest.mark.slow
+
+FAST = (p11_weight_decay_needed.PREDICTION, p12_gap_opens_at_grokking.PREDICTION)
+
+
+#: Replicates per prediction: each takes seconds.
+N = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def replicated() -> Iterator[Callable[[Prediction, int], Count]]:
+    """A replicate depends on its prediction and its seed alone: here each is judged once."""
+    judge, known = calibration.replicate, {}
+
+    def replicate(prediction: Prediction, seed: int) -> Count:
+        if prediction not in FAST:
+            return judge(prediction, seed)
+        key = prediction.id, seed
+        known[key] = known.get(key) or judge(prediction, seed)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "replicate", replicate)
+        yield judge
 
 
 @pytest.fixture(scope="module")
-def counted() -> dict[str, Count]:
-    return calibration.calibrate(FAST, replicates=12)
+def counted(replicated: Callable[[Prediction, int], Count]) -> dict[str, Count]:
+    return calibration.calibrate(FAST, replicates=N)
 
 
 def test_counts_are_those_of_the_single_replicates(counted: dict[str, Count]) -> None:
     for prediction in FAST:
-        total = Count(0, 0, 0)
-        for seed in range(calibration.FIRST, calibration.FIRST + 12):
+        total = Count()
+        for seed in range(calibration.FIRST, calibration.FIRST + N):
             total += calibration.replicate(prediction, seed)
         assert counted[prediction.id] == total
 
 
-def test_an_executor_changes_nothing(counted: dict[str, Count]) -> None:
+def test_an_executor_changes_nothing(
+    replicated: Callable[[Prediction, int], Count], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = calibration.calibrate(FAST, replicates=2)
+    monkeypatch.setattr(calibration, "replicate", replicated)  # judged, and not known from before
     with ThreadPoolExecutor(2) as executor:
-        assert calibration.calibrate(FAST, replicates=12, executor=executor) == counted
+        assert calibration.calibrate(FAST, replicates=2, executor=executor) == alone
 
 
 def test_interrupted_work_goes_on(counted: dict[str, Count], tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
 
     def stop(id: str, n: int) -> None:
-        if n >= 6:
+        if n >= 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        calibration.calibrate(FAST, replicates=12, path=path, progress=stop)
+        calibration.calibrate(FAST, replicates=N, path=path, progress=stop)
     begun = sum(entry["counts"]["n"] for entry in json.loads(path.read_text()).values())
-    assert 0 < begun < 24
+    assert 0 < begun < 2 * N
     told: list[int] = []
-    found = calibration.calibrate(FAST, replicates=12, path=path, progress=lambda id, n: told.append(n))
+    found = calibration.calibrate(FAST, replicates=N, path=path, progress=lambda id, n: told.append(n))
     assert found == counted
     assert (
-        calibration.calibrate(FAST, replicates=12, path=path, progress=stop) == counted
+        calibration.calibrate(FAST, replicates=N, path=path, progress=stop) == counted
     )  # nothing left to do
 
 
@@ -181,7 +209,7 @@ def test_the_planted_world_is_judged_once(tmp_path: Path) -> None:
 def test_a_test_that_always_supports_has_size_one() -> None:
     prediction = FAST[0]
     credulous = replace(prediction, judge=lambda runs, noise: prediction.verdict("supported"))
-    assert calibration.replicate(credulous, 0) == Count(1, 1, 1)
+    assert calibration.replicate(credulous, 0) == Count(1, 1, 1, 0)
 
 
 def test_no_replicates() -> None:

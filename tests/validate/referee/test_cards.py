@@ -141,6 +141,7 @@ def test_an_unknown_decay_is_named_in_early_warning() -> None:
     assert found.runs < early_warning(families)["weight decay"].runs
 
 
+@pytest.mark.slow
 def test_one_odd_card_is_named_and_stops_no_other(additions: list[GramSequence]) -> None:
     values = {
         "weight_decay": None,

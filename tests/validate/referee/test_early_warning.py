@@ -19,6 +19,8 @@ from spectral_edge.validate.referee.events import ONSET, grok_step, onset_step
 from spectral_edge.validate.referee.figures import early_warning as pictures
 from spectral_edge.validate.referee.statistics import proportion
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = ("a+b", "a-b", "a*b", "brackets")
 G_23 = FEATURES[0]
 

@@ -21,6 +21,8 @@ from spectral_edge.validate.referee.report import findings
 from spectral_edge.validate.referee.scoreboard import FAMILY, run_row
 from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes
 
+pytestmark = pytest.mark.slow
+
 
 def test_numbers_and_ids_are_unique_and_known() -> None:
     numbers = [p.number for p in PREDICTIONS]
@@ -77,6 +79,8 @@ def test_same_seed_same_verdict_in_whatever_order_the_runs_come(prediction, addi
     assert (turned.statistic, turned.control) == pytest.approx(
         (one.statistic, one.control), rel=1e-12, nan_ok=True
     )
+    if prediction.id == "gap-above-noise":  # its control is the noise itself
+        assert judged(runs, 4).control != one.control
 
 
 @pytest.mark.parametrize(
@@ -169,6 +173,8 @@ def test_a_jump_of_the_size_of_the_updates_is_not_beyond_noise() -> None:
     assert verdict.statistic == 1  # every shift is found, and few stretches without one
     assert verdict.control < 0.5
     assert verdict.verdict == "not specific"
+    ends = [bound for r in verdict.readings for estimate in (r.treated, r.control) for bound in estimate]
+    assert 0 <= min(ends) <= max(ends) <= 1  # they are shares
 
 
 def test_gap_fall_everywhere_is_not_specific() -> None:

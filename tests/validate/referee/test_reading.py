@@ -133,6 +133,7 @@ def test_a_strangers_runs_are_judged(strangers: Path) -> None:
     assert "decay-0: the test accuracy goes beyond 1; taken as per cent" in board.notes
 
 
+@pytest.mark.slow
 def test_the_report_of_a_strangers_runs(strangers: Path) -> None:
     runs = read_runs([strangers]).runs
     chosen = [p for p in PREDICTIONS if p.number in (3, 11)]

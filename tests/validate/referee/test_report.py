@@ -20,6 +20,8 @@ from spectral_edge.validate.referee.report.page import render, write_report
 from spectral_edge.validate.referee.statistics import Estimate
 from spectral_edge.validate.referee.verdict import SUPPORTED, Reading, Verdict
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     VOID = frozenset({"meta", "br", "img", "link", "hr", "path", "use", "rect"})
@@ -106,8 +108,9 @@ def test_names_from_data_are_escaped(board: validate.Scoreboard) -> None:
     assert page.count("&lt;script&gt;") >= 4
 
 
-def test_same_board_same_page(board: validate.Scoreboard, page: str) -> None:
-    assert render(board) == page
+def test_same_board_same_page(board: validate.Scoreboard) -> None:
+    small = replace(board, verdicts=board.verdicts[1:3], runs=board.runs[::3])
+    assert render(small) == render(small)
 
 
 def test_written_whole_or_not_at_all(board: validate.Scoreboard, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from spectral_edge.validate.referee.partners import decay_groups
 from spectral_edge.validate.referee.predictions import PREDICTIONS, p10_gap_precedes_grokking
 from spectral_edge.validate.referee.scoreboard import run_row
 
+pytestmark = pytest.mark.slow
+
 
 def run(name: str = "a", T: int = 12, **about: Any) -> GramSequence:
     metrics = {"val_loss": np.linspace(2.4, 1.3, T), "val_acc": np.linspace(4, 92, T)}

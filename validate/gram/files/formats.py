@@ -25,7 +25,6 @@ from spectral_edge.validate.gram.files.tensors import (
     Spilled,
     Unread,
     source,
-    stored_dtype,
 )
 from spectral_edge.validate.gram.files.torch_files import torch_file
 
@@ -195,11 +194,3 @@ def npz(path: Path) -> Content:
                 load = partial(_member, path, name)
                 found[(name,)] = source(Spilled(path, name, dtype.name, shape, load))
     return Content(found, witness(about))
-
-
-def described(leaves: dict[tuple[str, ...], Leaf]) -> dict[str, int]:
-    """Number of entries by stored type."""
-    found: dict[str, int] = {}
-    for leaf in leaves.values():
-        found[stored_dtype(leaf)] = found.get(stored_dtype(leaf), 0) + leaf.size
-    return found

@@ -1,6 +1,7 @@
 """K of whatever a user names: a saved sequence, a stack of parameter vectors, checkpoints; and what was read."""
 
 import glob
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,19 +21,6 @@ from spectral_edge.validate.gram.files.rounding import Rounding
 from spectral_edge.validate.gram.files.tensors import STORED
 from spectral_edge.validate.gram.parameters import Select
 from spectral_edge.validate.gram.sequence import GramSequence
-
-
-def read_sequence(
-    path: str | PathLike[str],
-    W_max: int | None = None,
-    select: Select = None,
-    progress: bool = False,
-) -> GramSequence:
-    """Read a saved `GramSequence`, or make one from a stack of parameter vectors or from checkpoints.
-
-    `read_run` says what was read as well; see there.
-    """
-    return read_run(path, W_max=W_max, select=select, progress=progress).whole
 
 
 def read_run(
@@ -148,7 +136,11 @@ def _stack(
     kept = ~np.isin(steps, drop)
     if not kept.all():
         stack, steps = stack[kept], steps[kept]
-    sequence = GramSequence.from_parameters(stack, steps, W_max)
+    try:
+        sequence = GramSequence.from_parameters(stack, steps, W_max)
+    except ValueError as error:  # it speaks of `thetas` to someone who gave a path
+        told = re.sub(r"thetas\[(\d+)\]", r"row \1", str(error)).replace("thetas", "it")
+        raise ValueError(f"path {path}: {told}") from None
     stored = _stored(stack)
     if stored is not None:
         sequence = replace(sequence, probes={STORAGE: stored[1:] + stored[:-1]})

@@ -32,15 +32,16 @@ class Rounding:
 
     def add(self, block: NDArray[Any]) -> None:
         """Take account of a block of columns, (n, columns) float32 or float64."""
-        from spectral_edge.validate.gram.arrays.kernels import count_exponents
+        from spectral_edge.validate.gram.arrays.kernels import count_exponents, that_move
 
-        counts = np.zeros_like(self._counts)
-        if self._wide:
-            count_exponents(block.view(np.uint64), np.uint64(52), np.uint64(0x7FF), counts)
-        else:
-            count_exponents(block.view(np.uint32), np.uint32(23), np.uint32(0xFF), counts)
-        with self._lock:  # whole numbers: the order does not matter
-            self._counts += counts
+        bits = block.view(np.uint64 if self._wide else np.uint32)
+        shift, mask = (np.uint64(52), np.uint64(0x7FF)) if self._wide else (np.uint32(23), np.uint32(0xFF))
+        moves, counts = that_move(bits), np.zeros(self._counts.shape[1], np.int64)
+        for row, total in zip(bits, self._counts, strict=True):
+            count_exponents(row, moves, shift, mask, counts)
+            with self._lock:  # whole numbers: the order does not matter
+                total += counts
+            counts[:] = 0
 
     def energy(self) -> Floats:
         """The expected squared norm of the rounding error of each snapshot, (n,), parameter units²."""

@@ -204,7 +204,7 @@ def hierarchy(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
 
 def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     """Predicted against observed times to collapse: of modes followed and of modes by rank, and where it is planted."""
-    from spectral_edge.validate.referee.figures.collapse import calibration
+    from spectral_edge.validate.referee.figures.collapse import agreement
 
     panels = []
     few = worlds.planted("collapse-time", PLANTED)  # enough to be seen
@@ -212,10 +212,10 @@ def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     for world, one in (("recorded runs", verdict), ("planted world", planted)):
         for modes, pairs in one.details.get("pairs", {}).items():
             if pairs and (one is verdict or modes == "followed"):
-                panels.append(_calibration(partial(calibration, one, modes=modes), f"{world}, modes {modes}"))
+                panels.append(_agreement(partial(agreement, one, modes=modes), f"{world}, modes {modes}"))
     return panels
 
 
-def _calibration(draw: Callable[..., Axes], title: str) -> Panel:
+def _agreement(draw: Callable[..., Axes], title: str) -> Panel:
     what = f"collapse-time: predicted against observed times to collapse, and the mean of the others, {title}"
     return Panel(lambda ax: draw(ax).set_title(title), what, (4.3, 3.6))

@@ -24,6 +24,7 @@ from spectral_edge.validate.referee.verdict import (
 
 W = 10
 SMALLEST = 0.1  # of the order: one window in ten
+RUNS = 5  # fewer runs with a mode above their gap decide nothing
 
 Floats = NDArray[np.float64]
 
@@ -98,7 +99,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if np.isnan(overlaps.p_value):
         return PREDICTION.not_run("a run with a window whose weighted k* is above 1")
     return PREDICTION.verdict(
-        _verdict(overlaps, alpha),
+        _verdict(overlaps, alpha) if counted >= RUNS else UNDECIDED,
         statistic=overlaps.treated.value,
         control=overlaps.control.value,
         statistic_name="order of stability around k* (1: as claimed in every window)",
@@ -128,7 +129,7 @@ def _verdict(overlaps: Comparison, alpha: Comparison) -> str:
 PREDICTION = Prediction(
     number=6,
     id="stability-hierarchy",
-    version=3,
+    version=4,
     claim="Modes above k* are stable, that at k* less, those below least.",
     reference="figure 3; docs/theory.md, 5.3 to 5.5",
     statistic="order of α_j and of the exact overlaps around the weighted k*",

@@ -51,8 +51,8 @@ def train(
     if files is not None and files.done:
         return {"dense": _same(config, GramSequence.load(files.recordings["dense"]))}
     with _one_thread():
-        recorder = _Training(config).finish(progress)
-    sequences = {"dense": recorder.sequence()}
+        observer = _Training(config).finish(progress)
+    sequences = {"dense": observer.sequence()}
     if files is not None:
         files.put(sequences)
     return sequences
@@ -107,28 +107,28 @@ class _Training:
         self.optimizer = _optimizer(config, self.flat.theta)
         self.batches = torch.Generator().manual_seed(config.seed + 2_000_000)
 
-    def finish(self, progress: Progress | None) -> "_Recorder":
+    def finish(self, progress: Progress | None) -> "_Observer":
         config, flat = self.config, self.flat
-        recorder = _Recorder(config, flat)
+        observer = _Observer(config, flat)
         for step in range(1, config.max_steps + 1):
-            self.descend(recorder)
+            self.descend(observer)
             self.optimizer.step()
             if step % config.record_every:
                 continue
-            metrics = recorder.record(step, self.preconditioner(step))
+            metrics = observer.record(step, self.preconditioner(step))
             if not np.isfinite(metrics["train_loss"]):
                 raise ValueError(
                     f"learning_rate must let the run converge, got a loss of infinity at step {step}"
                 )
-            if progress is not None and len(recorder.steps) % TOLD_EVERY == 0:
+            if progress is not None and len(observer.steps) % TOLD_EVERY == 0:
                 progress(step, metrics)
-        return recorder
+        return observer
 
-    def descend(self, recorder: "_Recorder") -> None:
+    def descend(self, observer: "_Observer") -> None:
         """Set the gradient of the next step; of all examples, it is the one that was just recorded."""
         flat, examples = self.flat, self.flat.problem.train
-        if self.config.batch_size is None and recorder.slope is not None:
-            flat.theta.grad, recorder.slope = recorder.slope, None
+        if self.config.batch_size is None and observer.slope is not None:
+            flat.theta.grad, observer.slope = observer.slope, None
             return
         if self.config.batch_size is not None:
             rows = torch.randint(len(examples.labels), (self.config.batch_size,), generator=self.batches)
@@ -155,7 +155,7 @@ def _optimizer(config: DenseConfig, theta: Tensor) -> torch.optim.Optimizer:
     return torch.optim.AdamW([theta], betas=betas, **shared)
 
 
-class _Recorder:
+class _Observer:
     """All parameters of the run, and what was measured at each record."""
 
     def __init__(self, config: DenseConfig, flat: _Flat) -> None:

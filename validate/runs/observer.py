@@ -36,7 +36,7 @@ def ablated_records(config: RunConfig) -> set[int]:
     return set() if last < WINDOW else set(np.geomspace(WINDOW, last, ABLATIONS).round().astype(int).tolist())
 
 
-class Recorder:
+class Observer:
     """Two trackers, over the attention matrices and over the rest; both together are all weights."""
 
     def __init__(

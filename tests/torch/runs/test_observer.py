@@ -11,7 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.runs import examine
 from spectral_edge.validate.runs.models import is_attention
-from spectral_edge.validate.runs.recording import ablated_records, is_curved
+from spectral_edge.validate.runs.observer import ablated_records, is_curved
 from spectral_edge.validate.runs.tasks.modular import ModularConfig
 from spectral_edge.validate.runs.training import train
 from tests.torch.runs.tiny import MODULAR, TASKS
