@@ -220,8 +220,8 @@ def _reaching(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[st
         if narrow:
             run = replace(run, probes={name: v for name, v in run.probes.items() if name not in narrow})
             notes.append(
-                f"{card(run).run or 'a run'}: {', '.join(sorted(narrow))} reach over {min(narrow.values())} updates, the "
-                f"windows that are judged over {worlds.W}: not used (from_loss(window=…))"
+                f"{card(run).run or 'a run'}: {', '.join(sorted(narrow))} reach over {min(narrow.values())} updates, "
+                f"the windows that are judged over {worlds.W}: not used (from_loss(window=…))"
             )
         found.append(run)
     return found, notes
