@@ -17,6 +17,8 @@ from spectral_edge.validate.gram import GramSequence
 
 #: The experiment of runs that belong to no other: with and without weight decay, waiting for one transition.
 PLAIN = "grokking"
+#: Small runs recorded at every step, which the predictions judge that need those.
+DENSE = "dense"
 #: Keys of a card by what they say, the usual one first; capitals, hyphens and spaces make no difference.
 KEYS: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_name", "name", "run_id", "exp_name", "experiment_name"),
@@ -61,7 +63,7 @@ class Card:
     run, task, operation : str or None
         Its name, and what it learns.
     experiment : str
-        The question it belongs to: "grokking" where the card names none, "optimizer", "shift".
+        The question it belongs to: "grokking" where the card names none, "optimizer", "shift", "dense".
     optimizer : str or None
     weight_decay, learning_rate, momentum : float or None
     batch_size : float or None

@@ -145,7 +145,9 @@ def check(
     Parameters
     ----------
     runs : GramSequence or sequence of them
-        With their metrics and configuration; what cannot be judged on them says what it would need.
+        With their metrics and configuration; what cannot be judged on them says what it would need. Of runs with
+        the experiment "dense" on their cards and others, the former are judged by those predictions alone that are
+        about records at every step.
     seed : int
         Seed of the synthetic worlds; the same seed gives the same scoreboard.
     event : str, int, callable or mapping, optional
@@ -289,19 +291,30 @@ class _Bench:
         """The verdict in the three worlds."""
         # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
         with threadpool_limits(limits=1, user_api="blas"):
-            verdict = prediction.judge(self.runs, self.noise)
+            runs, own_noise = self._own(prediction)
+            verdict = prediction.judge(runs, own_noise)
             if verdict.verdict == NOT_RUN:
-                return _with_needs(verdict, prediction, self.runs)
+                return _with_needs(verdict, prediction, runs)
             planted = calibration.planted(prediction, self.seed)
-            noise = prediction.judge_noise(self.runs, self.noise, self.seed)
-            placebos = self._placebos(prediction) if verdict.verdict == SUPPORTED else {}
+            noise = prediction.judge_noise(runs, own_noise, self.seed)
+            placebos = self._placebos(prediction, runs) if verdict.verdict == SUPPORTED else {}
             return replace(verdict, worlds={"planted": planted, "noise": noise}, placebos=placebos)
 
-    def _placebos(self, prediction: Prediction) -> dict[str, str]:
+    def _own(self, prediction: Prediction) -> tuple[list[GramSequence], list[worlds.Noise]]:
+        """The runs that a prediction is about, with their noise: dense ones only where it asks for them, or alone."""
+        chosen = self.runs if prediction.dense else without_dense(self.runs)
+        noise = [
+            copies
+            for run, copies in zip(self.runs, self.noise, strict=True)
+            if any(run is one for one in chosen)
+        ]
+        return chosen, noise
+
+    def _placebos(self, prediction: Prediction, judged: list[GramSequence]) -> dict[str, str]:
         """The verdicts of the same rule on what measures nothing of the claim."""
         found = {}
         for name, placebo in prediction.placebos.items():
-            runs = placebo(self.runs, self.seed)
+            runs = placebo(judged, self.seed)
             noise = [worlds.matched_noise(run, self.seed) for run in runs]
             found[name] = prediction.judge(runs, noise).verdict
         return found
@@ -324,6 +337,11 @@ def _with_needs(verdict: Verdict, prediction: Prediction, runs: Sequence[GramSeq
     }
     meaning = f"{verdict.meaning} {prediction.needs.told(runs)}"
     return replace(verdict, meaning=meaning, details={**verdict.details, "missing": missing})
+
+
+def without_dense(runs: Sequence[GramSequence]) -> list[GramSequence]:
+    """The runs that claims about transitions are judged on: none recorded at every step, unless there are no others."""
+    return [run for run in runs if card(run).experiment != cards.DENSE] or list(runs)
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

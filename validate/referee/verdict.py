@@ -151,6 +151,9 @@ class Prediction:
         version is not its own.
     reported : str
         What the thesis itself reports, where it gives a number that is known to us.
+    dense : bool
+        Whether runs of the experiment "dense", recorded at every step, are judged beside the others. They say nothing
+        of claims about transitions and records far apart.
     needs : Needs
         What runs must hold for it to be judged on them.
     picture : callable, optional
@@ -178,6 +181,7 @@ class Prediction:
     expected_when_planted: str = SUPPORTED
     version: int = 1
     reported: str = ""
+    dense: bool = False
     needs: Needs = field(default_factory=Needs)
     picture: "Picture | Drawn | None" = None
     turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
