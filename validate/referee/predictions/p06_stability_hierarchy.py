@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Comparison, against
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -137,6 +138,7 @@ PREDICTION = Prediction(
     control="noise of the same effective dimension, norms and colour, around its own k*",
     rule=f"both orders above 0 and p < 0.05 against noise; not specific where {SMALLEST:g} more than noise is excluded",
     judge=judge,
+    published=published.HIERARCHY,
     planted=worlds.planted("stability-hierarchy"),
     turned={"READINGS": neg},
     picture=drawn("stability"),

@@ -12,6 +12,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -220,6 +221,7 @@ PREDICTION = Prediction(
     control="α = 1; α alone; random directions",
     rule="ρ's interval above 0, and above those of α = 1 and of α alone (paired over runs)",
     judge=judge,
+    published=published.ABLATION,
     planted=worlds.planted("loss-decomposition"),
     null_runs=without_link,
     placebos=placebos.OF_IMPORTANCE,

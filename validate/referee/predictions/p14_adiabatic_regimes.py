@@ -12,6 +12,7 @@ from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_pairs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import against, area_under_curve, mean
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific, drawn
 
@@ -108,6 +109,7 @@ PREDICTION = Prediction(
     control="the label at other times of the run; noise of the same norms; the run without decay at the same steps",
     rule=f"interval above {CHANCE:g}, and p < {LEVEL:g} against the label at other times and against noise",
     judge=judge,
+    published=published.REGIMES,
     planted=worlds.planted("adiabatic-regimes", with_controls=True),
     turned={"_parameter": neg},
     picture=drawn("adiabatic"),

@@ -10,6 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import loss as published
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.statistics import against, mean, phase_randomised
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond, drawn
@@ -109,6 +110,7 @@ PREDICTION = Prediction(
     control="R with random phases; noise beside the same loss; R beside the losses of other runs",
     rule=f"p < 0.05 against each, and every excess above 0; not specific where an excess of {SMALLEST:g} is excluded",
     judge=judge,
+    published=published.TRACKS,
     planted=worlds.planted("gap-tracks-loss"),
     turned={"strength": neg},
     picture=drawn("against_loss"),

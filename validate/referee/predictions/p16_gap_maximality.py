@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.statistics import LEVEL, against
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond
@@ -136,6 +137,7 @@ PREDICTION = Prediction(
     control="collapses at j ≠ k*; positions permuted within a run",
     rule=f"p < {LEVEL:g}, and the interval of the excess over permuted positions above 0",
     judge=judge,
+    published=published.MAXIMALITY,
     planted=worlds.planted("gap-maximality"),
     turned={"disruption": neg},
     needs=Needs(
