@@ -1,0 +1,284 @@
+"""The tab *Runs*: spectra, gaps, losses on one time axis; a window in full; two runs side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import panel as pn
+from bokeh.events import Tap
+from bokeh.models import ColumnDataSource, DataRange1d, FixedTicker, LinearColorMapper, Span
+
+from spectral_edge import theory
+from spectral_edge.explorer import runs
+from spectral_edge.explorer.look import BLUE, DASHES, GREEN, GREY, ORANGE, PURPLE, RED, Look
+
+#: Milliseconds between two looks at a file that grows.
+EVERY = 1500
+NOTHING = "no other run"
+
+
+class RunsTab:
+    """Everything of the tab; `link` names the widgets that a link holds.
+
+    Parameters
+    ----------
+    look : Look
+        Colours of the page.
+    found : sequence of Source
+        The runs that can be chosen; the first is shown.
+    """
+
+    def __init__(self, look: Look, found: Sequence[runs.Source]) -> None:
+        self.look = look
+        self.found = {source.name: source for source in found}
+        names = list(self.found)
+        self.run = pn.widgets.Select(name="run", options=names, value=names[0], width=250)
+        self.other = pn.widgets.Select(name="beside it", options=[NOTHING, *names], value=NOTHING, width=250)
+        self.W = pn.widgets.IntSlider(name="window W", start=3, end=32, value=10, width=250)
+        self.step = pn.widgets.IntSlider(name="window that ends at step", start=0, end=1, value=0, width=250)
+        self.follow = pn.widgets.Checkbox(name="follow the file while it grows", value=True)
+        self.link = {"run": self.run, "beside": self.other, "window": self.W, "step": self.step}
+        self.note = pn.pane.HTML(sizing_mode="stretch_width", styles={"color": look.text})
+        self.told = pn.pane.HTML(sizing_mode="stretch_width", styles={"color": look.text})
+        self.panels: list[_Panels] = []
+        self.plots = pn.Column(sizing_mode="stretch_width")
+        self.detail = pn.Row(sizing_mode="stretch_width")
+        for widget in (self.run, self.other):
+            widget.param.watch(lambda _: self.show(), "value")
+        self.W.param.watch(lambda _: self.show(), "value")
+        self.step.param.watch(lambda _: self._show_window(), "value")
+        self.show()
+
+    def view(self) -> pn.viewable.Viewable:
+        """The tab's layout; a page that is open looks at its file every second and a half."""
+        if pn.state.curdoc is not None:
+            pn.state.add_periodic_callback(self.look_again, period=EVERY)
+        left = pn.Column(self.run, self.other, self.W, self.step, self.follow, self.note, width=270)
+        right = pn.Column(self.detail, self.told, self.plots, sizing_mode="stretch_width", min_width=380)
+        return pn.Row(left, right, sizing_mode="stretch_width")
+
+    # -- what happens -------------------------------------------------------------------------------------
+
+    def look_again(self) -> None:
+        """Show what was recorded since the file was last read."""
+        chosen = [self.found[name] for name in (self.run.value, self.other.value) if name in self.found]
+        if self.follow.value and any(source.changed() for source in chosen):
+            last = self.step.value == self.step.end
+            self.show()
+            if last:
+                self.step.value = self.step.end
+
+    def show(self) -> None:
+        """Read the chosen runs and draw them anew."""
+        names = [name for name in (self.run.value, self.other.value) if name in self.found]
+        notes, shown = [], []
+        for name in names:
+            source = self.found[name]
+            try:
+                sequence = source.read()
+                low, high = runs.widths(sequence)
+                self.W.param.update(start=low, end=high, value=min(max(self.W.value, low), high))
+                shown.append((name, sequence, runs.view(sequence, self.W.value)))
+                notes.append(_card(name, sequence, source))
+            except (ValueError, OSError) as error:
+                notes.append(f"<b>{name}</b>: {error}")
+        self.note.object = "<br><br>".join(notes)
+        if not shown:
+            self.plots.objects, self.detail.objects, self.panels = [], [], []
+            return
+        same = len(self.panels) == len(shown) and all(
+            p.fits(name, view) for p, (name, _, view) in zip(self.panels, shown, strict=True)
+        )
+        if not same:
+            time = DataRange1d()
+            self.panels = [_Panels(self.look, name, view, time, self._tapped) for name, _, view in shown]
+            columns = [
+                pn.Column(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width") for plot in panels.plots),
+                          sizing_mode="stretch_width", min_width=320)
+                for panels in self.panels
+            ]  # fmt: skip
+            self.plots.objects = [pn.Row(*columns, sizing_mode="stretch_width")]
+        for panels, (_, _, view) in zip(self.panels, shown, strict=True):
+            panels.update(view)
+        self.shown = shown
+        steps = shown[0][2].windows.steps
+        value = self.step.value if steps[0] <= self.step.value <= steps[-1] else int(steps[-1])
+        self.step.param.update(start=int(steps[0]), end=int(max(steps[-1], steps[0] + 1)),
+                               step=max(1, int(np.median(np.diff(steps))) if len(steps) > 1 else 1), value=value)  # fmt: skip
+        self._show_window()
+
+    def _tapped(self, event: Any) -> None:
+        if event.x is not None:
+            self.step.value = int(np.clip(round(event.x), self.step.start, self.step.end))
+
+    def _show_window(self) -> None:
+        if not self.panels:
+            return
+        profiles, lines = [], []
+        for (name, sequence, view), panels in zip(self.shown, self.panels, strict=True):
+            at = view.at(self.step.value)
+            panels.mark(int(view.windows.steps[at]))
+            profiles.append(_profile(self.look, name, sequence, view, at))
+            lines.append(_sentence(name, view, at) + _forecast(sequence, view, at))
+        self.detail.objects = [
+            pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=240) for pair in profiles for plot in pair
+        ]
+        self.told.object = "<br>".join(lines)
+
+
+class _Panels:
+    """The plots of one run over its steps, which share `time` with those of the run beside it."""
+
+    def __init__(self, look: Look, name: str, view: runs.RunView, time: Any, tapped: Any) -> None:
+        self.look, self.name, self.W = look, name, view.windows.W
+        self.curves = [curve.name for curve in (*view.losses, *view.accuracies)]
+        self.data = ColumnDataSource()
+        self.marks: list[Span] = []
+        self.plots: list[Any] = []
+        self._time, self._tapped = time, tapped
+        self._spectra()
+        self._gap()
+        self._heat()
+        self._metrics(view)
+
+    def fits(self, name: str, view: runs.RunView) -> bool:
+        """Whether these plots can show `view` with other numbers."""
+        names = [curve.name for curve in (*view.losses, *view.accuracies)]
+        return self.name == name and view.windows.W == self.W and self.curves == names
+
+    def _plot(self, title: str, **options: Any) -> Any:
+        plot = self.look.figure(title=title, x_range=self._time, height=options.pop("height", 190), **options)
+        mark = Span(location=0, dimension="height", line_color=self.look.text, line_dash="dotted", line_width=1.5)
+        plot.add_layout(mark)
+        plot.on_event(Tap, self._tapped)
+        self.marks.append(mark)
+        self.plots.append(plot)
+        return plot
+
+    def _spectra(self) -> None:
+        plot = self._plot(f"{self.name}: singular values σⱼ", y_axis_type="log", y_axis_label="parameter units", height=230)
+        for j in range(self.W):
+            colour, dash = ((BLUE, "solid"), (ORANGE, "dashed"), (GREEN, "dotdash"))[j] if j < 3 else (GREY, "solid")
+            label = {"legend_label": f"σ{j + 1}"} if j < 3 or j == self.W - 1 else {}
+            plot.line("step", f"sigma_{j + 1}", source=self.data, color=self.look.colour(colour), line_dash=dash,
+                      width=2 if j < 3 else 1, alpha=1 if j < 3 else 0.6, **label)  # fmt: skip
+        self.look.legend(plot, orientation="horizontal")
+
+    def _gap(self) -> None:
+        look = self.look
+        ratio = self._plot("Gap ratio R, and what noise alone reaches (99 %)", y_axis_label="R")
+        ratio.line("step", "ratio", source=self.data, color=look.colour(BLUE), width=2, legend_label="R")
+        ratio.line("step", "level", source=self.data, color=look.colour(RED), width=1.5, line_dash="dashed",
+                   legend_label="noise, 99 %")  # fmt: skip
+        look.legend(ratio)
+        position = self._plot("Gap position k*", y_axis_label="mode", height=140)
+        position.scatter("step", "k_star", source=self.data, color=look.colour(BLUE), size=5, legend_label="plain")
+        position.scatter("step", "k_star_weighted", source=self.data, color=look.colour(ORANGE), size=5, marker="triangle",
+                         legend_label="weighted")  # fmt: skip
+        position.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W)))
+        look.legend(position)
+        gap = self._plot("Sub-leading gap λ₂ − λ₃", y_axis_type="log", y_axis_label="parameter units²", height=150)
+        gap.line("step", "g_23", source=self.data, color=look.colour(PURPLE), width=2)
+        adiabatic = self._plot("Adiabatic parameter 𝒜 (5.6)", y_axis_type="log", height=150)
+        adiabatic.line("step", "adiabatic", source=self.data, color=look.colour(GREEN), width=2)
+        for value in (0.1, 10):
+            adiabatic.add_layout(Span(location=value, dimension="width", line_color=look.grid, line_dash="dashed"))
+
+    def _heat(self) -> None:
+        plot = self._plot("Stability αⱼ of each mode (dark: stable)", y_axis_label="mode", height=180)
+        # cividis: one order of light for every kind of sight, and in grey
+        mapper = LinearColorMapper(palette="Cividis256", low=0, high=1)
+        self.heat = ColumnDataSource({name: [] for name in ("image", "x", "y", "dw", "dh")})
+        plot.image("image", "x", "y", "dw", "dh", source=self.heat, color_mapper=mapper)
+        plot.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W + 1)))
+        plot.y_range.flipped = True
+        plot.title.text = "Stability αⱼ of each mode (light: stable, dark: not)"
+
+    def _metrics(self, view: runs.RunView) -> None:
+        self.metrics = ColumnDataSource()
+        colours = (BLUE, ORANGE, GREEN, RED, PURPLE)
+        for title, curves, kind in (("Loss", view.losses, "log"), ("Accuracy", view.accuracies, "linear")):
+            if not curves:
+                continue
+            plot = self._plot(title, y_axis_type=kind)
+            for i, curve in enumerate(curves):
+                plot.line("step", curve.name, source=self.metrics, color=self.look.colour(colours[i % 5]), width=2,
+                          line_dash=DASHES[i % 4], legend_label=curve.name.replace("_", " "))  # fmt: skip
+            self.look.legend(plot)
+
+    def update(self, view: runs.RunView) -> None:
+        """Show the numbers of `view`."""
+        windows = view.windows
+        table = {name: np.asarray(values, dtype=float) for name, values in windows.to_dict().items()}
+        n = len(windows.steps)
+        table |= {"level": np.full(n, view.level), "adiabatic": np.append(view.adiabatic, np.nan)[:n]}
+        positive = ["adiabatic", "g_23", *(f"sigma_{j + 1}" for j in range(self.W))]
+        for name in positive:  # a logarithmic axis has no place for 0
+            table[name] = np.where(table[name] > 0, table[name], np.nan)
+        self.data.data = table
+        if len(view.alpha):
+            first, last = windows.steps[0], windows.steps[-1]
+            self.heat.data = {"image": [view.alpha.T], "x": [first], "y": [0.5], "dw": [last - first], "dh": [self.W]}
+        curves = {curve.name: curve.values for curve in (*view.losses, *view.accuracies)}
+        steps = view.losses[0].steps if view.losses else view.accuracies[0].steps if view.accuracies else []
+        self.metrics.data = {"step": np.asarray(steps), **curves}
+
+    def mark(self, step: int) -> None:
+        """Draw the line where the chosen window ends."""
+        for mark in self.marks:
+            mark.location = step
+
+
+def _card(name: str, sequence: Any, source: runs.Source) -> str:
+    config = sequence.config
+    rows = [("updates", f"{sequence.T:,}"), ("parameters", f"{sequence.P:,}" if sequence.P else "unknown"),
+            ("last step", f"{sequence.steps[-1]:,}")]  # fmt: skip
+    rows += [(key.replace("_", " "), config[key]) for key in ("task", "optimizer", "learning_rate", "weight_decay", "seed")
+             if config.get(key) is not None]  # fmt: skip
+    cells = "".join(f"<tr><td>{key}</td><td style='text-align:right'>{value}</td></tr>" for key, value in rows)
+    state = " <i>(being recorded)</i>" if source.growing else ""
+    return f"<b>{name}</b>{state}<table style='width:100%'>{cells}</table>"
+
+
+def _profile(look: Look, name: str, sequence: Any, view: runs.RunView, at: int) -> tuple[Any, Any]:
+    """Figure 1 of the thesis for one window: its spectrum with the BBP threshold, and its ratios."""
+    windows = view.windows
+    j, sigma, ratios = np.arange(1, windows.W + 1), windows.sigma[at], windows.ratios[at]
+    spectrum = look.figure(title=f"{name}: window at step {windows.steps[at]:,}", y_axis_type="log", height=210,
+                           x_axis_label="mode j", y_axis_label="σⱼ")  # fmt: skip
+    seen = sigma > 0
+    spectrum.line(j[seen], sigma[seen], color=look.colour(BLUE), width=1)
+    spectrum.scatter(j[seen], sigma[seen], color=look.colour(BLUE), size=7)
+    if sequence.P:
+        nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, sequence.P, debias=False)))
+        threshold = float(theory.bbp_threshold(nu, sequence.P, windows.W))
+        if threshold > 0:
+            spectrum.line([1, windows.W], [threshold] * 2, color=look.colour(RED), line_dash="dashed", legend_label="BBP threshold")
+            look.legend(spectrum)
+    profile = look.figure(title="Ratios σⱼ/σⱼ₊₁", height=210, x_axis_label="mode j")
+    k = windows.k_star[at]
+    colours = [look.colour(ORANGE if i + 1 == k else BLUE) for i in range(windows.W - 1)]
+    profile.vbar(j[:-1], width=0.7, top=np.nan_to_num(ratios, nan=1.0), bottom=1.0, color=colours)
+    return spectrum, profile
+
+
+def _sentence(name: str, view: runs.RunView, at: int) -> str:
+    windows = view.windows
+    k, ratio = windows.k_star[at], windows.ratio[at]
+    if not np.isfinite(k):
+        return f"<b>{name}</b>, step {windows.steps[at]:,}: the window has numerical rank below 2, so no gap. "
+    if not np.isfinite(view.level):
+        known = "what noise would give cannot be said for so short a run"
+    else:
+        known = f"{'above' if ratio > view.level else 'within'} what noise alone reaches ({view.level:.3g})"
+    return f"<b>{name}</b>, step {windows.steps[at]:,}: k* = {k:.0f}, R = {ratio:.4g}, {known}. "
+
+
+def _forecast(sequence: Any, view: runs.RunView, at: int) -> str:
+    """When the modes at the gap are expected to exchange order."""
+    from spectral_edge.validate import forecast
+
+    try:
+        return str(forecast(sequence, W=view.windows.W, step=int(view.windows.steps[at])))
+    except ValueError as error:
+        return f"No forecast: {error}."
