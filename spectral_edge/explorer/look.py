@@ -32,6 +32,7 @@ class Look:
 
     def figure(self, **options: Any) -> Any:
         """A Bokeh figure in the page's colours that fills the width it is given."""
+        from bokeh.models import LogAxis, LogTicker, PrintfTickFormatter
         from bokeh.plotting import figure
 
         given: dict[str, Any] = {"height": 260, "sizing_mode": "stretch_width", "tools": TOOLS}
@@ -43,17 +44,23 @@ class Look:
         plot.toolbar.logo = None
         plot.toolbar.autohide = True
         for axis in plot.axis:
+            if isinstance(
+                axis, LogAxis
+            ):  # the usual labels of a range below two decades run into one another
+                axis.ticker, axis.formatter = (
+                    LogTicker(mantissas=[1, 2, 5], num_minor_ticks=0),
+                    PrintfTickFormatter(format="%g"),
+                )
             axis.axis_label_text_color = axis.major_label_text_color = self.text
             axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = self.text
             axis.axis_label_text_font_style = "normal"
         return plot
 
-    def legend(self, plot: Any, location: str = "top_right", **options: Any) -> None:
-        """Set the legend of `plot`, which hides a curve when it is clicked."""
-        for legend in plot.legend:
-            legend.location = location
-            legend.background_fill_color, legend.background_fill_alpha = self.background, 0.75
-            legend.label_text_color, legend.border_line_color = self.text, None
-            legend.label_text_font_size, legend.spacing, legend.padding = "9pt", 1, 4
-            legend.click_policy = "hide"
-            legend.update(**options)
+    def legend(self, plot: Any) -> None:
+        """Put the legend of `plot` above its curves, where it hides none; a click on a name hides that curve."""
+        legend = plot.legend[0]
+        legend.update(
+            orientation="horizontal", label_text_color=self.text, label_text_font_size="9pt", spacing=8, padding=2,
+            margin=0, border_line_color=None, background_fill_alpha=0, click_policy="hide",
+        )  # fmt: skip
+        plot.add_layout(legend, "above")

@@ -34,11 +34,21 @@ class RegimesTab:
         names = {slider.label: name for name, slider in regimes.SLIDERS.items()}
         self.x = pn.widgets.Select(name="map, horizontal", options=names, value="p_next", width=190)
         self.y = pn.widgets.Select(name="map, vertical", options=names, value="omega", width=190)
-        self.b = pn.widgets.FloatSlider(name="feedback strength b", start=0.05, end=10, step=0.05, value=4.0, width=170)
-        self.c = pn.widgets.FloatSlider(name="net driving c", start=-5, end=1, step=0.05, value=-1.0, width=170)
-        self.kappa = pn.widgets.FloatSlider(name="damping κ", start=0.05, end=5, step=0.05, value=1.0, width=170)
-        self.P = pn.widgets.FloatSlider(name="log₁₀ P (parameters)", start=3, end=12, step=0.1, value=8.0, width=170)
-        self.B = pn.widgets.FloatSlider(name="log₂ B (batch size)", start=0, end=16, step=1, value=9, width=170)
+        self.b = pn.widgets.FloatSlider(
+            name="feedback strength b", start=0.05, end=10, step=0.05, value=4.0, width=170
+        )
+        self.c = pn.widgets.FloatSlider(
+            name="net driving c", start=-5, end=1, step=0.05, value=-1.0, width=170
+        )
+        self.kappa = pn.widgets.FloatSlider(
+            name="damping κ", start=0.05, end=5, step=0.05, value=1.0, width=170
+        )
+        self.P = pn.widgets.FloatSlider(
+            name="log₁₀ P (parameters)", start=3, end=12, step=0.1, value=8.0, width=170
+        )
+        self.B = pn.widgets.FloatSlider(
+            name="log₂ B (batch size)", start=0, end=16, step=1, value=9, width=170
+        )
         self.link = {**self.sliders, "x": self.x, "y": self.y, "b": self.b, "c": self.c,
                      "kappa": self.kappa, "log10_P": self.P, "log2_B": self.B}  # fmt: skip
         self._held = False
@@ -65,9 +75,15 @@ class RegimesTab:
         look = self.look
         self.signal_data = ColumnDataSource({name: [] for name in ("t", "upper", "lower")})
         self.crossing_data = ColumnDataSource({"t": [], "d": [], "label": []})
-        self.signals = look.figure(title="Both signals", x_axis_label="time (steps)", y_axis_label="d (parameter units)")
-        self.signals.varea("t", "lower", "upper", source=self.signal_data, color=look.colour(BLUE), alpha=0.12)
-        self.signals.line("t", "upper", source=self.signal_data, color=look.colour(BLUE), width=2.5, legend_label="d_k")
+        self.signals = look.figure(
+            title="Both signals", x_axis_label="time (steps)", y_axis_label="d (parameter units)"
+        )
+        self.signals.varea(
+            "t", "lower", "upper", source=self.signal_data, color=look.colour(BLUE), alpha=0.12
+        )
+        self.signals.line(
+            "t", "upper", source=self.signal_data, color=look.colour(BLUE), width=2.5, legend_label="d_k"
+        )
         self.signals.line("t", "lower", source=self.signal_data, color=look.colour(RED), width=2.5,
                           line_dash="dashed", legend_label="d_k+1")  # fmt: skip
         self.signals.scatter("t", "d", source=self.crossing_data, size=10, fill_color=look.background,
@@ -75,7 +91,9 @@ class RegimesTab:
         self.signals.text("t", "d", "label", source=self.crossing_data, x_offset=8, y_offset=-8,
                           text_color=look.text, text_font_size="10pt")  # fmt: skip
         look.legend(self.signals)
-        self.term_data = ColumnDataSource({name: [] for name in ("t", "curvature", "damping", "driving", "sum", "gap")})
+        self.term_data = ColumnDataSource(
+            {name: [] for name in ("t", "curvature", "damping", "driving", "sum", "gap")}
+        )
         self.terms = look.figure(title="The three terms of dg/dt", x_axis_label="time (steps)",
                                  y_axis_label="rate (units per step)", x_range=self.signals.x_range)  # fmt: skip
         for name, label, colour, dash in (
@@ -96,10 +114,17 @@ class RegimesTab:
                                     y_axis_label="gap at rest")  # fmt: skip
         self.feedback.varea("eps", "unstable", "open", source=self.feedback_data, color=look.colour(GREEN), alpha=0.15,
                             legend_label="stays open")  # fmt: skip
-        self.feedback.line("eps", "open", source=self.feedback_data, color=look.colour(BLUE), width=2.5, legend_label="open gap")
+        self.feedback.line(
+            "eps",
+            "open",
+            source=self.feedback_data,
+            color=look.colour(BLUE),
+            width=2.5,
+            legend_label="open gap",
+        )
         self.feedback.line("eps", "unstable", source=self.feedback_data, color=look.colour(RED), width=2.5,
                            line_dash="dashed", legend_label="threshold")  # fmt: skip
-        look.legend(self.feedback, "bottom_left")
+        look.legend(self.feedback)
 
     def _build_map(self) -> None:
         look = self.look
@@ -124,9 +149,21 @@ class RegimesTab:
                                title="Regimes; lines: collapse time (steps). Click to move the sliders")  # fmt: skip
             palette = [look.colour(colour) for colour in REGIME_COLOURS]
             mapper = LinearColorMapper(palette=palette, low=-0.5, high=3.5, high_color=look.background)
-            image = plot.image("image", "x", "y", "dw", "dh", source=self.map_data, color_mapper=mapper, alpha=0.6)
-            plot.add_tools(HoverTool(renderers=[image], tooltips=[("collapse time", "@time{0.[0]}"), ("x", "$x"), ("y", "$y")]))
-            lines = plot.contour([0, 1], [0, 1], np.zeros((2, 2)), levels=[1.0, 2.0], line_color="black" if not look.dark else "white")
+            image = plot.image(
+                "image", "x", "y", "dw", "dh", source=self.map_data, color_mapper=mapper, alpha=0.6
+            )
+            plot.add_tools(
+                HoverTool(
+                    renderers=[image], tooltips=[("collapse time", "@time{0.[0]}"), ("x", "$x"), ("y", "$y")]
+                )
+            )
+            lines = plot.contour(
+                [0, 1],
+                [0, 1],
+                np.zeros((2, 2)),
+                levels=[1.0, 2.0],
+                line_color="black" if not look.dark else "white",
+            )
             plot.scatter("x", "y", source=self.here, marker="cross", size=18, line_width=3, color=look.text)
             plot.on_event(Tap, self._tapped)
             self._plots[logarithmic] = plot, lines
@@ -137,7 +174,9 @@ class RegimesTab:
         reset = pn.widgets.Button(name="Back to the example", button_type="default", width=170)
         reset.on_click(lambda _: self.move(**asdict(regimes.Point())))
         left = pn.Column(*self.sliders.values(), reset, self.summary, width=270)
-        figure = pn.widgets.FileDownload(callback=self._figure, filename="regimes.svg", label="Map as SVG", width=140)
+        figure = pn.widgets.FileDownload(
+            callback=self._figure, filename="regimes.svg", label="Map as SVG", width=140
+        )
         source = pn.widgets.FileDownload(callback=lambda: StringIO(self.code.value), filename="regimes.py",
                                          label="As Python", width=140)  # fmt: skip
         right = pn.Column(
@@ -289,10 +328,14 @@ def _contours(lines: Any, found: regimes.Plane) -> None:
 def _slider(name: str, value: float) -> Any:
     slider = regimes.SLIDERS[name]
     if name == "W":
-        return pn.widgets.IntSlider(name=slider.label, start=int(slider.low), end=int(slider.high), value=int(value), width=250)
+        return pn.widgets.IntSlider(
+            name=slider.label, start=int(slider.low), end=int(slider.high), value=int(value), width=250
+        )
     low, high = _shown(name, slider.low), _shown(name, slider.high)
     label = f"log₁₀ of {slider.label}" if slider.logarithmic else slider.label
-    return pn.widgets.FloatSlider(name=label, start=low, end=high, step=slider.step, value=_shown(name, value), width=250)
+    return pn.widgets.FloatSlider(
+        name=label, start=low, end=high, step=slider.step, value=_shown(name, value), width=250
+    )
 
 
 def _shown(name: str, value: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge import simulate
+from spectral_edge import simulate, validate
 from spectral_edge.validate import GramSequence, WindowSpectra
 from spectral_edge.validate.gram.files.reading import read_sequence
 from spectral_edge.validate.gram.live.journal import journal_path
@@ -170,3 +170,11 @@ def noise_level(sequence: GramSequence, W: int) -> float:
     except (ValueError, np.linalg.LinAlgError):
         return float("nan")
     return float(null.quantile(0.99))
+
+
+def told_forecast(sequence: GramSequence, W: int, step: int) -> str:
+    """When the modes at the gap are expected to exchange order, in a sentence."""
+    try:
+        return str(validate.forecast(sequence, W=W, step=step))
+    except ValueError as error:
+        return f"No forecast: {error}."

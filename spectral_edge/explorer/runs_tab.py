@@ -119,9 +119,14 @@ class RunsTab:
             at = view.at(self.step.value)
             panels.mark(int(view.windows.steps[at]))
             profiles.append(_profile(self.look, name, sequence, view, at))
-            lines.append(_sentence(name, view, at) + _forecast(sequence, view, at))
+            lines.append(
+                _sentence(name, view, at)
+                + runs.told_forecast(sequence, view.windows.W, int(view.windows.steps[at]))
+            )
         self.detail.objects = [
-            pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=240) for pair in profiles for plot in pair
+            pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=240)
+            for pair in profiles
+            for plot in pair
         ]
         self.told.object = "<br>".join(lines)
 
@@ -148,7 +153,9 @@ class _Panels:
 
     def _plot(self, title: str, **options: Any) -> Any:
         plot = self.look.figure(title=title, x_range=self._time, height=options.pop("height", 190), **options)
-        mark = Span(location=0, dimension="height", line_color=self.look.text, line_dash="dotted", line_width=1.5)
+        mark = Span(
+            location=0, dimension="height", line_color=self.look.text, line_dash="dotted", line_width=1.5
+        )
         plot.add_layout(mark)
         plot.on_event(Tap, self._tapped)
         self.marks.append(mark)
@@ -156,13 +163,17 @@ class _Panels:
         return plot
 
     def _spectra(self) -> None:
-        plot = self._plot(f"{self.name}: singular values σⱼ", y_axis_type="log", y_axis_label="parameter units", height=230)
+        plot = self._plot(
+            f"{self.name}: singular values σⱼ", y_axis_type="log", y_axis_label="parameter units", height=230
+        )
         for j in range(self.W):
-            colour, dash = ((BLUE, "solid"), (ORANGE, "dashed"), (GREEN, "dotdash"))[j] if j < 3 else (GREY, "solid")
+            colour, dash = (
+                ((BLUE, "solid"), (ORANGE, "dashed"), (GREEN, "dotdash"))[j] if j < 3 else (GREY, "solid")
+            )
             label = {"legend_label": f"σ{j + 1}"} if j < 3 or j == self.W - 1 else {}
             plot.line("step", f"sigma_{j + 1}", source=self.data, color=self.look.colour(colour), line_dash=dash,
                       width=2 if j < 3 else 1, alpha=1 if j < 3 else 0.6, **label)  # fmt: skip
-        self.look.legend(plot, orientation="horizontal")
+        self.look.legend(plot)
 
     def _gap(self) -> None:
         look = self.look
@@ -172,27 +183,34 @@ class _Panels:
                    legend_label="noise, 99 %")  # fmt: skip
         look.legend(ratio)
         position = self._plot("Gap position k*", y_axis_label="mode", height=140)
-        position.scatter("step", "k_star", source=self.data, color=look.colour(BLUE), size=5, legend_label="plain")
+        position.scatter(
+            "step", "k_star", source=self.data, color=look.colour(BLUE), size=5, legend_label="plain"
+        )
         position.scatter("step", "k_star_weighted", source=self.data, color=look.colour(ORANGE), size=5, marker="triangle",
                          legend_label="weighted")  # fmt: skip
         position.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W)))
         look.legend(position)
-        gap = self._plot("Sub-leading gap λ₂ − λ₃", y_axis_type="log", y_axis_label="parameter units²", height=150)
+        gap = self._plot(
+            "Sub-leading gap λ₂ − λ₃", y_axis_type="log", y_axis_label="parameter units²", height=150
+        )
         gap.line("step", "g_23", source=self.data, color=look.colour(PURPLE), width=2)
         adiabatic = self._plot("Adiabatic parameter 𝒜 (5.6)", y_axis_type="log", height=150)
         adiabatic.line("step", "adiabatic", source=self.data, color=look.colour(GREEN), width=2)
         for value in (0.1, 10):
-            adiabatic.add_layout(Span(location=value, dimension="width", line_color=look.grid, line_dash="dashed"))
+            adiabatic.add_layout(
+                Span(location=value, dimension="width", line_color=look.grid, line_dash="dashed")
+            )
 
     def _heat(self) -> None:
-        plot = self._plot("Stability αⱼ of each mode (dark: stable)", y_axis_label="mode", height=180)
+        plot = self._plot(
+            "Stability αⱼ of each mode (light: stable, dark: not)", y_axis_label="mode", height=180
+        )
         # cividis: one order of light for every kind of sight, and in grey
         mapper = LinearColorMapper(palette="Cividis256", low=0, high=1)
         self.heat = ColumnDataSource({name: [] for name in ("image", "x", "y", "dw", "dh")})
         plot.image("image", "x", "y", "dw", "dh", source=self.heat, color_mapper=mapper)
         plot.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W + 1)))
         plot.y_range.flipped = True
-        plot.title.text = "Stability αⱼ of each mode (light: stable, dark: not)"
 
     def _metrics(self, view: runs.RunView) -> None:
         self.metrics = ColumnDataSource()
@@ -218,7 +236,13 @@ class _Panels:
         self.data.data = table
         if len(view.alpha):
             first, last = windows.steps[0], windows.steps[-1]
-            self.heat.data = {"image": [view.alpha.T], "x": [first], "y": [0.5], "dw": [last - first], "dh": [self.W]}
+            self.heat.data = {
+                "image": [view.alpha.T],
+                "x": [first],
+                "y": [0.5],
+                "dw": [last - first],
+                "dh": [self.W],
+            }
         curves = {curve.name: curve.values for curve in (*view.losses, *view.accuracies)}
         steps = view.losses[0].steps if view.losses else view.accuracies[0].steps if view.accuracies else []
         self.metrics.data = {"step": np.asarray(steps), **curves}
@@ -235,7 +259,9 @@ def _card(name: str, sequence: Any, source: runs.Source) -> str:
             ("last step", f"{sequence.steps[-1]:,}")]  # fmt: skip
     rows += [(key.replace("_", " "), config[key]) for key in ("task", "optimizer", "learning_rate", "weight_decay", "seed")
              if config.get(key) is not None]  # fmt: skip
-    cells = "".join(f"<tr><td>{key}</td><td style='text-align:right'>{value}</td></tr>" for key, value in rows)
+    cells = "".join(
+        f"<tr><td>{key}</td><td style='text-align:right'>{value}</td></tr>" for key, value in rows
+    )
     state = " <i>(being recorded)</i>" if source.growing else ""
     return f"<b>{name}</b>{state}<table style='width:100%'>{cells}</table>"
 
@@ -253,7 +279,13 @@ def _profile(look: Look, name: str, sequence: Any, view: runs.RunView, at: int) 
         nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, sequence.P, debias=False)))
         threshold = float(theory.bbp_threshold(nu, sequence.P, windows.W))
         if threshold > 0:
-            spectrum.line([1, windows.W], [threshold] * 2, color=look.colour(RED), line_dash="dashed", legend_label="BBP threshold")
+            spectrum.line(
+                [1, windows.W],
+                [threshold] * 2,
+                color=look.colour(RED),
+                line_dash="dashed",
+                legend_label="BBP threshold",
+            )
             look.legend(spectrum)
     profile = look.figure(title="Ratios σⱼ/σⱼ₊₁", height=210, x_axis_label="mode j")
     k = windows.k_star[at]
@@ -266,19 +298,11 @@ def _sentence(name: str, view: runs.RunView, at: int) -> str:
     windows = view.windows
     k, ratio = windows.k_star[at], windows.ratio[at]
     if not np.isfinite(k):
-        return f"<b>{name}</b>, step {windows.steps[at]:,}: the window has numerical rank below 2, so no gap. "
+        return (
+            f"<b>{name}</b>, step {windows.steps[at]:,}: the window has numerical rank below 2, so no gap. "
+        )
     if not np.isfinite(view.level):
         known = "what noise would give cannot be said for so short a run"
     else:
         known = f"{'above' if ratio > view.level else 'within'} what noise alone reaches ({view.level:.3g})"
     return f"<b>{name}</b>, step {windows.steps[at]:,}: k* = {k:.0f}, R = {ratio:.4g}, {known}. "
-
-
-def _forecast(sequence: Any, view: runs.RunView, at: int) -> str:
-    """When the modes at the gap are expected to exchange order."""
-    from spectral_edge.validate import forecast
-
-    try:
-        return str(forecast(sequence, W=view.windows.W, step=int(view.windows.steps[at])))
-    except ValueError as error:
-        return f"No forecast: {error}."

@@ -46,3 +46,13 @@ def serve(paths: Sequence[Path], *, port: int = 0, show: bool = True) -> Any:
     """Serve the page until the process is interrupted."""
     pn.extension("codeeditor")
     return pn.serve(page(paths), address=ADDRESS, port=port, show=show, title=TITLE, verbose=True)
+
+
+def build_once(paths: Sequence[Path]) -> int:
+    """Build the page without a browser; returns how many plots it has."""
+    from bokeh.document import Document
+    from bokeh.models import Plot
+
+    document = Document()
+    page(paths)().server_doc(document)
+    return sum(1 for _ in document.select({"type": Plot}))
