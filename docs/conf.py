@@ -1,7 +1,9 @@
 """Sphinx: the documentation as pages; ``make html`` builds them without a network and without a warning."""
 
+import inspect
 import re
 import shutil
+from importlib import import_module
 from importlib.metadata import version as installed
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,17 +64,59 @@ copybutton_prompt_is_regexp = True
 
 
 def prepare(app: Any, config: Any) -> None:
-    """Put what stands elsewhere where Sphinx looks for it: notebooks, the changelog, MathJax."""
+    """Put what stands elsewhere where Sphinx looks for it: notebooks, the changelog, the reference, MathJax."""
     notebooks = HERE / "notebooks"
     notebooks.mkdir(exist_ok=True)
+    (HERE / "api").mkdir(exist_ok=True)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         shutil.copyfile(path, notebooks / path.name)
     shutil.copyfile(ROOT / "CHANGELOG.md", HERE / "changelog.md")
+    for floor in ("theory", "simulate", "validate"):
+        (HERE / "api" / f"{floor}.md").write_text(api_page(floor), encoding="utf-8")
+    (HERE / "api" / "commands.md").write_text(commands_page(), encoding="utf-8")
     found = find_spec("jupyter_server_mathjax")
     assert found is not None and found.origin is not None
     target = HERE / "_static" / "mathjax"
     if not target.exists():
         shutil.copytree(Path(found.origin).parent / "static", target)
+
+
+def api_page(floor: str) -> str:
+    """The page of a floor: every public name, under what the module that defines it says it is about."""
+    module = import_module(f"spectral_edge.{floor}")
+    groups: dict[str, list[str]] = {}
+    for name in module.__all__:
+        home = getattr(getattr(module, name), "__module__", module.__name__)
+        about = inspect.getdoc(import_module(home)).splitlines()[0].rstrip(".")
+        groups.setdefault(about if home != module.__name__ else "The floor itself", []).append(name)
+    parts = [f"# {floor}", f"{inspect.getdoc(module).splitlines()[0]}\n", f"`from spectral_edge import {floor}`\n"]
+    for about, names in groups.items():
+        listed = "\n".join(f"   {name}" for name in sorted(names, key=str.lower))
+        parts.append(
+            f"## {about}\n\n```{{eval-rst}}\n.. currentmodule:: spectral_edge.{floor}\n\n"
+            f".. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{listed}\n```\n"
+        )
+    return "\n".join(parts)
+
+
+def commands_page() -> str:
+    """The page of the command line: what ``--help`` prints of every command."""
+    from typer.main import get_command
+
+    from spectral_edge.cli import app
+
+    group: Any = get_command(app)
+    parts = ["# Commands", "`spectral-edge COMMAND --help` prints the same.\n"]
+    for name, command in group.commands.items():
+        context = command.make_context(name, [], resilient_parsing=True)
+        rows = []
+        for parameter in command.get_params(context):
+            record = parameter.get_help_record(context)
+            if record is not None and "--help" not in record[0]:
+                rows.append("| " + " | ".join(f"`{c}`" if i == 0 else c.replace("|", "/") for i, c in enumerate(record)) + " |")
+        options = "| option | meaning |\n|---|---|\n" + "\n".join(rows) + "\n" if rows else ""
+        parts.append(f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n\n{options}")
+    return "\n".join(parts)
 
 
 def name_statements(app: Any, docname: str, source: list[str]) -> None:
@@ -91,6 +135,10 @@ def link_statements(app: Any, what: str, name: str, obj: Any, options: Any, line
 
     known = statements()
     for i, line in enumerate(lines):
+        if ">>>" in line or "..." in line:
+            continue
+        # |x| is an absolute value and g_- a name here, not reStructuredText
+        line = re.sub(r"(?<!`)\|", r"\\|", re.sub(r"(?<=\w)_(?=[^\w`]|$)", r"\\_", line))
         lines[i] = re.sub(r"\b([Ss]ections?) (\d+(?:\.\d+)?[a-z]?)\b", linked, line).replace(" of docs/theory.md", "")
 
 
