@@ -3,12 +3,14 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
+SPREAD := -n logical --dist worksteal
+PYTEST := $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration test test-torch lint typecheck docs clean
+.PHONY: help report findings calibration stress planted test test-notebooks test-torch test-minimum coverage lint typecheck mypy docs clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 report: $(VENV)/.core  ## judge the bundled runs: a table here, and report/index.html
 	$(BIN)/spectral-edge validate --out report
@@ -22,26 +24,49 @@ findings: $(VENV)/.core  ## write docs/findings.md and the runs' results.md from
 calibration: $(VENV)/.core  ## measure size and power of the tests again (an hour; goes on where it was stopped)
 	$(BIN)/spectral-edge validate --calibrate --out validate/referee
 
-test: $(VENV)/.test  ## run the tests (no PyTorch needed)
-	$(BIN)/python -m pytest --ignore=tests/torch
+stress: $(VENV)/.core  ## count verdicts in noise of other kinds again (hours; goes on where it was stopped)
+	$(BIN)/spectral-edge validate --calibrate --stress --jobs 1 --out validate/referee
+
+planted: $(VENV)/.core  ## judge the planted worlds again, where the rules or what they share changed (a minute)
+	$(BIN)/python -c 'from spectral_edge.validate.referee import predictions, size_and_power as s; \
+	s.store_planted(predictions.PREDICTIONS, s.stored_file(), progress=lambda id, _: print(id))'
+
+test: $(VENV)/.test  ## run the tests, on all cores (no PyTorch needed)
+	$(PYTEST) --ignore=tests/torch -m "not notebook"
+
+test-notebooks: $(VENV)/.test  ## run the notebooks from top to bottom
+	$(PYTEST) tests/house/test_notebooks.py
 
 test-torch: $(VENV)/.torch  ## run the tests that need PyTorch
-	$(BIN)/python -m pytest tests/torch
+	$(PYTEST) tests/torch
 
-lint: $(VENV)/.dev  ## ruff: errors, style, docstrings, format
+test-minimum: $(VENV)/.dev  ## run the fast tests with the lowest versions that are declared
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/minimum
+	$(BIN)/uv pip install --quiet --python build/minimum --resolution lowest-direct --editable '.[test]'
+	build/minimum/bin/python -m pytest $(SPREAD) --ignore=tests/torch -m "not notebook and not slow" -W default
+
+coverage: $(VENV)/.torch  ## which lines the tests run; kernels a second time, as plain Python
+	$(PYTEST) -m "not notebook" --cov --cov-report=
+	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/simulate tests/validate/gram/test_inner_products.py \
+		-k "interpreted or oracle or advance or rounding or test_gap" --cov --cov-append --cov-report=term:skip-covered
+
+lint: $(VENV)/.dev  ## ruff: errors, style, docstrings, format; workflows against their schema
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --quiet --builtin-schema github-workflows .github/workflows/*.yml
 
-typecheck: $(VENV)/.dev  ## mypy on the package, Pyright on everything
-	$(BIN)/mypy -p spectral_edge
+typecheck: mypy $(VENV)/.dev  ## mypy on the package, Pyright on everything
 	$(BIN)/pyright
+
+mypy: $(VENV)/.dev  ## mypy on the package
+	$(BIN)/mypy -p spectral_edge
 
 docs: $(VENV)/.core  ## write docs/theory.md from the propositions
 	$(BIN)/python -m spectral_edge.theory.statements.document > docs/theory.md.part
 	mv docs/theory.md.part docs/theory.md
 
 clean:  ## remove the environment and everything built
-	rm -rf $(VENV) build dist report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 # A stamp per extra: what is installed stays until pyproject.toml changes.
 $(VENV)/bin/python:

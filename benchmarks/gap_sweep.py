@@ -2,7 +2,7 @@
 
     python benchmarks/gap_sweep.py [--n 100000] [--rounds 5]
 
-All run in one process, in turn, round after round; the table gives the median time a trajectory and the median over
+All run in one process, in turn, round after round; the table gives the median time per trajectory and the median over
 rounds of the ratio to the integrated sweep. Competitors that are much slower run on fewer trajectories; rows
 without events locate no crossings. Compilation is done before the first round.
 """

@@ -171,4 +171,4 @@ def _predictor(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
     ridge = _autocorrelation.TOLERANCE * np.eye(past.shape[1])
     weights = np.linalg.solve(past + ridge, cross[:, :, None])[:, :, 0]
     left = blocks[:, -1, -1] - np.einsum("ni,ni->n", weights, cross)
-    return weights[:, ::-1], np.maximum(left, _autocorrelation.TOLERANCE)
+    return weights[:, ::-1], np.maximum(left, _autocorrelation.TOLERANCE)  # type: ignore[return-value]

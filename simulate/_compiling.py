@@ -1,6 +1,9 @@
-"""Say that kernels compile when the first use takes long, and nothing when they come from the cache."""
+"""Kernels compile where nothing can be written, and where it takes long they say so."""
 
+import atexit
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,3 +27,21 @@ def compiling(what: str, patience: float = 1.0) -> Iterator[None]:
     finally:
         timer.cancel()
     _there.add(what)
+
+
+def cache_somewhere() -> None:
+    """Give numba a place for its cache where it has none: a read-only installation without a writable home.
+
+    numba refuses to compile a function that it is to cache and cannot. The place is new in every process and goes with
+    it: a cache that others could write is code that others could run.
+    """
+    import numba
+
+    def probe() -> None:
+        pass
+
+    try:
+        numba.njit(cache=True)(probe)
+    except RuntimeError:
+        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="spectral-edge-cache-")
+        atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)

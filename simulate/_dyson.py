@@ -35,11 +35,37 @@ class DysonPaths:
     P: int
 
     def gaps(self) -> FloatArray:
-        """Gaps of neighbours, shape (n_paths, n, W - 1), parameter units."""
+        """Gaps of neighbours, shape (n_paths, n, W - 1), parameter units.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_paths, n, W - 1)
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> flow = {"h": 1, "p": 0.1, "eta": 1, "omega": 0, "W": 3, "P": 5, "nu": 0.5}
+        >>> paths = simulate.dyson([2, 1, 0.5], **flow, t_max=1, dt=0.2, n_paths=2, seed=4)
+        >>> paths.gaps().shape
+        (2, 6, 2)
+        """
         return -np.diff(self.sigma, axis=-1)
 
     def plot(self, ax: "Axes | None" = None, path: int = 0) -> "Axes":
-        """Draw one path, and the median over all; return the axes."""
+        """Draw one path, and the median over all; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> flow = {"h": 1, "p": 0.1, "eta": 1, "omega": 0, "W": 3, "P": 5, "nu": 0.5}
+        >>> paths = simulate.dyson([2, 1, 0.5], **flow, t_max=1, dt=0.2, n_paths=2, seed=4)
+        >>> paths.plot().get_xlabel()
+        'time (steps)'
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.dyson(self, path, ax)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -52,7 +53,21 @@ class ModeExchanges:
     hold: int
 
     def of_kind(self, kind: str = EXCHANGE) -> "ModeExchanges":
-        """Only the events of one kind."""
+        """Only the events of one kind.
+
+        Returns
+        -------
+        ModeExchanges
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> updates = np.random.default_rng(0).normal(size=(12, 50))
+        >>> found = simulate.mode_exchanges(simulate.follow_modes(updates @ updates.T, 5))
+        >>> set(found.of_kind("exchange").kind.tolist()) <= {"exchange"}
+        True
+        """
         chosen = self.kind == kind
         arrays = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name != "hold"}
         return replace(self, **arrays)
@@ -117,36 +132,45 @@ def mode_exchanges(modes: FollowedModes, hold: int = 5, closed: float = 1.1) -> 
     ordered = -np.sort(-modes.sigma, axis=1)
     rtol = gram_rtol(ordered.shape[1])
     gaps = [gap_position(ordered, weighted, rtol) for weighted in (False, True)]
-    events = []
-    for a, b in _pairs(modes):
-        kept, x = _themselves(modes, a, b), _log_ratio(modes, a, b)
-        for kind, end, window in _events(modes, (a, b), kept, x, hold, closed):
-            upper, lower = (a, b) if modes.rank[end, a] < modes.rank[end, b] else (b, a)
-            until = end if kind == LOST else window
-            broken = np.flatnonzero(~kept[: until + 1])
-            since = int(broken[-1]) if len(broken) else 0
-            span = slice(since, end + 1)
-            bounds = [_bound(modes, upper, lower, k)[span] for k in gaps]
-            leads = [window - since - int(np.argmax(at)) if at.any() else 0 for at in bounds]
-            time = _closest(x, window, modes.memory) if kind == EXCHANGE else float(window)
-            ranks = modes.rank[end, [upper, lower]] + 1
-            events.append((window, time, kind, (upper, lower), tuple(ranks), since, *leads))
-    events.sort(key=lambda event: (event[0], event[3]))
-    window, time, kind, mode, rank, since, lead, weighted = zip(*events, strict=True) if events else [()] * 8
+    found = sorted(e for a, b in _pairs(modes) for e in _events(modes, a, b, gaps, hold, closed))
 
-    def whole_numbers(values: object, *shape: int) -> NDArray[np.int64]:
-        return np.array(values, dtype=np.int64).reshape(-1, *shape)
+    def column(name: str) -> NDArray[np.int64]:
+        return np.array([getattr(event, name) for event in found], dtype=np.int64)
 
     return ModeExchanges(
-        np.array(kind, dtype="<U8"), whole_numbers(window), np.array(time, dtype=np.float64),
-        whole_numbers(mode, 2), whole_numbers(rank, 2), *map(whole_numbers, (since, lead, weighted)), hold,
-    )  # fmt: skip
+        kind=np.array([event.kind for event in found], dtype="<U8"),
+        window=column("window"),
+        time=np.array([event.time for event in found], dtype=np.float64),
+        mode=column("mode").reshape(-1, 2),
+        rank=column("rank").reshape(-1, 2),
+        since=column("since"),
+        lead=column("lead"),
+        lead_weighted=column("lead_weighted"),
+        hold=hold,
+    )
+
+
+class _Event(NamedTuple):
+    """One row of `ModeExchanges`."""
+
+    window: int
+    mode: tuple[int, int]
+    kind: str
+    time: float
+    rank: tuple[int, int]
+    since: int
+    lead: int
+    lead_weighted: int
 
 
 def _pairs(modes: FollowedModes) -> Iterator[tuple[int, int]]:
-    """Pairs of modes that were both followed in some window."""
+    """Pairs of modes that were neighbours in some window, both followed, or that changed order."""
     alive = np.flatnonzero(modes.followed.any(axis=0))
-    return ((int(a), int(b)) for i, a in enumerate(alive) for b in alive[i + 1 :])
+    a, b = (alive[index] for index in np.triu_indices(len(alive), 1))
+    apart = modes.rank[:, a] - modes.rank[:, b]
+    met = (np.abs(apart) == 1) & modes.followed[:, a] & modes.followed[:, b]
+    chosen = met.any(axis=0) | ((apart > 0).any(axis=0) & (apart < 0).any(axis=0))
+    return zip(a[chosen].tolist(), b[chosen].tolist(), strict=True)
 
 
 def _themselves(modes: FollowedModes, a: int, b: int) -> NDArray[np.bool_]:
@@ -158,55 +182,85 @@ def _themselves(modes: FollowedModes, a: int, b: int) -> NDArray[np.bool_]:
     return kept
 
 
-def _log_ratio(modes: FollowedModes, a: int, b: int) -> FloatArray:
-    """Log of σ_a/σ_b, (n,), with nothing below the smallest number."""
-    tiny = np.finfo(np.float64).tiny
-    return np.asarray(np.log(np.maximum(modes.sigma[:, a], tiny) / np.maximum(modes.sigma[:, b], tiny)))
-
-
 def _bound(modes: FollowedModes, upper: int, lower: int, k_star: FloatArray) -> NDArray[np.bool_]:
     """Whether the two modes stand on either side of the gap at k*, (n,)."""
     return (modes.rank[:, upper] + 1 == k_star) & (modes.rank[:, lower] == k_star)
 
 
 def _events(
-    modes: FollowedModes,
-    pair: tuple[int, int],
-    kept: NDArray[np.bool_],
-    x: FloatArray,
-    hold: int,
-    closed: float,
-) -> Iterator[tuple[str, int, int]]:
-    """Kind, last window of the old order and window of every event of one pair."""
-    a, b = pair
-    n = len(x)
-    both = modes.followed[:, a] & modes.followed[:, b]
-    neighbours = np.abs(modes.rank[:, a] - modes.rank[:, b]) == 1
-    above = modes.rank[:, a] < modes.rank[:, b]
-    edges = np.concatenate([[0], np.flatnonzero(np.diff(above)) + 1, [n]])
-    settled = np.flatnonzero(np.diff(edges) >= hold)
-    for before, after in pairwise(settled):
-        end, window = int(edges[before + 1]) - 1, int(edges[after])
-        if above[end] == above[window]:
+    modes: FollowedModes, a: int, b: int, gaps: list[FloatArray], hold: int, closed: float
+) -> Iterator[_Event]:
+    """All events of one pair, with where it stood before."""
+    kept = _themselves(modes, a, b)
+    tiny = np.finfo(np.float64).tiny
+    x = np.log(np.maximum(modes.sigma[:, a], tiny)) - np.log(np.maximum(modes.sigma[:, b], tiny))
+    course = _Course.of(modes, a, b, kept, hold)
+    found = [*_swaps(course, hold), *_approaches(course, x, hold, closed)]
+    for kind, end, window in found:
+        upper, lower = (a, b) if modes.rank[end, a] < modes.rank[end, b] else (b, a)
+        broken = np.flatnonzero(~kept[: (end if kind == LOST else window) + 1])
+        since = int(broken[-1]) if len(broken) else 0
+        span = slice(since, end + 1)
+        bounds = [_bound(modes, upper, lower, k)[span] for k in gaps]
+        leads = [window - since - int(np.argmax(at)) if at.any() else 0 for at in bounds]
+        time = _closest(x, window, modes.memory) if kind == EXCHANGE else float(window)
+        rank = int(modes.rank[end, upper]) + 1, int(modes.rank[end, lower]) + 1
+        yield _Event(window, (upper, lower), kind, time, rank, since, leads[0], leads[1])
+
+
+class _Course(NamedTuple):
+    """Of one pair, window by window (n,): is a above b, are both or their mixtures there, both followed, neighbours.
+
+    `edges` are where the order changes; `settled` the runs between them, by number, that last.
+    """
+
+    above: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
+    both: NDArray[np.bool_]
+    neighbours: NDArray[np.bool_]
+    edges: NDArray[np.int64]
+    settled: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, modes: FollowedModes, a: int, b: int, kept: NDArray[np.bool_], hold: int) -> "_Course":
+        above = modes.rank[:, a] < modes.rank[:, b]
+        edges = np.concatenate([[0], np.flatnonzero(np.diff(above)) + 1, [len(above)]])
+        both = modes.followed[:, a] & modes.followed[:, b]
+        neighbours = np.abs(modes.rank[:, a] - modes.rank[:, b]) == 1
+        return cls(above, kept, both, neighbours, edges, np.flatnonzero(np.diff(edges) >= hold))
+
+    def whole(self, first: int, last: int) -> bool:
+        """Whether both are followed in windows `first` and `last`, and stay themselves from the one to the other."""
+        return bool(self.kept[first + 1 : last + 1].all() and self.both[first] and self.both[last])
+
+
+def _swaps(course: _Course, hold: int) -> Iterator[tuple[str, int, int]]:
+    """Where an order that lasted gives way to the other: kind, its last window and the first of the new order."""
+    for before, after in pairwise(course.settled):
+        end, window = int(course.edges[before + 1]) - 1, int(course.edges[after])
+        if course.above[end] == course.above[window]:
             continue
-        first, last = end - hold + 1, window + hold - 1
-        if kept[first + 1 : last + 1].all() and both[first] and both[last]:
+        if course.whole(end - hold + 1, window + hold - 1):
             yield EXCHANGE, end, window
-        elif kept[first + 1 : end + 1].all() and both[first] and neighbours[end]:
+        elif course.whole(end - hold + 1, end) and course.neighbours[end]:
             yield LOST, end, window
-    if n <= 2 * hold:
+
+
+def _approaches(course: _Course, x: FloatArray, hold: int, closed: float) -> Iterator[tuple[str, int, int]]:
+    """Closest approaches, |x| the log of the ratio of the two, after which the order is what it was."""
+    n, near = len(x), np.abs(x)
+    if n <= 2 * hold or not near[hold : n - hold].min() < np.log(closed):
         return
     order = np.zeros(n, dtype=np.int8)  # 0 where it does not last
-    for i in settled:
-        order[edges[i] : edges[i + 1]] = 1 if above[edges[i]] else -1
+    for i in course.settled:
+        order[course.edges[i] : course.edges[i + 1]] = 1 if course.above[course.edges[i]] else -1
     was, will = _last(order), _last(order[::-1])[::-1]
-    near = np.abs(x)
-    closest = near[hold : n - hold] == sliding_window_view(near, 2 * hold + 1).min(axis=1)
-    for window in hold + np.flatnonzero(closest & (near[hold : n - hold] < np.log(closed))):
+    least = near[hold : n - hold] == sliding_window_view(near, 2 * hold + 1).min(axis=1)
+    for window in (hold + np.flatnonzero(least & (near[hold : n - hold] < np.log(closed)))).tolist():
         first, last = window - hold, window + hold
-        stays = was[first] == will[last] != 0 and neighbours[window]
-        if stays and kept[first + 1 : last + 1].all() and both[first] and both[last]:
-            yield AVOIDED, int(window), int(window)
+        stays = was[first] == will[last] != 0 and course.neighbours[window]
+        if stays and course.whole(first, last):
+            yield AVOIDED, window, window
 
 
 def _last(order: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -51,7 +51,20 @@ class Hysteresis:
     eps_c: float
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw both branches and the saddle-node; return the axes."""
+        """Draw both branches and the saddle-node; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> loop = simulate.hysteresis(np.linspace(0.2, 0.8, 4), kappa=1.0, b=4.0, c=-1.0, hold=5.0)
+        >>> len(loop.plot().lines) >= 2
+        True
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.hysteresis(self, ax)

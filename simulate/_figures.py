@@ -1,13 +1,13 @@
-"""The pictures of this floor: axes in, axes out; colours of Okabe and Ito, line styles for grey."""
+"""The pictures of this floor: axes in, axes out."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectral_edge.theory.palette import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-BLUE, ORANGE, GREEN, RED, PURPLE, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#000000"
 
 
 def new_axes(width: float = 7.0, height: float = 4.0) -> "Axes":

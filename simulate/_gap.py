@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from spectral_edge.simulate._kernels.gap import Outcome
+
 Coefficient = float | Callable[[float], float]
 Pair = ArrayLike | tuple[Coefficient, Coefficient] | Callable[[float], tuple[float, float]]
 
@@ -70,19 +72,52 @@ class GapRun:
         return np.stack([self.d + self.gap / 2, self.d - self.gap / 2], axis=-1)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw both signals, the gap between them, and where it closes; return the axes."""
+        """Draw both signals, the gap between them, and where it closes; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> simulate.gap_ode().plot().get_xlabel()
+        'time (steps)'
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.gap_run(self, ax)
 
     def plot_terms(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the three terms and their sum against time; return the axes."""
+        """Draw the three terms and their sum against time; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> len(simulate.gap_ode().plot_terms().lines) >= 4
+        True
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.gap_terms(self, ax)
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """One row a time: t, gap, d, d_k, d_next and the three terms (needs pandas)."""
+        """One row per time: t, gap, d, d_k, d_next and the three terms (needs pandas).
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> list(simulate.gap_ode().to_dataframe().columns)
+        ['t', 'gap', 'd', 'd_k', 'd_next', 'curvature', 'damping', 'driving']
+        """
         import pandas as pd
 
         upper, lower = self.sigma.T
@@ -179,15 +214,17 @@ def gap_ode(
         raise ValueError(f"max_step must be positive, got {max_step!r}")
     times = _output_times(t_eval, t_max)
     with nullcontext() if constant else _coefficients.compiled(h, p, eta) as function:
-        state = _integrate(function, constant, g0, d0, omega, W, t_max, float(max_step), rtol, atol, times)
-        status, reached, n_steps, minimum, gap, mean, crossings = state
-        if status != 0:
-            _fail(status, reached, h, p, eta, rtol, atol)
+        found, gap, mean, crossings = _integrate(
+            function, constant, g0, d0, omega, W, t_max, float(max_step), rtol, atol, times
+        )
+        if found.status != 0:
+            _fail(found.status, found.reached, h, p, eta, rtol, atol)
         values = np.array([function(t) if function else constant for t in times])
     first, second = (float(crossings[i]) if crossings.size > i else np.nan for i in range(2))
     return GapRun(
-        t=times, gap=gap, d=mean, terms=_terms(gap, mean, values, omega, W), crossings=crossings,
-        collapse_time=first, reopen_time=second, minimum=minimum, n_steps=n_steps,
+        t=times, gap=gap, d=mean, crossings=crossings, collapse_time=first, reopen_time=second,
+        terms=flow.terms_of(gap, mean, values[:, :2], values[:, 2:4], values[:, 4], omega, W),
+        minimum=found.minimum, n_steps=found.steps,
         regime=_regime(g0, d0, constant, omega, W, crossings.size),
     )  # fmt: skip
 
@@ -230,30 +267,20 @@ def _output_times(t_eval: ArrayLike | None, t_max: float) -> FloatArray:
 def _integrate(
     function: Any, constant: Any, g0: float, d0: float, omega: float, W: int, t_max: float, max_step: float,
     rtol: float, atol: float, times: FloatArray,
-) -> tuple[int, float, int, float, FloatArray, FloatArray, FloatArray]:  # fmt: skip
+) -> "tuple[Outcome, FloatArray, FloatArray, FloatArray]":  # fmt: skip
+    """How it ended, gap and mean at `times`, and the times of all crossings."""
     with compiling("the gap kernel"):
         from spectral_edge.simulate._kernels import gap as kernel
     varying = function is not None
     gap, mean, crossings = np.empty(times.size), np.empty(times.size), np.empty(16)
     while True:
-        status, reached, n_steps, found, minimum, _, _ = kernel.integrate(
+        outcome = kernel.integrate(
             function or kernel.no_coefficients, varying, constant or (1.0, 1.0, 1.0, 1.0, 1.0),
             g0, d0, omega, W, t_max, max_step, rtol, atol, _MAX_STEPS, times, gap, mean, crossings,
         )  # fmt: skip
-        if found <= crossings.size:
-            return status, reached, n_steps, minimum, gap, mean, crossings[:found].copy()
-        crossings = np.empty(found)
-
-
-def _terms(gap: FloatArray, d: FloatArray, values: FloatArray, omega: float, W: int) -> flow.GapTerms:
-    h_k, h_next, p_k, p_next, eta = values.T
-    source_k = np.divide(p_k, d + gap / 2, out=np.zeros_like(d), where=p_k > 0)
-    source_next = np.divide(p_next, d - gap / 2, out=np.zeros_like(d), where=p_next > 0)
-    return flow.GapTerms(
-        curvature=-eta * (h_k - h_next) * d,
-        damping=-eta * ((h_k + h_next) / 2 + omega) * gap,
-        driving=eta * W * (source_k - source_next),
-    )
+        if outcome.crossings <= crossings.size:
+            return outcome, gap, mean, crossings[: outcome.crossings].copy()
+        crossings = np.empty(outcome.crossings)
 
 
 def _regime(g0: float, d0: float, c: Any, omega: float, W: int, n_crossings: int) -> str:

@@ -1,6 +1,7 @@
 """Modes with an identity: followed through the windows of a run by their directions, not by their ranks (4.1)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,13 +51,27 @@ class FollowedModes:
     partner: NDArray[np.int64]
     memory: int
 
-    @property
+    @cached_property
     def followed(self) -> NDArray[np.bool_]:
         """Whether mode i is what it was, (n, W): more than half of it, so that no other mode can be."""
         return self.overlap > FOLLOWED
 
     def plot(self, ax: "Axes | None" = None, modes: int = 4) -> "Axes":
-        """Draw the strengths of the first modes; return the axes."""
+        """Draw the strengths of the first modes; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> updates = np.random.default_rng(0).normal(size=(12, 50))
+        >>> ax = simulate.follow_modes(updates @ updates.T, 5).plot()
+        >>> len(ax.lines)
+        4
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.followed(self, modes, ax)

@@ -63,7 +63,7 @@ def noise(
     autocorrelation : array_like, shape (L,), or float, or Colour, optional
         As `null_ratio`; or the colour of each update, as `local_colour` finds it in a run.
     W_max : int, optional
-        Make only lags 0 … W_max, in O(W_max²) a step; by default K is full, O(T³) in all.
+        Make only lags 0 … W_max, in O(W_max²) per step; by default K is full, O(T³) in all.
     fix_norms : bool
         Bring each update to exactly its norm (K_tt = norms_t²) before the next follows from it: not Gaussian then,
         but directions are. As P grows this is the same.

@@ -41,22 +41,70 @@ class NullRatio:
     tau: FloatArray
 
     def quantile(self, q: ArrayLike) -> FloatArray:
-        """Quantiles of R, shape of `q`; the one at 0.99 is the level of a significant gap."""
+        """Quantiles of R, shape of `q`; the one at 0.99 is the level of a significant gap.
+
+        Returns
+        -------
+        numpy.ndarray, shape of `q`
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> noise = simulate.null_ratio(P=1000, W=5, n=2000, seed=0)
+        >>> bool(1 < noise.quantile(0.5) < noise.quantile(0.99))
+        True
+        """
         return np.asarray(np.quantile(self.ratio, finite("q", q)))
 
     def p_value(self, R: ArrayLike) -> FloatArray:
-        """Chance of a ratio at least `R` under noise, (1 + count)/(1 + n), shape of `R`; NaN stays NaN."""
+        """Chance of a ratio at least `R` under noise, (1 + count)/(1 + n), shape of `R`; NaN stays NaN.
+
+        Returns
+        -------
+        numpy.ndarray, shape of `R`
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> noise = simulate.null_ratio(P=1000, W=5, n=2000, seed=0)
+        >>> bool(noise.p_value(2.0) < 0.01 < noise.p_value(1.0))
+        True
+        """
         observed = np.asarray(R, dtype=np.float64)
         n = self.ratio.size
         above = n - np.searchsorted(np.sort(self.ratio), observed, side="left")
         return np.where(np.isnan(observed), np.nan, (1 + above) / (1 + n))
 
     def position_frequencies(self) -> FloatArray:
-        """Frequency of k* = 1 … W-1, shape (W - 1,)."""
+        """Frequency of k* = 1 … W-1, shape (W - 1,).
+
+        Returns
+        -------
+        numpy.ndarray, shape (W - 1,)
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> noise = simulate.null_ratio(P=1000, W=5, n=2000, seed=0)
+        >>> round(float(noise.position_frequencies().sum()), 12)
+        1.0
+        """
         return np.bincount(self.k_star.astype(int), minlength=self.W)[1:] / self.k_star.size
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the survival function of R; return the axes."""
+        """Draw the survival function of R; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate
+        >>> noise = simulate.null_ratio(P=1000, W=5, n=2000, seed=0)
+        >>> noise.plot().get_yscale()
+        'log'
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.null_ratio(self, ax)

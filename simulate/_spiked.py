@@ -43,7 +43,7 @@ def spiked(
     directions: ArrayLike | None = None,
     autocorrelation: ArrayLike | None = None,
 ) -> SpikedTrajectory:
-    """[D] Band of K of δ_t = Σ_j s_j(t) e_j + n_t, exact in law, in O(W²) a step whatever P (section 9).
+    """[D] Band of K of δ_t = Σ_j s_j(t) e_j + n_t, exact in law, in O(W²) per step whatever P (section 9).
 
     The e_j are orthonormal; n_t is Gaussian, white over its entries within each block. Nothing of size P is made.
 

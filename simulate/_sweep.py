@@ -3,8 +3,9 @@
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,8 @@ from spectral_edge.simulate import _coefficients
 from spectral_edge.simulate._compiling import compiling
 from spectral_edge.simulate._gap import _tolerances
 from spectral_edge.theory.checks import FloatArray, choice, finite, nonnegative, positive, whole
+from spectral_edge.theory.files import replace_atomically
+from spectral_edge.theory.progress import progress_bar
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,10 +69,23 @@ class GapSweep:
     def axis_of(self, name: str) -> int:
         """The axis along which the parameter `name` varies.
 
+        Returns
+        -------
+        int
+
         Raises
         ------
         ValueError
             If there is no such parameter or it does not vary along exactly one axis.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
+        >>> sweep = simulate.gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
+        >>> sweep.axis_of("omega"), sweep.axis_of("p_next")
+        (0, 1)
         """
         values = self.parameters[choice("a swept parameter", name, tuple(self.parameters))]
         varying = [axis for axis, size in enumerate(values.shape) if size > 1]
@@ -78,13 +94,41 @@ class GapSweep:
         return varying[0] - values.ndim + self.gap.ndim
 
     def plot(self, ax: "Axes | None" = None, *, x: str, y: str) -> "Axes":
-        """Draw the regime map over the parameters `x` and `y`; return the axes."""
+        """Draw the regime map over the parameters `x` and `y`; return the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
+        >>> sweep = simulate.gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
+        >>> sweep.plot(x="p_next", y="omega").get_xlabel()
+        'gradient power $p_{k+1}$'
+        """
         from spectral_edge.simulate import _figures
 
         return _figures.regime_map(self, x, y, ax)
 
     def to_xarray(self) -> "xr.Dataset":
-        """The results with a dimension for each swept parameter (needs xarray)."""
+        """The results with a dimension for each swept parameter (needs xarray).
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import simulate
+        >>> omega, p_next = np.linspace(0.05, 0.5, 4)[:, None], np.linspace(1, 3, 5)
+        >>> sweep = simulate.gap_sweep(3, 6, h=(0.9, 0.4), p=(2.0, p_next), eta=1e-3, omega=omega, W=10, t_max=3000)
+        >>> dict(sweep.to_xarray().sizes)
+        {'omega': 4, 'p_next': 5}
+        """
         import xarray as xr
 
         names = [f"axis_{axis}" for axis in range(self.gap.ndim)]
@@ -136,7 +180,7 @@ def gap_sweep(
     executor : concurrent.futures.Executor, optional
         Where to compute chunks, for instance dask's ``client.get_executor()``. By default all cores here.
     chunk : int
-        Trajectories a chunk, with an executor or a checkpoint.
+        Trajectories per chunk, with an executor or a checkpoint.
     checkpoint : path, optional
         File (.npz) in which finished chunks are kept; a later call with the same parameters resumes from it.
     progress : bool
@@ -326,23 +370,15 @@ def _results(
         yield futures[future], future.result()
 
 
-def _bar(wanted: bool, total: int, completed: int) -> Any:
-    """Return a context manager that gives a function to call after each chunk."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def shown() -> Iterator[Any]:
-        if not wanted:
-            yield lambda: None
-            return
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("sweep", total=total, completed=completed)
-            yield lambda: bar.advance(task)
-
-    return shown()
+@contextmanager
+def _bar(wanted: bool, total: int, completed: int) -> Iterator[Callable[[], None]]:
+    """A function to call after each chunk, which moves a bar if one is `wanted`."""
+    if not wanted:
+        yield lambda: None
+        return
+    with progress_bar() as bar:
+        task = bar.add_task("sweep", total=total, completed=completed)
+        yield lambda: bar.advance(task)
 
 
 def _fingerprint(job: _Job, columns: Columns, n_pieces: int) -> str:
@@ -357,7 +393,7 @@ def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[Floa
     if path is None or not Path(path).exists():
         return nothing
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             fingerprint, out, done = str(file["fingerprint"]), file["out"], file["done"]
     except Exception:
         raise ValueError(f"checkpoint must be a file that gap_sweep wrote, got {path}") from None
@@ -369,8 +405,9 @@ def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[Floa
 def _save(path: Any, job: _Job, columns: Columns, out: FloatArray, done: NDArray[np.bool_]) -> None:
     if path is None:
         return
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    with open(partial, "wb") as file:
-        np.savez(file, fingerprint=np.array(_fingerprint(job, columns, len(done))), out=out, done=done)
-    os.replace(partial, target)
+    arrays: dict[str, Any] = {
+        "fingerprint": np.array(_fingerprint(job, columns, len(done))),
+        "out": out,
+        "done": done,
+    }
+    replace_atomically(path, lambda file: np.savez(file, **arrays))

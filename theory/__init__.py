@@ -1,4 +1,18 @@
-"""Ground floor, what is claimed: definitions, propositions, closed forms; reads and simulates nothing."""
+"""Ground floor, what is claimed: definitions, propositions, closed forms; reads and simulates nothing.
+
+A docstring begins with the mark of what its function computes:
+
+[T]
+    a claim of the thesis, as it stands there;
+[D]
+    derived here, exact under the assumptions that are named, with a proof;
+[F]
+    a formalisation chosen here, where the thesis speaks in words.
+
+Numbers such as 3.3 or 5.4b are propositions, and their whole part a section. Each can be opened from an installed
+package: ``spectral-edge propositions 3.3`` prints its statement, assumptions, proof and what rests on it,
+``spectral-edge propositions 3`` lists the section; in Python, ``{p.id: p for p in theory.propositions()}["3.3"]``.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +72,21 @@ from spectral_edge.theory.maximality import (
     subspace_bound,
     subspace_distance,
 )
+from spectral_edge.theory.propagation import (
+    continued_products,
+    fit_window,
+    propagate_window,
+    propagation_residual,
+    shifted_spectra,
+    window_rows,
+)
+from spectral_edge.theory.quadratic import (
+    Sharpness,
+    damping_exchange_time,
+    exchange_sharpness,
+    sgd_strength,
+    smooth_spectrum,
+)
 from spectral_edge.theory.signal import (
     damping,
     equilibrium_gap,
@@ -97,6 +126,14 @@ from spectral_edge.theory.vacuity import (
     BBPVacuity,
     bbp_vacuity,
 )
+from spectral_edge.theory.window import (
+    InOut,
+    MetricModes,
+    in_out,
+    metric_modes,
+    optimizer_curvature,
+    transport_rate,
+)
 
 if TYPE_CHECKING:
     from spectral_edge.theory.statements.proposition import Proof, Proposition
@@ -109,12 +146,15 @@ __all__ = [
     "FeedbackThreshold",
     "GapTerms",
     "GramSpectrum",
+    "InOut",
     "LinearGapFlow",
     "LossDecomposition",
+    "MetricModes",
     "Overlaps",
     "PerturbationNorms",
     "Proof",
     "Proposition",
+    "Sharpness",
     "a_priori_nu",
     "absorption_time",
     "adiabatic_parameter",
@@ -127,18 +167,22 @@ __all__ = [
     "bbp_vacuity",
     "captured_rate",
     "collapse_time",
+    "continued_products",
     "convergence_rate",
     "crossing_times",
     "damping",
+    "damping_exchange_time",
     "direction_scale",
     "dyson_drift",
     "effective_dimension",
     "eigenvalue_gap",
     "equilibrium_gap",
     "estimate_nu",
+    "exchange_sharpness",
     "feedback_equilibria",
     "feedback_flow",
     "feedback_threshold",
+    "fit_window",
     "gap_position",
     "gap_ratio",
     "gap_regime",
@@ -147,31 +191,39 @@ __all__ = [
     "gram_rtol",
     "gram_spectrum",
     "guaranteed_overlap",
+    "in_out",
     "isotropic_noise",
     "krylov_count",
     "krylov_guaranteed",
     "linear_gap_flow",
     "loss_decomposition",
     "lower_half_bias",
+    "metric_modes",
     "mode_gradients",
     "mode_overlaps",
     "noise_edges",
     "noise_floor",
     "opening_time",
+    "optimizer_curvature",
     "overlaps",
     "passage_time",
     "perturbation_norms",
     "plug_in_ratio",
     "projection_error",
+    "propagate_window",
+    "propagation_residual",
     "propositions",
     "quadratic_window",
     "rank_two_norms",
     "ratio_profile",
     "repulsion",
+    "sgd_strength",
+    "shifted_spectra",
     "signal_flow",
     "slow_coefficients",
     "slow_directions",
     "slow_mode_bound",
+    "smooth_spectrum",
     "spectral_separation",
     "spike_forward",
     "spike_inverse",
@@ -180,13 +232,15 @@ __all__ = [
     "subleading_gap",
     "subspace_bound",
     "subspace_distance",
+    "transport_rate",
     "two_row_null_survival",
     "window_blocks",
+    "window_rows",
 ]
 
 
 def propositions() -> "tuple[Proposition, ...]":
-    """All propositions of sections 1 to 9, in order.
+    """All propositions of sections 1 to 10, in order.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Section 3: the flow of the gap between two modes k and k+1, in closed form where coefficients are constant."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,11 +60,20 @@ def gap_terms(
     g, d_bar = finite("g", g), positive("d_bar", d_bar)
     if np.any(np.abs(g) >= 2 * d_bar):
         raise ValueError("g must be smaller than 2·d_bar in size: both strengths are positive")
-    h, p, eta, omega, W = _coefficients(h, p, eta, omega, W)
+    return terms_of(g, d_bar, *_coefficients(h, p, eta, omega, W))
+
+
+def terms_of(
+    g: FloatArray, d_bar: FloatArray, h: FloatArray, p: FloatArray, eta: FloatArray, omega: Any, W: Any
+) -> GapTerms:
+    """`gap_terms` of what has been checked; a mode without gradient power may have died out."""
+    strength = np.stack(np.broadcast_arrays(d_bar + g / 2, d_bar - g / 2), axis=-1)
+    p, strength = np.broadcast_arrays(p, strength)
+    source = np.divide(p, strength, out=np.zeros_like(strength), where=p > 0)
     return GapTerms(
         -eta * (h[..., 0] - h[..., 1]) * d_bar,
         -eta * (h.mean(axis=-1) + omega) * g,
-        eta * W * (p[..., 0] / (d_bar + g / 2) - p[..., 1] / (d_bar - g / 2)),
+        eta * W * (source[..., 0] - source[..., 1]),
     )
 
 
@@ -97,7 +106,18 @@ class LinearGapFlow(NamedTuple):
         return np.divide(c, rate, out=np.full(c.shape, np.nan), where=rate > 0)
 
     def collapse_time(self, g0: FloatArray) -> FloatArray:
-        """Time at which the gap g0 > 0 reaches 0: ln(1 + rate·g0/|c|)/rate; NaN = never."""
+        """Time at which the gap g0 > 0 reaches 0: ln(1 + rate·g0/|c|)/rate; NaN = never.
+
+        Returns
+        -------
+        numpy.ndarray
+
+        Examples
+        --------
+        >>> flow = linear_gap_flow(7.0, h=[0.9, 0.4], p=[2.0, 2.2], eta=1e-3, omega=0.1, W=10)
+        >>> bool(flow.collapse_time(6.0) > 0)
+        True
+        """
         g0, c, rate = np.broadcast_arrays(g0, self.c, self.rate)
         scaled = np.divide(rate * g0, -c, out=np.full(c.shape, np.nan), where=c < 0)
         falls = (c < 0) & (g0 > 0) & (scaled > -1)

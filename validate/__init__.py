@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spectral_edge.validate import runs
     from spectral_edge.validate.gram import GramSequence, GramTracker, WindowSpectra
+    from spectral_edge.validate.gram.live import loggers, probes
     from spectral_edge.validate.referee import Scoreboard, Verdict, check
     from spectral_edge.validate.referee.early_warning.judge import EarlyWarning, early_warning
     from spectral_edge.validate.runs import bundled
@@ -23,6 +25,7 @@ _HOMES = {
     "check": "referee",
     "early_warning": "referee.early_warning.judge",
 }
+_MODULES = {"loggers": "gram.live.loggers", "probes": "gram.live.probes", "runs": "runs"}
 __all__ = [
     "EarlyWarning",
     "GramSequence",
@@ -33,12 +36,17 @@ __all__ = [
     "bundled",
     "check",
     "early_warning",
+    "loggers",
+    "probes",
+    "runs",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{_MODULES[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -9,6 +9,7 @@ they carry the fifth order of the method; an interpolant would carry the fourth.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import boolean, float64, int64, njit, types
@@ -19,6 +20,33 @@ RATES = types.UniTuple(float64, 4)
 DONE, NOT_FINITE, STEP_TOO_SMALL, TOO_MANY_STEPS = 0, 1, 2, 3
 
 _FAST = {"contract", "nsz"}
+
+
+class Step(NamedTuple):
+    """One step: gap and mean at its end, slopes and errors of both signals, the least signal of its stages."""
+
+    gap: float
+    mean: float
+    slope_upper: float
+    slope_lower: float
+    error_upper: float
+    error_lower: float
+    least: float
+
+
+class Outcome(NamedTuple):
+    """How an integration ended; `reached` is its time, or where the coefficients fail."""
+
+    status: int
+    reached: float
+    steps: int
+    crossings: int
+    minimum: float
+    gap: float
+    mean: float
+
+
+OUTCOME = types.NamedTuple((int64, float64, int64, int64, float64, float64, float64), Outcome)
 
 
 @njit(fastmath=_FAST, forceinline=True)
@@ -92,11 +120,10 @@ _signals_step = stepper(slopes)
 
 @njit(fastmath=_FAST, forceinline=True)
 def _step(g, d, a, b, dt, r2, r3, r4, r5, r6, r7):
-    """One step of gap and mean: both, the new slopes of the signals, their errors, the least signal of a stage."""
     dx, dy, a1, b1, error_x, error_y, low = _signals_step(
         d + 0.5 * g, d - 0.5 * g, a, b, dt, r2, r3, r4, r5, r6, r7
     )
-    return g + (dx - dy), d + 0.5 * (dx + dy), a1, b1, error_x, error_y, low
+    return Step(g + (dx - dy), d + 0.5 * (dx + dy), a1, b1, error_x, error_y, low)
 
 
 @njit(forceinline=True)
@@ -154,7 +181,7 @@ def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, problem, start):
             if not lo < x < hi:
                 break
         stepped, _ = _advance(coefficients, problem, start, x)
-        f = stepped[2] - stepped[3] if of_slope else stepped[0]
+        f = stepped.slope_upper - stepped.slope_lower if of_slope else stepped.gap
         if f == 0.0:
             return x
         if (f > 0.0) == (f_hi > 0.0):
@@ -169,7 +196,8 @@ def _locate(of_slope, lo, hi, f_lo, f_hi, coefficients, problem, start):
 @njit
 def _events(sign, minimum, atol, crossings, n, coefficients, problem, start, dt, stepped):
     """Crossings and minimum of the gap within an accepted step, cut in two where the slope changes sign."""
-    t, g, a, g1, a1 = start[0], start[1], start[3] - start[4], stepped[0], stepped[2] - stepped[3]
+    t, g, a, g1 = start[0], start[1], start[3] - start[4], stepped.gap
+    a1 = stepped.slope_upper - stepped.slope_lower
     turns = (a < 0.0 < a1 and g + a * dt < max(minimum, 0.0)) or (a > 0.0 > a1 and g <= 0.0 < g + a * dt)
     lo, g_lo = 0.0, g
     for piece in range(2):
@@ -178,7 +206,7 @@ def _events(sign, minimum, atol, crossings, n, coefficients, problem, start, dt,
             if not turns or abs(a) * dt < 1e-2 * atol:
                 continue
             hi = _locate(True, 0.0, dt, a, a1, coefficients, problem, start)
-            g_hi = _advance(coefficients, problem, start, hi)[0][0]
+            g_hi = _advance(coefficients, problem, start, hi)[0].gap
         minimum = min(minimum, g_hi)
         if sign * g_hi < 0.0:
             if n < crossings.size:
@@ -196,13 +224,13 @@ def _error_norm(stepped, g, rtol, atol):
 
     The lower signal may be far smaller than the mean, and its source turns on its own scale.
     """
-    g1, d1, _, _, error_x, error_y, low = stepped
-    in_g = abs(error_x - error_y) / (atol + rtol * max(abs(g), abs(g1)))
-    in_upper = abs(error_x) / (atol + rtol * abs(d1 + 0.5 * g1))
-    in_lower = abs(error_y) / (atol + rtol * abs(d1 - 0.5 * g1))
+    g1, d1, upper, lower = stepped.gap, stepped.mean, stepped.error_upper, stepped.error_lower
+    in_g = abs(upper - lower) / (atol + rtol * max(abs(g), abs(g1)))
+    in_upper = abs(upper) / (atol + rtol * abs(d1 + 0.5 * g1))
+    in_lower = abs(lower) / (atol + rtol * abs(d1 - 0.5 * g1))
     total = in_g + in_upper + in_lower
     error = -min_of(-in_g, min_of(-in_upper, -in_lower))
-    return error if low > 0.0 and total < math.inf else math.inf
+    return error if stepped.least > 0.0 and total < math.inf else math.inf
 
 
 @njit(forceinline=True)
@@ -218,7 +246,7 @@ def _exp2(x):
 
 
 @njit(
-    types.Tuple((int64, float64, int64, int64, float64, float64, float64))(
+    OUTCOME(
         COEFFICIENTS, boolean, types.UniTuple(float64, 5), float64, float64, float64, int64, float64, float64,
         float64, float64, int64, float64[::1], float64[::1], float64[::1], float64[::1],
     ),
@@ -246,12 +274,11 @@ def integrate(
 
     The coefficients are `scale`, times those of the function where `varying`.
 
-    Returns the status, the time reached (or where the coefficients fail), accepted steps, number of
-    crossings, the minimum of the gap, and the last gap and mean.
+    All crossings are counted, those that find room are kept.
     """
     c = at(coefficients, scale, 0.0) if varying else scale
     if not math.isfinite(sum_of(c)):
-        return NOT_FINITE, 0.0, 0, 0, g, g, d
+        return Outcome(NOT_FINITE, 0.0, 0, 0, g, g, d)
     r = rates(c, omega, W)
     problem = (varying, scale, r, omega, W)
     a, b, _ = slopes(d + 0.5 * g, d - 0.5 * g, r)
@@ -270,27 +297,27 @@ def integrate(
         if varying:
             stepped, bad = _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b)
             if not math.isnan(bad):
-                return NOT_FINITE, bad, steps, n_crossings, minimum, g, d
+                return Outcome(NOT_FINITE, bad, steps, n_crossings, minimum, g, d)
         else:
             stepped = _step(g, d, a, b, dt, r, r, r, r, r, r)
         error = _error_norm(stepped, g, rtol, atol)
         if error <= 1.0:
             if (
-                sign * stepped[0] <= 0.0 or (a - b) * (stepped[2] - stepped[3]) < 0.0
+                sign * stepped.gap <= 0.0 or (a - b) * (stepped.slope_upper - stepped.slope_lower) < 0.0
             ):  # a crossing or an extremum: rare
                 sign, minimum, n_crossings = _events(
                     sign, minimum, atol, crossings, n_crossings, coefficients, problem, start, dt, stepped
                 )
-            minimum = min(minimum, stepped[0])
+            minimum = min(minimum, stepped.gap)
             t_next = t_max if dt == t_max - t else t + dt
             while outputs < t_eval.size and t_eval[outputs] <= t_next:
                 part, _ = _advance(coefficients, problem, start, t_eval[outputs] - t)
-                gap[outputs], mean[outputs] = part[0], part[1]
+                gap[outputs], mean[outputs] = part.gap, part.mean
                 outputs += 1
-            t, g, d, a, b = t_next, stepped[0], stepped[1], stepped[2], stepped[3]
+            t, g, d, a, b = t_next, stepped.gap, stepped.mean, stepped.slope_upper, stepped.slope_lower
             steps += 1
             if t >= t_max:
-                return DONE, t, steps, n_crossings, minimum, g, d
+                return Outcome(DONE, t, steps, n_crossings, minimum, g, d)
             now = _log2(max(error, 1e-10))
             factor = 0.885 * _exp2(0.04 * previous - 0.17 * now)
             factor = min(max(factor, 0.2), 1.0 if rejected else 8.0)
@@ -300,8 +327,8 @@ def integrate(
             rejected = True
         dt = min(dt * factor, max_step)
         if dt < 1e-15 * max(t, 1e-3 * t_max):
-            return STEP_TOO_SMALL, t, steps, n_crossings, minimum, g, d
-    return TOO_MANY_STEPS, t, steps, n_crossings, minimum, g, d
+            return Outcome(STEP_TOO_SMALL, t, steps, n_crossings, minimum, g, d)
+    return Outcome(TOO_MANY_STEPS, t, steps, n_crossings, minimum, g, d)
 
 
 @njit(types.UniTuple(float64, 5)(float64), cache=True)

@@ -1,4 +1,4 @@
-"""Section 9: the band of K of signals in noise at any P, in O(W²) a step.
+"""Section 9: the band of K of signals in noise at any P, in O(W²) per step.
 
 Noise orthogonal to the signal directions is kept as coordinates in an orthonormal frame of the span of the last W
 vectors: a lower trapezoidal matrix, oldest row first. A new vector is normal in that frame plus a chi-distributed

@@ -1,4 +1,4 @@
-"""Many gap equations at once, on all cores, integrated. One column of numbers a trajectory."""
+"""Many gap equations at once, on all cores, integrated. One column of numbers per trajectory."""
 
 import numpy as np
 from numba import boolean, float64, njit, prange, void
@@ -19,13 +19,13 @@ def _integrate_one(coefficients, varying, columns, i, max_step, rtol, atol, cros
     c = (columns[2][i], columns[3][i], columns[4][i], columns[5][i], columns[6][i])
     nothing = np.empty(0)
     crossings[0] = crossings[1] = np.nan
-    status, reached, _, n, minimum, last, _ = integrate(
+    found = integrate(
         coefficients, varying, c, columns[0][i], columns[1][i], columns[7][i], columns[8][i], columns[9][i],
         max_step, rtol, atol, 5_000_000, nothing, nothing, nothing, crossings,
     )  # fmt: skip
-    out[0, i], out[1, i], out[2, i] = crossings[0], crossings[1], last
-    out[3, i] = 0.0 if n > 0 else max(0.0, minimum)
-    out[4, i], out[5, i], out[6, i] = n, status, reached
+    out[0, i], out[1, i], out[2, i] = crossings[0], crossings[1], found.gap
+    out[3, i] = 0.0 if found.crossings > 0 else max(0.0, found.minimum)
+    out[4, i], out[5, i], out[6, i] = found.crossings, found.status, found.reached
 
 
 @njit

@@ -1,4 +1,4 @@
-"""Many gap equations at once, on all cores, by the closed form. One column of numbers a trajectory, as in `sweep`."""
+"""Many gap equations at once, on all cores, by the closed form. One column of numbers per trajectory, as in `sweep`."""
 
 import math
 

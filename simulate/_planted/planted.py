@@ -18,6 +18,10 @@ from spectral_edge.theory.checks import choice, whole
 def scenarios() -> tuple[str, ...]:
     """Names of all planted worlds.
 
+    Returns
+    -------
+    tuple of str
+
     Examples
     --------
     >>> "gap-precedes-grokking" in scenarios()

@@ -90,15 +90,15 @@ def krylov_bound(name: str, seed: int, control: bool, rng: np.random.Generator) 
 
 @scenario("stability-hierarchy")
 def stability_hierarchy(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
-    """Strengths 60, 20 and 4 noise floors: alpha_1 > alpha_2 > alpha_3 around k* = 2. Control: noise alone."""
-    strengths = FLOOR * np.array([60.0, 20.0, 4.0]) * (not control)
+    """Strengths 60, 36 and 3 noise floors: alpha_1 > alpha_2 > alpha_3 around k* = 2. Control: noise alone."""
+    strengths = FLOOR * np.array([60.0, 36.0, 3.0]) * (not control)
     X = updates(np.tile(strengths, (80, 1)), rng, time=random_signs(80, 3, rng))
     return run(name, seed, control, X, {"k_star": None if control else 2})
 
 
 @scenario("rotating-hierarchy")
 def rotating_hierarchy(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
-    """The same strengths, but the third direction turns 0.2 radians a record. Control: it stands still."""
+    """The same strengths, but the third direction turns 0.2 radians per record. Control: it stands still."""
     T = 80
     angle = np.zeros(T) if control else 0.2 * np.arange(T)
     time = np.array(np.broadcast_to(np.ones(4), (T, 4)))
@@ -187,8 +187,8 @@ def gap_opens_at_grokking(name: str, seed: int, control: bool, rng: np.random.Ge
 
 @scenario("optimiser-dependence")
 def optimiser_dependence(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
-    """Muon: one signal, k* = 1. Control is the other optimiser, AdamW: two signals, k* = 2."""
+    """Muon: one signal of random sign, k* = 1. Control is the other optimiser, AdamW: two such signals, k* = 2."""
     k = 2 if control else 1
-    X = updates(np.tile(np.full(k, 10.0) * FLOOR, (60, 1)), rng)
+    X = updates(np.full((60, k), 10.0 * FLOOR), rng, time=random_signs(60, k, rng))
     config = {"optimizer": "adamw" if control else "muon", "experiment": "optimizer"}
     return run(name, seed, control, X, {"k_star": k}, config=config)

@@ -36,11 +36,10 @@ def print_json(value: Any) -> None:
 
 
 def progress_bar(*more: str, transient: bool = True) -> "Progress":
-    """Return a bar on standard error: description, share, what `more` formats, time taken and left."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    """Return a bar on standard error; see `theory.progress.progress_bar`."""
+    from spectral_edge.theory import progress
 
-    columns = [TextColumn("{task.description}"), BarColumn(), *map(TextColumn, more)]
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=stderr, transient=transient)
+    return progress.progress_bar(*more, transient=transient, console=stderr)
 
 
 def existing(path: Path) -> Path:
@@ -116,13 +115,14 @@ def say_written(path: Path | None) -> None:
         say(f"written: {path}")
 
 
-def runs_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
-    """Return runs line by line; all of it fits in 80 columns."""
+def runs_table(rows: Sequence[Mapping[str, Any]], *, made_by: bool = False) -> "Table":
+    """Return runs line by line, with family and recipe where asked; all of it fits in 80 columns."""
     from rich import box
     from rich.table import Table
 
-    shown = {"run": "run", "weight_decay": "decay", "seed": "seed", "status": "status", "grok_step": "grok step",
-             "steps": "steps"}  # fmt: skip
+    card = ("family", "recipe") if made_by else ("weight_decay", "seed")  # decay and seed are in the names
+    shown = {"run": "run", **{name: name.replace("weight_", "") for name in card}, "status": "status",
+             "grok_step": "grok step", "steps": "steps"}  # fmt: skip
     table = Table(
         title="Runs",
         title_justify="left",
@@ -131,8 +131,9 @@ def runs_table(rows: Sequence[Mapping[str, Any]]) -> "Table":
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
+    words = ("run", "status", "family", "recipe")
     for name, label in shown.items():
-        table.add_column(label, justify="left" if name in ("run", "status") else "right", no_wrap=True)
+        table.add_column(label, justify="left" if name in words else "right", no_wrap=True)
     for row in rows:
         steps = {name: f"{row[name]:,}" for name in ("grok_step", "steps") if row[name] is not None}
         cells = (({**row, **steps})[name] for name in shown)

@@ -22,7 +22,7 @@ def record(
     ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of modular-addition; 1 by default.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of modular-addition; 42 by default.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Of modular-addition; 10,000 by default.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Of modular-addition; 200,000 by default.")] = None,
     record_every: Annotated[int | None, typer.Option(help="Of modular-addition; 100 by default.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each (with all, dense).")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = Path("runs"),
@@ -78,15 +78,16 @@ def show_plan(out: Path, as_json: bool) -> None:
 
     rows = []
     for config, status, sequence in survey(out):
-        card = {"run": config.name, "task": config.task, "optimizer": config.optimizer,
-                "weight_decay": config.weight_decay, "seed": config.seed, "grok_step": None, "steps": None}  # fmt: skip
+        card = {"run": config.name, "family": config.family, "recipe": config.recipe, "task": config.task,
+                "optimizer": config.optimizer, "weight_decay": config.weight_decay, "seed": config.seed,
+                "grok_step": None, "steps": None}  # fmt: skip
         row = card if sequence is None else {**card, "grok_step": run_row(sequence)["grok_step"],
                                              "steps": int(sequence.steps[-1])}  # fmt: skip
         rows.append({**row, "status": status})
     if as_json:
         print_json(rows)
     else:
-        console.print(runs_table(rows))
+        console.print(runs_table(rows, made_by=True))
 
 
 def record_all(out: Path, jobs: int, runs: "Iterable[Run]") -> None:

@@ -13,6 +13,7 @@ from spectral_edge.commands.console import (
     progress_bar,
     runs_table,
     say,
+    stderr,
 )
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from spectral_edge.validate import EarlyWarning, Scoreboard
     from spectral_edge.validate.referee.size_and_power import Count
+    from spectral_edge.validate.referee.stress_size import Tally
     from spectral_edge.validate.referee.verdict import Prediction
 
 #: Parts of the work beside the predictions: the noise world, the early warning, the report.
@@ -27,8 +29,17 @@ _OTHER_PARTS = 3
 
 
 def validate(
-    runs: Annotated[
-        Path | None, typer.Option(help="Folder of recorded sequences (.npz); default: the bundled runs.")
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Recordings (.npz), folders of them, stacks, or folders of checkpoints; default: the bundled runs.",
+        ),
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(
+            help="What counts as a transition: a condition on a metric, as 'val_loss<1.2', or a step."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(help="Seed of the synthetic worlds.")] = 0,
@@ -38,6 +49,12 @@ def validate(
     quick: Annotated[
         bool, typer.Option("--quick", help="With --calibrate: a tenth of it, compared with what is stored.")
     ] = False,
+    stress: Annotated[
+        bool,
+        typer.Option(
+            "--stress", help="With --calibrate: in noise of other kinds than the package's own (hours)."
+        ),
+    ] = False,
     only: Annotated[str | None, typer.Option(help="With --calibrate: one prediction, by its id.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 2,
     as_json: AsJson = False,
@@ -46,39 +63,55 @@ def validate(
 
     Example: spectral-edge validate --out report
 
+    One's own runs: spectral-edge validate runs/ --event 'val_loss<1.2'
+
     The tests themselves: spectral-edge validate --calibrate --quick
+
+    In noise of other kinds: spectral-edge validate --calibrate --stress --quick
     """
     if calibrate:
-        return run_calibration(out, quick, only, jobs, as_json)
-    if quick or only is not None:
-        raise ValueError("quick and only go with --calibrate")
-    judge(None if runs is None else existing(runs), out, seed, jobs, as_json)
+        run = run_stress if stress else run_calibration
+        return run(out, quick, only, jobs, as_json)
+    if quick or stress or only is not None:
+        raise ValueError("quick, stress and only go with --calibrate")
+    judge([existing(path) for path in paths or ()], event, out, seed, jobs, as_json)
     return 0
 
 
-def judge(runs: Path | None, out: Path, seed: int, jobs: int, as_json: bool) -> None:
+def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int, as_json: bool) -> None:
     """Judge, write the report and print the verdicts."""
-    from spectral_edge.validate import bundled, check, early_warning
-    from spectral_edge.validate.referee.predictions import PREDICTIONS
-    from spectral_edge.validate.referee.report.page import write_report
-    from spectral_edge.validate.runs.bundle import recorded
+    from dataclasses import replace
 
-    sequences = bundled() if runs is None else recorded(runs)
-    out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
+    from spectral_edge.validate import bundled, check, early_warning
+    from spectral_edge.validate.referee.events import with_event
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+    from spectral_edge.validate.referee.reading import Read, read_runs
+    from spectral_edge.validate.referee.report.page import write_report
+
     with progress_bar() as progress:
         task = progress.add_task("reading", total=len(PREDICTIONS) + _OTHER_PARTS)
+        read = (
+            read_runs(paths, lambda name: progress.update(task, description=name))
+            if paths
+            else Read(bundled(), [])
+        )
+        runs = with_event(read.runs, int(event) if event and event.strip().isdigit() else event)
+        out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
 
         def tell(part: str) -> None:
             progress.update(task, description=part, advance=1)
 
-        board = check(sequences, seed=seed, jobs=jobs, progress=tell)
+        board = check(runs, seed=seed, jobs=jobs, progress=tell)
+        board = replace(board, notes=(*read.notes, *board.notes))
         tell("early warning")
         try:
-            warning, why = early_warning(sequences, seed=seed), ""
+            warning, why = early_warning(runs, seed=seed), ""
         except ValueError as error:  # no transitions to warn of
             warning, why = None, str(error)
         tell("report")
         page = write_report(board, out, warning)
+    for note in board.notes:
+        say(f"note: {note}", stderr)
     if as_json:
         print_json({**board.to_dict(), "early_warning": None if warning is None else warning.to_dict()})
         return
@@ -109,12 +142,9 @@ def show(board: "Scoreboard", warning: "EarlyWarning | None", why: str) -> None:
 def run_calibration(out: Path, quick: bool, only: str | None, jobs: int, as_json: bool) -> int:
     """Measure size and power; exit status 1 where ``--quick`` contradicts what is stored, or a size is too large."""
     from spectral_edge.validate.referee import size_and_power as calibration
-    from spectral_edge.validate.referee.predictions import PREDICTIONS
     from spectral_edge.validate.referee.processes import processes
 
-    chosen = [p for p in PREDICTIONS if only is None or p.id == only]
-    if not chosen:
-        raise ValueError(f"only must be the id of a prediction, got {only!r}")
+    chosen = _chosen(only)
     replicates = calibration.QUICK if quick else calibration.REPLICATES
     target = out / "size_and_power.json"
     done: dict[str, int] = {}
@@ -125,6 +155,8 @@ def run_calibration(out: Path, quick: bool, only: str | None, jobs: int, as_json
             done[id] = n
             progress.update(task, description=id, completed=sum(done.values()))
 
+        if not quick:
+            calibration.store_planted(chosen, target, executor, tell)
         counts = calibration.calibrate(
             chosen, replicates=replicates, path=None if quick else target, executor=executor, progress=tell
         )
@@ -135,6 +167,92 @@ def run_calibration(out: Path, quick: bool, only: str | None, jobs: int, as_json
         console.print(_table(rows, quick))
         say(f"{replicates} sets of runs in each world" + ("" if quick else f"; written to {target}"))
     return int(any(row["agrees"] is False or row["too_large"] for row in rows))
+
+
+def _chosen(only: str | None) -> "list[Prediction]":
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    chosen = [p for p in PREDICTIONS if only is None or p.id == only]
+    if not chosen:
+        raise ValueError(f"only must be the id of a prediction, got {only!r}")
+    return chosen
+
+
+def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: bool) -> int:
+    """Count verdicts in the worlds of `stress`; exit status 1 where ``--quick`` contradicts what is stored."""
+    from spectral_edge.validate.referee import stress_size
+    from spectral_edge.validate.referee.processes import processes
+    from spectral_edge.validate.referee.stress import WORLDS
+
+    chosen = _chosen(only)
+    sets = stress_size.QUICK if quick else stress_size.SETS
+    target = out / "stress_size.json"
+    done: dict[str, int] = {}
+    with processes(jobs) as executor, progress_bar() as progress:
+        task = progress.add_task("", total=len(WORLDS) * sets)
+
+        def tell(world: str, n: int) -> None:
+            done[world] = min(n, sets)
+            progress.update(task, description=world, completed=sum(done.values()))
+
+        counts = stress_size.count(
+            chosen, sets=sets, most=sets if quick else stress_size.MOST, path=None if quick else target,
+            executor=executor, progress=tell,
+        )  # fmt: skip
+    rows = [_stress_row(p, counts[p.id], quick) for p in chosen]
+    if as_json:
+        print_json(rows)
+    else:
+        console.print(_stress_table(rows, quick))
+        say(
+            f"{sets} sets of runs in each of {len(WORLDS)} worlds"
+            + ("" if quick else f"; written to {target}")
+        )
+    return int(any(row["agrees"] is False for row in rows))
+
+
+def _stress_row(prediction: "Prediction", tallies: "dict[str, Tally]", quick: bool) -> dict[str, Any]:
+    from spectral_edge.validate.referee import stress_size
+    from spectral_edge.validate.referee.statistics import proportion
+
+    worst, before = stress_size.worst(prediction, tallies), stress_size.stored_tallies(prediction)
+    pairs = [
+        (proportion(getattr(now, what), now.n), proportion(getattr(before[world], what), before[world].n))
+        for world, now in tallies.items()
+        for what in ("supported", "refuted")
+        if quick and before[world].n
+    ]
+    return {
+        "id": prediction.id,
+        "stress_size": worst.size.value, "stress_interval": [worst.size.low, worst.size.high],
+        "stress_world": worst.world,
+        "refuted_size": worst.refuted.value, "refuted_interval": [worst.refuted.low, worst.refuted.high],
+        "refuted_world": worst.refuted_world, "noise_refutes": prediction.noise_refutes,
+        "worlds": {world: tally._asdict() for world, tally in tallies.items()},
+        "agrees": all(new.low <= old.high and old.low <= new.high for new, old in pairs) if pairs else None,
+    }  # fmt: skip
+
+
+def _stress_table(rows: list[dict[str, Any]], quick: bool) -> "Table":
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from spectral_edge.validate.referee.statistics import Estimate
+
+    table = Table(
+        title="Worst of all worlds", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0,
+        pad_edge=False,
+    )  # fmt: skip
+    for name in ("prediction", "supported, 95 %", "refuted, 95 %", *(["as stored"] if quick else [])):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        sizes = (Estimate(row[f"{one}_size"], *row[f"{one}_interval"]) for one in ("stress", "refuted"))
+        cells = [row["id"], *(escape(str(size)) for size in sizes)]
+        if quick:
+            cells.append({True: "yes", False: "[red]no[/]", None: "–"}[row["agrees"]])
+        table.add_row(*cells)
+    return table
 
 
 def _row(prediction: "Prediction", count: "Count", before: "Count | None") -> dict[str, Any]:
@@ -148,7 +266,7 @@ def _row(prediction: "Prediction", count: "Count", before: "Count | None") -> di
         "id": prediction.id,
         "size": count.size.value, "size_interval": [count.size.low, count.size.high],
         "power": count.power.value, "power_interval": [count.power.low, count.power.high],
-        "due": prediction.expected_when_planted, "n": count.n, "agrees": agrees,
+        "expected": prediction.expected_when_planted, "n": count.n, "agrees": agrees,
         # beyond doubt: the whole interval lies above what is allowed
         "too_large": count.size.low > LARGEST_SIZE,
     }  # fmt: skip
@@ -164,11 +282,11 @@ def _table(rows: list[dict[str, Any]], quick: bool) -> "Table":
     table = Table(
         title="Size and power", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for name in ("prediction", "size, 95 %", "power, 95 %", "due", *(["as stored"] if quick else [])):
+    for name in ("prediction", "size, 95 %", "power, 95 %", "expected", *(["as stored"] if quick else [])):
         table.add_column(name, no_wrap=True)
     for row in rows:
         size, power = (Estimate(row[name], *row[f"{name}_interval"]) for name in ("size", "power"))
-        cells = [row["id"], escape(str(size)), escape(str(power)), row["due"]]
+        cells = [row["id"], escape(str(size)), escape(str(power)), row["expected"]]
         if quick:
             cells.append({True: "yes", False: "[red]no[/]", None: "–"}[row["agrees"]])
         table.add_row(*cells)

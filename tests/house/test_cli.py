@@ -1,7 +1,9 @@
-"""The command line through its real entry point: what it prints, and one line with status 2 on bad input."""
+"""The command line: what it prints, and one line with status 2 on bad input."""
 
 import json
 import multiprocessing
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SCRIPT = Path(sys.executable).with_name("spectral-edge")
-
-
-def run(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(SCRIPT), *map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=240, check=False
-    )
+from spectral_edge.validate.referee.predictions import PREDICTIONS
+from tests.command_line import SCRIPT, run, run_apart
 
 
 def walk(T: int = 30, P: int = 500, seed: int = 0) -> np.ndarray:
@@ -29,23 +26,49 @@ def stack(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", [[], ["validate"], ["analyze"], ["record"], ["bbp"]])
-def test_help_shows_an_example(command: list[str]) -> None:
-    done = run(*command, "--help")
+def commands() -> list[str]:
+    from spectral_edge.cli import app
+
+    return [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_shows_an_example_in_a_paragraph_of_its_own(command: str) -> None:
+    done = run(command, "--help")
     assert done.returncode == 0
-    assert "spectral-edge" in done.stdout
-    if command:
-        assert "Example" in done.stdout
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", done.stdout)]
+    assert any(part.startswith(f"Example: spectral-edge {command}") for part in paragraphs)
+    assert f"spectral-edge {command}" in run("--help").stdout or command in run("--help").stdout
 
 
-def test_version() -> None:
+def test_help_keeps_asterisks() -> None:
+    text = run("analyze", "--help").stdout
+    assert text.count("'*attn*'") == 2
+
+
+@pytest.mark.parametrize("start", [[str(SCRIPT)], [sys.executable, "-m", "spectral_edge"]])
+def test_the_script_and_the_module_are_the_command(start: list[str]) -> None:
     import spectral_edge
 
-    assert run("--version").stdout.strip() == f"spectral-edge {spectral_edge.__version__}"
+    done = subprocess.run([*start, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"spectral-edge {spectral_edge.__version__}"
+    done = subprocess.run([*start, "bbp", "--what"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("spectral-edge: No such option: --what")
+    assert done.stderr.count("\n") == 1
 
 
+def test_the_shell_completes_commands_and_options() -> None:
+    for typed, offered in (("spectral-edge an", "analyze"), ("spectral-edge bbp --s", "--sigma")):
+        environment = {**os.environ, "_SPECTRAL_EDGE_COMPLETE": "complete_bash", "COMP_WORDS": typed}
+        environment["COMP_CWORD"] = str(len(typed.split()) - 1)
+        done = subprocess.run([SCRIPT], capture_output=True, text=True, env=environment, check=False)
+        assert offered in done.stdout
+
+
+@pytest.mark.slow
 def test_analyze_a_stack(stack: Path, tmp_path: Path) -> None:
-    done = run("analyze", stack, "--W", 5, "--eta", 1e-3, "--B", 32, "--out", tmp_path / "out")
+    done = run_apart("analyze", stack, "--W", 5, "--eta", 1e-3, "--B", 32, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "30 updates of 500 parameters, 26 windows of 5" in done.stdout
     assert "noise" in done.stdout
@@ -80,17 +103,21 @@ def test_analyze_a_saved_sequence_and_a_zipped_stack(tmp_path: Path) -> None:
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-9)
 
 
-def test_validate_writes_a_table_and_a_report(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_validate_writes_a_table_and_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from spectral_edge import validate
 
+    check = validate.check
+    quick = [p for p in PREDICTIONS if p.id in ("bbp-vacuous", "weight-decay-needed")]
+    monkeypatch.setattr(validate, "check", lambda runs, **options: check(runs, **options, predictions=quick))
     additions = [run for run in validate.bundled() if run.config["task"] == "modular-addition"]
     for sequence in additions[1::3]:
         sequence.save(tmp_path / "runs" / f"{sequence.config['run']}.npz")
-    done = run("validate", "--runs", tmp_path / "runs", "--out", tmp_path / "report", "--json")
+    done = run("validate", tmp_path / "runs", "--out", tmp_path / "report", "--jobs", 1, "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert {row["seed"] for row in data["runs"]} == {2024}
-    assert {v["id"] for v in data["verdicts"]} >= {"bbp-vacuous", "weight-decay-needed"}
+    assert {v["id"] for v in data["verdicts"]} == {"bbp-vacuous", "weight-decay-needed"}
     assert (tmp_path / "report/index.html").stat().st_size > 50_000
 
 
@@ -108,9 +135,15 @@ def bad_inputs(tmp_path: Path) -> dict[str, tuple[list[object], str]]:
     (tmp_path / "afile").write_text("")
     good = tmp_path / "good.npy"
     return {
-        "NaN": (["analyze", tmp_path / "nan.npy"], "thetas"),
-        "too few": (["analyze", tmp_path / "two.npy"], "thetas"),
-        "one vector": (["analyze", tmp_path / "flat.npy"], "thetas"),
+        "NaN": (
+            ["analyze", tmp_path / "nan.npy"],
+            "nan.npy: it must be finite, got NaN or infinity in row 4",
+        ),
+        "too few": (["analyze", tmp_path / "two.npy"], "two.npy: it must hold at least 3 vectors, got 2"),
+        "one vector": (
+            ["analyze", tmp_path / "flat.npy"],
+            "flat.npy: it must be a stack of vectors (n, P), got shape (10,)",
+        ),
         "two stacks": (["analyze", tmp_path / "many.npz"], "path"),
         "cut short": (["analyze", tmp_path / "cut.npy"], "path"),
         "cut archive": (["analyze", tmp_path / "cut.npz"], "path"),
@@ -122,9 +155,9 @@ def bad_inputs(tmp_path: Path) -> dict[str, tuple[list[object], str]]:
         "eta alone": (["analyze", good, "--eta", 0.1], "eta"),
         "eta negative": (["analyze", good, "--eta", -0.1, "--B", 8], "eta"),
         "target is a file": (["analyze", good, "--out", tmp_path / "afile"], "afile"),
-        "no runs": (["validate", "--runs", tmp_path / "empty"], "runs"),
+        "no runs": (["validate", tmp_path / "empty"], "path"),
         "unwritable report": (
-            ["validate", "--runs", tmp_path / "runs", "--out", tmp_path / "afile"],
+            ["validate", tmp_path / "runs", "--out", tmp_path / "afile"],
             "afile",
         ),
         "P zero": (["bbp", "--P", 0, "--W", 10, "--eta", 1e-3, "--B", 20], "P"),
@@ -159,6 +192,7 @@ def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path) -> None:
     assert sorted(path for path in tmp_path.rglob("*") if path != folder) == before
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_one_line_and_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

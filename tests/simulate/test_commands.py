@@ -1,29 +1,12 @@
-"""`spectral-edge ode` and `spectral-edge sweep` through the real entry point."""
+"""`spectral-edge ode` and `spectral-edge sweep`."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spectral_edge import simulate, theory
-
-SCRIPT = Path(sys.executable).with_name("spectral-edge")
-
-
-def run(*words, cwd=None):
-    return subprocess.run(
-        [str(SCRIPT), *map(str, words)], capture_output=True, text=True, cwd=cwd, check=False
-    )
-
-
-@pytest.mark.parametrize("command", ["ode", "sweep"])
-def test_help_shows_an_example(command):
-    done = run(command, "--help")
-    assert done.returncode == 0
-    assert f"spectral-edge {command}" in done.stdout
+from tests.command_line import run
 
 
 class TestOde:

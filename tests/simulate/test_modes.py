@@ -291,6 +291,31 @@ def test_at_the_gap_and_elsewhere():
     assert below.lead_weighted[0] == below.lead[0] == 0
 
 
+def test_the_propagated_window_is_followed_to_the_exchange_that_comes():
+    """10.3: from one window before it, by the same follower; with the curvature of another time, it is not."""
+    factors, first = np.array([0.9, -0.98, 0.5]), [1.0, 0.05, 0.01]
+    X = quadratic(factors, first, 100)
+    K, M = X @ X.T, X @ np.diag((1 - factors) / 0.1) @ X.T
+    seen = simulate.mode_exchanges(simulate.follow_modes(K, W)).of_kind()
+    assert seen.rank.tolist() == [[1, 2]]
+
+    def forecast(response, t=5):
+        block = K[t : t + W, t : t + W]
+        future = theory.propagate_window(
+            block, response, eta=0.1, omega=0.0, momentum=0.0, optimizer="sgd", n=60
+        )
+        modes = simulate.follow_modes(theory.continued_products(block, future), W)
+        ahead = simulate.time_to_exchange(modes, simulate.mode_exchanges(modes))
+        return t + ahead.time[0, 0], ahead.exchanged[0, 0]
+
+    time, exchanged = forecast(M[5:15, 5:15])
+    assert exchanged
+    assert time == pytest.approx(seen.time[0], abs=0.1)
+    other = X @ np.diag([1.5, 19.9, 5.0]) @ X.T  # as when the curvature was another
+    time, exchanged = forecast(other[5:15, 5:15])
+    assert not exchanged or abs(time - seen.time[0]) > 5
+
+
 def test_bad_input():
     modes = simulate.follow_modes(np.eye(12), 4)
     with pytest.raises(ValueError, match="hold must be at least 1"):

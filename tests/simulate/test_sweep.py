@@ -151,6 +151,7 @@ class TestIntegrated:
             alone = [simulate.gap_ode(gap, eta=eta).collapse_time for gap in gaps]
             assert_array_equal(rows.collapse_time, alone)
 
+    @pytest.mark.slow
     def test_a_function_may_integrate_itself(self):
         """The callbacks of two integrations, one within the other, are kept apart."""
         inner = partial(wave, {"frequency": 0.01})

@@ -5,20 +5,13 @@ import json
 import pytest
 
 from spectral_edge import theory
-from spectral_edge.cli import main
+from tests.command_line import run
 
 BASE = ["bbp", "--P", "1.6e8", "--W", "10", "--eta", "1e-3", "--B", "20"]
 
 
-def run(arguments, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    captured = capsys.readouterr()
-    return stopped.value.code, captured.out, captured.err
-
-
-def test_it_prints_the_scales_and_the_sentence(capsys):
-    code, out, _ = run(BASE, capsys)
+def test_it_prints_the_scales_and_the_sentence():
+    code, out, _ = run(*BASE)
     answer = theory.bbp_vacuity(1.6e8, 10, 1e-3, 20)
     assert code == 0
     assert str(answer) in " ".join(out.split())
@@ -26,9 +19,9 @@ def test_it_prints_the_scales_and_the_sentence(capsys):
         assert f"{value:.4g}" in out
 
 
-def test_json_has_the_same_numbers(capsys):
+def test_json_has_the_same_numbers():
     sigma = ",".join(str(10.0 - j) for j in range(10))
-    code, out, _ = run([*BASE, "--sigma", sigma, "--json"], capsys)
+    code, out, _ = run(*BASE, "--sigma", sigma, "--json")
     document = json.loads(out)
     answer = theory.bbp_vacuity(1.6e8, 10, 1e-3, 20, [10.0 - j for j in range(10)])
     assert code == 0
@@ -47,8 +40,8 @@ def test_json_has_the_same_numbers(capsys):
         (["--sigma", "3,2"], "sigma must have W = 10"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(change, message, capsys):
-    code, out, err = run([*BASE, *change], capsys)
+def test_bad_input_is_one_line_and_status_2(change, message):
+    code, out, err = run(*BASE, *change)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert message in err

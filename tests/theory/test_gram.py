@@ -45,7 +45,7 @@ def test_lags_of_band_and_full_agree():
         (np.zeros((3, 4)), "square"),
         (np.zeros(3), "square"),
         ([["a", "b"], ["c", "d"]], "numbers"),
-        ([[1.0, np.nan], [np.nan, 1.0]], "finite"),
+        ([[1.0, 0.0, np.nan], [0.0, 1.0, 0.0], [np.nan, 0.0, 1.0]], "finite"),
         (np.full((4, 2), np.inf), "finite"),
         ([[-1.0, 0.0], [0.0, 1.0]], "diagonal"),
     ],

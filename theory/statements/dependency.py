@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from spectral_edge.theory import palette
 from spectral_edge.theory.statements import registry
 from spectral_edge.theory.statements.proposition import Proposition
 
-# Okabe-Ito, light to dark so that they differ in grey too
-COLOURS = {"none": "#56B4E9", "weak": "#E69F00", "strong": "#9C2C00"}
 LEANING = {"none": "not at all", "weak": "weakly", "strong": "strongly"}
 SECTION_TITLES = {
     1: "gap position",
@@ -19,6 +18,7 @@ SECTION_TITLES = {
     7: "Gap Maximality",
     8: "further claims",
     9: "trajectories",
+    10: "rolling window",
 }
 SHAPES = {"T": "s", "D": "o", "F": "^"}
 KINDS = {"T": "claim of the thesis", "D": "derived", "F": "formalisation"}
@@ -114,7 +114,7 @@ def plot(ax: Any = None) -> Any:
     if ax is None:
         ax = Figure(figsize=(11, 9.5), layout="constrained").add_subplot()
     network = graph()
-    # one row a section, first section on top
+    # one row per section, first section on top
     rows = {
         -section: [node for node in network if node.startswith(f"{section}.")] for section in SECTION_TITLES
     }
@@ -125,7 +125,7 @@ def plot(ax: Any = None) -> Any:
     )  # fmt: skip
     for mark, shape in SHAPES.items():
         nodes = [node for node, data in network.nodes(data=True) if data["mark"] == mark]
-        colours = [COLOURS[network.nodes[node]["commutativity"]] for node in nodes]
+        colours = [palette.LEANING[network.nodes[node]["commutativity"]] for node in nodes]
         nx.draw_networkx_nodes(
             network, positions, nodelist=nodes, node_color=colours, node_shape=shape, node_size=330, ax=ax,
             edgecolors="0.2", linewidths=0.6,
@@ -143,11 +143,11 @@ def plot(ax: Any = None) -> Any:
             [],
             marker="o",
             ls="",
-            color=COLOURS[key],
+            color=palette.LEANING[key],
             markeredgecolor="0.2",
             label=f"leans {LEANING[key]}",
         )
-        for key in COLOURS
+        for key in palette.LEANING
     ] + [
         Line2D([], [], marker=SHAPES[key], ls="", color="white", markeredgecolor="0.2", label=KINDS[key])
         for key in SHAPES

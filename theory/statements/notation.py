@@ -237,6 +237,80 @@ t_grok = _symbol("t_grok", r"t_{\mathrm{grok}}", "time of grokking", "steps", **
 k_muon = _symbol("k_muon", r"k^\star_{\mathrm{Muon}}", "modal gap position under Muon", **_N)
 k_adamw = _symbol("k_adamw", r"k^\star_{\mathrm{AdamW}}", "modal gap position under AdamW", **_N)
 gap_error = _symbol("gap_error", r"|\hat R/R-1|", "relative error of a projected gap ratio", **_NN)
+
+# the rolling window itself (10)
+proj = _indexed("proj", r"\langle v_j,\delta\rangle", "⟨v_j, δ_s⟩ of the updates of the window", PU, **_R)
+enters = _symbol("enters", r"\langle v_j,\delta_{t+1}\rangle^2", "energy that enters mode j", PU2, **_NN)
+leaves = _symbol("leaves", r"\langle v_j,\delta_{t-W+1}\rangle^2", "energy that leaves it", PU2, **_NN)
+lam_change = _symbol("lam_change", r"\Delta\lambda_j", "change of λ_j, first order", PU2, **_R)
+u_change = _symbol("u_change", r"\Delta u_j", "change of u_j from one window to the next", PU2, **_R)
+p_enter = _symbol("p_enter", r"p_j(t+1)", "gradient power behind the update that enters", "loss²/PU²", **_NN)
+p_leave = _symbol("p_leave", r"p_j(t-W+1)", "gradient power behind the one that leaves", "loss²/PU²", **_NN)
+d_k = _symbol("d_k", "d_k", "strength of mode k", PU, **_P)
+d_k1 = _symbol("d_k1", "d_{k+1}", "strength of mode k + 1", PU, **_P)
+rel_rate = _symbol("rel_rate", r"\dot d_j/d_j", "relative rate of change of a strength", "per step", **_R)
+noise_power = _symbol("noise_power", "s_j", "variance of the gradient noise along e_j", "loss²/PU²", **_NN)
+var_theta = _symbol("var_theta", r"\mathrm{Var}\,\theta_j", "variance of the parameter along e_j", PU2, **_NN)
+mean_u = _symbol("mean_u", r"\mathbb{E}u_j", "mean of d_j²", PU2, **_NN)
+delta_next = _symbol("delta_next", r"\delta_{s+1}", "next update, any component", PU, **_R)
+delta_s = _symbol("delta_s", r"\delta_s", "update, the same component", PU, **_R)
+delta_prev = _symbol("delta_prev", r"\delta_{s-1}", "update before it", PU, **_R)
+response = _symbol(
+    "response", r"(D^{-1}H\delta_s)", "response to the update, the same component", "PU/step", **_R
+)
+mean_response = _symbol(
+    "mean_response",
+    r"(\bar H_s\delta_s)",
+    "the same with the Hessian's mean along the update",
+    "PU/step",
+    **_R,
+)
+momentum = _symbol("momentum", r"\beta", "momentum, or β₁ of Adam", **_NN)
+step_size = _symbol("step_size", r"\eta'", "η, for Adam η(1 − β₁)", "per step", **_P)
+row_error = _symbol(
+    "row_error", r"\|\hat\delta_{t+1}-\delta_{t+1}\|", "error of the first propagated row", PU, **_NN
+)
+outside_response = _symbol(
+    "outside_response", r"\|(I-\Pi)D^{-1}H\delta_t\|", "response outside the window's span", "PU/step", **_NN
+)
+response_norm = _symbol("response_norm", r"\|D^{-1}H\delta_t\|", "size of the response", "PU/step", **_NN)
+inside_response = _symbol("inside_response", r"\|A\,y_t\|", "size of its part in the span", "PU/step", **_NN)
+z_1 = _symbol("z_1", "z_1", "root of z² = Pz − Q, the recurrence of one step")
+z_2 = _symbol("z_2", "z_2", "the other root")
+interval = _symbol("interval", "r", "steps from one record to the next", **_N)
+block_next = _symbol("block_next", r"S_{k+1}", "sum of the updates of a record along one mode", PU)
+block = _symbol("block", r"S_k", "the same one record before", PU)
+block_prev = _symbol("block_prev", r"S_{k-1}", "the same two records before", PU)
+fit = _symbol("fit", r"\hat b", "factor fitted to the rows of a window", "per record", **_R)
+y = _indexed("y", "y", "coordinate of a row of the window", PU, **_R)
+cosine = _symbol("cosine", "c", "size of the cosine of two modes' courses in time (section 10)", **_NN)
+least_ratio = _symbol(
+    "least_ratio", r"\min\sigma_1/\sigma_2", "smallest ratio of their singular values", **_P
+)
+rest = _symbol("rest", "r_j", "curvature along v_j that changed within the window", "1/η scale", **_R)
+shift_form = _symbol(
+    "shift_form", r"u_j^\top(K_{t+1,t}-G_t)u_j", "next rows less these, on mode j", PU2, **_R
+)
+source_ratio = _symbol(
+    "source_ratio", r"\mathrm{source}/\mathrm{inflow}", "source of a flow over what enters", **_P
+)
+h_tilde = _symbol("h_tilde", r"\tilde h_j", "curvature as the optimiser sees it", "1/η scale", **_R)
+form_response = _symbol(
+    "form_response", r"u_j^\top[XD^{-1}HX^\top]u_j", "window response on mode j", "PU²·1/η scale", **_R
+)
+form_hessian = _symbol(
+    "form_hessian", r"\tilde u_j^\top XHX^\top\tilde u_j", "window Hessian on mode j of XDX^T", "loss", **_R
+)
+form_gradient = _symbol("form_gradient", r"\tilde u_j^\top X\nabla L", "gradient on it", "loss", **_R)
+lam_tilde = _symbol("lam_tilde", r"\tilde\lambda_j", "eigenvalue of XDX^T", "loss·step", **_P)
+G_tilde = _symbol("G_tilde", r"\tilde G_j", "gradient along its mode j", "(loss/step)^{1/2}", **_R)
+tau_0 = _symbol("tau_0", r"\tau", "length of the update over that of its derivative across it", "steps", **_P)
+order = _symbol("order", "i", "order of a derivative", integer=True, nonnegative=True)
+length = _symbol(
+    "length", r"\ell_i", "derivative i of the update, across those before it", "PU/step^{i+1}", **_NN
+)
+sigma_i1 = _symbol("sigma_i1", r"\sigma_{i+1}", "singular value number i + 1", PU, **_NN)
+
 X = sp.MatrixSymbol("X", W, P)
 Q = sp.MatrixSymbol("Q", P, P)
 ENTRIES["X"] = Entry(X, "X", "trajectory matrix, the last W updates in its rows", PU)

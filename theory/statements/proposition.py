@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -229,6 +229,15 @@ class Proposition:
         ------
         ValueError
             If a number is missing or not wanted, or the formula holds functions of time.
+
+        Examples
+        --------
+        >>> from spectral_edge import theory
+        >>> found = {p.id: p for p in theory.propositions()}["3.5b"]
+        >>> found.arguments
+        ('d_bar', 'd_bar_star')
+        >>> float(found.evaluate(d_bar=1.0, d_bar_star=1.0))
+        2.0
         """
         if self._formula().atoms(AppliedUndef):
             raise ValueError(f"numbers for {self.id} cannot be given: its coefficients are functions of time")
@@ -248,11 +257,38 @@ class Proposition:
         return _compiled(self._formula(), tuple(symbols))(*values)
 
     def latex(self) -> str:
-        """Return the statement as LaTeX, without dollar signs."""
+        """Return the statement as LaTeX, without dollar signs.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from spectral_edge import theory
+        >>> {p.id: p for p in theory.propositions()}["5.6"].latex().count("=")
+        1
+        """
         return to_latex(self.statement)
 
     def prove(self) -> Proof:
-        """Run the proof; without one, return ``Proof(False, "none", why)``."""
+        """Run the proof, once: asked again it returns the same outcome. Without one: ``Proof(False, "none", why)``.
+
+        Returns
+        -------
+        Proof
+
+        Examples
+        --------
+        >>> from spectral_edge import theory
+        >>> proof = {p.id: p for p in theory.propositions()}["3.3"].prove()
+        >>> proof.ok, proof.method
+        (True, 'identity')
+        """
+        return self._outcome
+
+    @cached_property
+    def _outcome(self) -> Proof:
         if self.proof is None:
             return Proof(False, "none", self.unproved)
         started = time.perf_counter()

@@ -183,7 +183,7 @@ def _sine_two_theta(stated: Any) -> Proof:
 def _frobenius_one(stated: Any) -> Proof:
     up, down = sp.symbols("mu_p mu_m", nonnegative=True)  # eigenvalues μ_+ and −μ_-
     r, q, y = sp.symbols("r q y", nonnegative=True)  # r = √(1 − x²), q = 1 − r, x = s/gap
-    bound = stated.args[1].rhs
+    bound = stated.args[1].lts
     at_least_half = 2 * (up**2 + down**2) - (up + down) ** 2
     return conclude(
         "inequality",

@@ -124,7 +124,11 @@ class Chosen:
 
     def left_out(self) -> list[str]:
         """In words, what is not recorded and why."""
-        reasons = {"not trained": list(self.frozen), "buffers": self.buffers, "not floating-point": self.others}
+        reasons = {
+            "not trained": list(self.frozen),
+            "buffers": self.buffers,
+            "not floating-point": self.others,
+        }
         return [f"{len(names):,} {why} ({shortened(names)})" for why, names in reasons.items() if names]
 
 
@@ -153,7 +157,7 @@ def choose(
     ValueError
         If nothing is left, or names are the same without their wrappers.
     """
-    arrays = by_normalised_name(_items(params))
+    arrays = by_normalised_name(items(params))
     if not arrays:
         raise ValueError("params must hold at least one array, got none")
     model = hasattr(params, "named_parameters")
@@ -180,12 +184,8 @@ def choose(
     )
 
 
-def named(params: Any, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Any]:
-    """The arrays that `choose` takes, each this process's own shard."""
-    return {name: local(array) for name, array in choose(params, wanted).arrays.items()}
-
-
-def _items(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def items(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The arrays of a model, a mapping (nested too) or an iterable, with their names."""
     if hasattr(params, "named_parameters"):
         yield from params.named_parameters()
     elif isinstance(params, Mapping):
@@ -193,7 +193,7 @@ def _items(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             if isinstance(value, list | tuple):
                 value = {str(index): entry for index, entry in enumerate(value)}
             if isinstance(value, Mapping):
-                yield from _items(value, f"{prefix}{key}.")
+                yield from items(value, f"{prefix}{key}.")
             elif hasattr(value, "shape"):
                 yield f"{prefix}{key}", value
     elif hasattr(params, "shape"):

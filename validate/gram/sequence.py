@@ -15,8 +15,11 @@ from spectral_edge.theory.checks import whole
 from spectral_edge.theory.gram import as_band, is_full, stretch_starts, window_blocks
 from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays import inner_products as products
+from spectral_edge.validate.gram.arrays.from_vectors import gram
 from spectral_edge.validate.gram.arrays.inner_products import unfold
 from spectral_edge.validate.gram.checks import checked_extra, checked_K, cut, increasing
+from spectral_edge.validate.gram.files.bands import read_bands
+from spectral_edge.validate.gram.live.records import continued
 from spectral_edge.validate.gram.windows import WindowSpectra
 
 if TYPE_CHECKING:
@@ -113,13 +116,26 @@ class GramSequence:
         **extra
             `metrics`, `probes`, `config` of the sequence; metrics have one value per update.
 
+        Returns
+        -------
+        GramSequence
+
         Raises
         ------
         ValueError
             Fewer than three snapshots, different lengths, a dtype that is not floating, NaN or infinity,
             steps that do not increase.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> sequence.T, sequence.P
+        (20, 1000)
         """
-        found = products.gram(thetas, W_max, differences=True, precision=precision, progress=progress)
+        found = gram(thetas, W_max, differences=True, precision=precision, progress=progress)
         return cls._from_products("thetas", found, steps, **extra)
 
     @classmethod
@@ -133,20 +149,49 @@ class GramSequence:
         progress: Callable[[int], None] | None = None,
         **extra: Any,
     ) -> "GramSequence":
-        """From updates δ_1 … δ_T, at least two; `steps` (T,) defaults to 1 … T. Else as `from_parameters`."""
-        found = products.gram(updates, W_max, differences=False, precision=precision, progress=progress)
+        """From updates δ_1 … δ_T, at least two; `steps` (T,) defaults to 1 … T. Else as `from_parameters`.
+
+        Returns
+        -------
+        GramSequence
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> updates = np.random.default_rng(0).normal(size=(20, 1000))
+        >>> GramSequence.from_updates(updates, W_max=5).K.shape
+        (20, 6)
+        """
+        found = gram(updates, W_max, differences=False, precision=precision, progress=progress)
         return cls._from_products("updates", found, steps, **extra)
 
     @classmethod
     def from_checkpoints(cls, path: str | PathLike[str], **options: Any) -> "GramSequence":
-        """From a folder or glob of checkpoints; `options` are those of `checkpoints.read_checkpoints`."""
-        from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
+        """From a folder or glob of checkpoints; `options` are those of `files.bands.read_bands`.
 
-        return read_checkpoints(path, **options).whole
+        Returns
+        -------
+        GramSequence
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> import tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for step in (0, 100, 200, 300):
+        ...         np.save(pathlib.Path(folder) / f"step_{step}.npy", np.full(10, step**0.5))
+        ...     sequence = GramSequence.from_checkpoints(folder)
+        >>> sequence.steps.tolist(), sequence.P
+        ([100, 200, 300], 10)
+        """
+        bands = read_bands(path, **options)
+        return cls(**bands.fields_of(bands.moving))
 
     @classmethod
     def _from_products(
-        cls, name: str, found: products.Found, steps: ArrayLike | None, **extra: Any
+        cls, name: str, found: products.Products, steps: ArrayLike | None, **extra: Any
     ) -> "GramSequence":
         T, needed = len(found.K), 3 if name == "thetas" else 2
         if T < 2:
@@ -166,11 +211,22 @@ class GramSequence:
     ) -> "GramSequence":
         """From K itself: the full (T, T) matrix or its band (T, W_max + 1).
 
+        Returns
+        -------
+        GramSequence
+
         Raises
         ------
         ValueError
             If K is not finite, not symmetric or not positive semi-definite (beyond rounding), or steps do
             not increase.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> GramSequence.from_inner_products(np.eye(6), P=1000).window(3).sigma[0].tolist()
+        [1.0, 1.0, 1.0]
         """
         array = checked_K(K)
         ends = np.arange(1, len(array) + 1) if steps is None else increasing("steps", steps, len(array))
@@ -196,11 +252,39 @@ class GramSequence:
         return self.K.shape[1] - 1 if self.banded else self.T
 
     def band(self, lags: int) -> NDArray[np.float64]:
-        """⟨δ_t, δ_{t−l}⟩ for l = 0 … `lags` as a (T, lags + 1) array, NaN where l > t."""
+        """⟨δ_t, δ_{t−l}⟩ for l = 0 … `lags` as a (T, lags + 1) array, NaN where l > t.
+
+        Returns
+        -------
+        (T, lags + 1) float64
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> sequence.band(4).shape
+        (20, 5)
+        """
         return as_band(self.K, lags)
 
     def blocks(self, W: int) -> NDArray[np.float64]:
-        """The Gram matrices G_t of all full windows: (T − W + 1, W, W), in time order."""
+        """The Gram matrices G_t of all full windows: (T − W + 1, W, W), in time order.
+
+        Returns
+        -------
+        (T − W + 1, W, W) float64
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> sequence.blocks(5).shape
+        (16, 5, 5)
+        """
         return window_blocks(self.K, W)
 
     def window(self, W: int, *, refine: bool = False, vectors: Any = None) -> WindowSpectra:
@@ -216,10 +300,24 @@ class GramSequence:
         vectors : (T+1, P) or (T, P) array, optional
             The snapshots, or the updates, that the sequence was made from; `refine` needs them.
 
+        Returns
+        -------
+        WindowSpectra
+
         Raises
         ------
         ValueError
             If W is out of range, or `refine` lacks the vectors.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> windows = sequence.window(5)
+        >>> windows.k_star.shape, windows.sigma.shape
+        ((16,), (16, 5))
         """
         if not 2 <= whole("W", W, 2) <= self.T:
             raise ValueError(f"W must be at most the number of updates T = {self.T}, got {W}")
@@ -235,15 +333,57 @@ class GramSequence:
         return refined(spectra, vectors, self.T)
 
     def effective_dimension(self, W: int) -> float:
-        """P̂_eff from the pairs more than `W` apart (section 2.5); signal lowers it. Needs lags beyond `W`."""
+        """P̂_eff from the pairs more than `W` apart (section 2.5); signal lowers it. Needs lags beyond `W`.
+
+        Returns
+        -------
+        float
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> bool(500 < sequence.effective_dimension(5) < 2000)
+        True
+        """
         return detection.effective_dimension(self.K, W)
 
     def autocorrelation(self, lags: int) -> NDArray[np.float64]:
-        """τ̂_l = mean K_{t,t−l}/mean K_tt, l = 0 … `lags` (section 2.7)."""
+        """τ̂_l = mean K_{t,t−l}/mean K_tt, l = 0 … `lags` (section 2.7).
+
+        Returns
+        -------
+        (lags + 1,) float64
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> sequence.autocorrelation(3).shape
+        (4,)
+        """
         return detection.autocorrelation(self.K, lags)
 
     def pieces(self) -> "list[GramSequence]":
-        """The uninterrupted stretches of the run, in order: itself, unless it has gaps."""
+        """The uninterrupted stretches of the run, in order: itself, unless it has gaps.
+
+        Returns
+        -------
+        list of GramSequence
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> len(sequence.pieces())
+        1
+        """
         starts = np.unique(stretch_starts(self.K)).tolist()
         if len(starts) == 1:
             return [self]
@@ -259,14 +399,30 @@ class GramSequence:
         ]
 
     def parts(self) -> "dict[str, GramSequence]":
-        """The sequence of every group of parameters that a tracker with ``by=`` recorded, by its name."""
+        """The sequence of every group of parameters that a tracker with ``by=`` recorded, by its name.
+
+        Returns
+        -------
+        dict of str to GramSequence
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> sequence.parts()
+        {}
+        """
         sizes = self.config.get("parts", {})
         found = {}
         for name, band in self.probes.items():
-            if name.startswith(PART):
-                part = name.removeprefix(PART)
+            part = name.removeprefix(PART)
+            if part != name and sizes.get(part) != 0:  # else nothing of it was trained
                 K = unfold(band[:, : self.T]) if band.shape[1] >= self.T else band
-                found[part] = replace(self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part})
+                found[part] = replace(
+                    self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part}
+                )
         return found
 
     def __add__(self, other: "GramSequence") -> "GramSequence":
@@ -296,7 +452,21 @@ class GramSequence:
         )
 
     def to_xarray(self) -> "xr.Dataset":
-        """K, metrics and probes over the coordinate ``step`` (needs the extra ``data``)."""
+        """K, metrics and probes over the coordinate ``step`` (needs the extra ``data``).
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> dict(sequence.to_xarray().sizes)
+        {'step': 20, 'other_step': 20}
+        """
         import xarray as xr
 
         axes = ("step", "lag") if self.banded else ("step", "other_step")
@@ -314,12 +484,28 @@ class GramSequence:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write a ``.npz`` (no pickle, format version inside); an existing file is replaced in one step.
 
+        Returns
+        -------
+        pathlib.Path
+
         Raises
         ------
         OSError
             If the target cannot be written; nothing is left half-written.
         ValueError
             If `config` holds something that is no JSON value.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> import tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = sequence.save(pathlib.Path(folder) / "run.npz")
+        ...     np.array_equal(GramSequence.load(path).K, sequence.K)
+        True
         """
         return self.write(path)
 
@@ -330,11 +516,15 @@ class GramSequence:
         arrays = {"K": self.K, "steps": self.steps}
         arrays |= {f"metrics/{name}": values for name, values in self.metrics.items()}
         arrays |= {f"probes/{name}": values for name, values in self.probes.items()}
-        return storage.write_sequence(path, header, arrays)
+        return storage.write_arrays(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "GramSequence":
         """Read what `save`, or a `GramTracker` that may still be running or was killed, wrote.
+
+        Returns
+        -------
+        GramSequence
 
         Raises
         ------
@@ -342,16 +532,25 @@ class GramSequence:
             If the file is truncated, foreign, or of a newer format version. Nothing is ever unpickled.
         OSError
             If it cannot be opened.
-        """
-        from spectral_edge.validate.gram.live.recording import with_journal
 
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> import tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     GramSequence.load(sequence.save(pathlib.Path(folder) / "run.npz")).T
+        20
+        """
         try:
-            header, arrays = storage.read_sequence(path, FORMAT, FORMAT_VERSION)
+            header, arrays = storage.read_arrays(path, FORMAT, FORMAT_VERSION)
         except FileNotFoundError:
-            sequence = with_journal(path, None, None)
-            if sequence is None:
+            fields = continued(path, None, None)
+            if fields is None:
                 raise
-            return sequence
+            return cls(**fields)
         groups: dict[str, dict[str, NDArray[np.float64]]] = {"metrics": {}, "probes": {}}
         for key in [key for key in arrays if "/" in key]:
             group, name = key.split("/", 1)
@@ -364,4 +563,5 @@ class GramSequence:
             config=header["config"],
             **groups,
         )
-        return with_journal(path, header, found) or found
+        fields = continued(path, header, found)
+        return found if fields is None else cls(**fields)

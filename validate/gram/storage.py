@@ -10,7 +10,7 @@ import numpy as np
 from spectral_edge.theory.files import replace_atomically
 
 
-def write_sequence(path: str | PathLike[str], header: dict[str, Any], arrays: dict[str, Any]) -> Path:
+def write_arrays(path: str | PathLike[str], header: dict[str, Any], arrays: dict[str, Any]) -> Path:
     """Write arrays and a JSON header as ``.npz`` without pickle."""
     try:
         text = np.array(json.dumps(header, sort_keys=True))
@@ -19,10 +19,10 @@ def write_sequence(path: str | PathLike[str], header: dict[str, Any], arrays: di
     return replace_atomically(path, lambda file: np.savez_compressed(file, header=text, **arrays))
 
 
-def read_sequence(
+def read_arrays(
     path: str | PathLike[str], format_name: str, version: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and arrays of what `write_sequence` wrote; nothing is ever unpickled.
+    """Header and arrays of what `write_arrays` wrote; nothing is ever unpickled.
 
     Raises
     ------

@@ -64,7 +64,23 @@ class WindowSpectra:
 
     @classmethod
     def from_sequence(cls, sequence: "GramSequence", W: int) -> "WindowSpectra":
-        """Spectra of the windows of `sequence`; see `GramSequence.window`."""
+        """Spectra of the windows of `sequence`; see `GramSequence.window`.
+
+        Returns
+        -------
+        WindowSpectra
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> windows = sequence.window(5)
+        >>> from spectral_edge.validate import WindowSpectra
+        >>> np.array_equal(WindowSpectra.from_sequence(sequence, 5).lam, windows.lam)
+        True
+        """
         lam, u = spectrum.gram_spectrum(window_blocks(sequence.K, W))
         refined = np.zeros(len(lam), dtype=bool)
         steps = sequence.steps[W - 1 :]
@@ -142,6 +158,26 @@ class WindowSpectra:
         return np.abs(logs[0] - logs[1]) / 2
 
     @cached_property
+    def stored_floor(self) -> Floats:
+        """Singular value that the rounding of the stored parameters alone can give, (n,); 0 where it is not known.
+
+        Updates δ_t = θ_t − θ_{t−1} of stored parameters carry the errors of both, of variance ulp²/12 per entry. Their
+        Gram matrix is tridiagonal, and its largest eigenvalue at most twice its largest diagonal entry. What lies
+        below is not known to be the run's.
+        """
+        stored = self.probes.get("storage_rounding")
+        if stored is None:
+            return np.zeros(len(self.steps))
+        largest = np.lib.stride_tricks.sliding_window_view(stored, self.W).max(axis=1)
+        return np.asarray(np.sqrt(2 * largest))
+
+    @cached_property
+    def gap_is_stored(self) -> NDArray[np.bool_]:
+        """Whether σ_{k*+1} lies above `stored_floor`, so that the gap is not one to rounding, (n,)."""
+        at = np.where(np.isnan(self.k_star), 1, self.k_star).astype(int)[:, None]
+        return np.asarray(np.take_along_axis(self.sigma, at, axis=1)[:, 0] > self.stored_floor)
+
+    @cached_property
     def gap(self) -> Floats:
         """Amplitude gap g = σ_{k*} − σ_{k*+1}, (n,), parameter units."""
         return spectrum.amplitude_gap(self._counted)
@@ -175,6 +211,20 @@ class WindowSpectra:
             4 with the operator norm is a guaranteed lower bound of ⟨v_j, v_j′⟩².
         norm : {"operator", "frobenius", "eigenvalue"}
             "eigenvalue" is the published proxy, which guarantees nothing.
+
+        Returns
+        -------
+        (n − 1, W) float64
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> windows = sequence.window(5)
+        >>> windows.alpha().shape
+        (15, 5)
         """
         from spectral_edge.theory.checks import choice
 
@@ -182,14 +232,44 @@ class WindowSpectra:
         return stability.stability_coefficient(self.lam[:-1], size, C=C)
 
     def adiabatic(self, eta: float, norm: str = "frobenius") -> Floats:
-        """𝒜 = ‖ΔG‖/(η g²) with the amplitude gap, (n − 1,) (section 5.6)."""
+        """𝒜 = ‖ΔG‖/(η g²) with the amplitude gap, (n − 1,) (section 5.6).
+
+        Returns
+        -------
+        (n − 1,) float64
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> windows = sequence.window(5)
+        >>> windows.adiabatic(eta=1e-3).shape
+        (15,)
+        """
         from spectral_edge.theory.checks import choice
 
         size = getattr(self.delta, choice("norm", norm, ("operator", "frobenius", "eigenvalue")))
         return stability.adiabatic_parameter(size, self.gap[:-1], eta)
 
     def to_dict(self) -> dict[str, NDArray[Any]]:
-        """One array per column, one entry per window: step, k*, R, gaps and singular values."""
+        """One array per column, one entry per window: step, k*, R, gaps and singular values.
+
+        Returns
+        -------
+        dict of str to (n,) array
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> windows = sequence.window(5)
+        >>> list(windows.to_dict())[:4]
+        ['step', 'k_star', 'k_star_weighted', 'ratio']
+        """
         table: dict[str, NDArray[Any]] = {
             "step": self.steps,
             "k_star": self.k_star,
@@ -210,16 +290,47 @@ class WindowSpectra:
         probe : str
             Name of a vector probe: "gradient" gives G_j, "parameters" the ⟨θ, v_j⟩ of the decay term.
 
+        Returns
+        -------
+        (n, W) float64
+
         Raises
         ------
         ValueError
             If there is no such probe, or it does not reach over the window.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> updates, gradient = np.diff(thetas, axis=0), np.ones(1000)
+        >>> products = [[gradient @ updates[max(t - lag, 0)] for lag in range(5)] for t in range(20)]
+        >>> probed = GramSequence.from_parameters(thetas, probes={"gradient": np.array(products)})
+        >>> probed.window(5).project("gradient").shape
+        (16, 5)
         """
         lags = self._probe(probe, 2)[self.W - 1 :, self.W - 1 :: -1]  # oldest update first, as in u
         return np.einsum("ns,nsj->nj", lags, self.u) / self._resolved
 
     def curvature(self, probe: str = "hessian") -> Floats:
-        """h_j = v_jᵀHv_j from the window Hessian δ_sᵀHδ_r, (n, W); NaN where it was not recorded."""
+        """h_j = v_jᵀHv_j from the window Hessian δ_sᵀHδ_r, (n, W); NaN where it was not recorded.
+
+        Returns
+        -------
+        (n, W) float64
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> steps = np.eye(6)  # every Hessian product is that of H = 2
+        >>> hessian = 2 * np.broadcast_to(np.eye(3), (6, 3, 3))
+        >>> sequence = GramSequence.from_inner_products(steps, probes={"hessian": hessian})
+        >>> sequence.window(3).curvature()[0].round(12).tolist()
+        [2.0, 2.0, 2.0]
+        """
         M = self._probe(probe, 3)[self.W - 1 :, self.W - 1 :: -1, self.W - 1 :: -1]
         return np.einsum("nsj,nsr,nrj->nj", self.u, M, self.u) / self._resolved**2
 
@@ -238,7 +349,22 @@ class WindowSpectra:
         return values
 
     def to_xarray(self) -> "xr.Dataset":
-        """Spectra over ``step`` and ``mode`` (from 1), with the quantities at the gap (needs ``data``)."""
+        """Spectra over ``step`` and ``mode`` (from 1), with the quantities at the gap (needs ``data``).
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> windows = sequence.window(5)
+        >>> dict(windows.to_xarray().sizes)
+        {'step': 16, 'mode': 5}
+        """
         import xarray as xr
 
         per_mode = {"sigma": self.sigma, "sigma_reliable": self.sigma_reliable}
@@ -248,13 +374,43 @@ class WindowSpectra:
         return xr.Dataset(data, {"step": self.steps, "mode": np.arange(1, self.W + 1)}, {"W": self.W})
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """The columns of `to_dict` as a table (needs the extra ``data``)."""
+        """The columns of `to_dict` as a table (needs the extra ``data``).
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> windows = sequence.window(5)
+        >>> windows.to_dataframe().shape
+        (16, 12)
+        """
         import pandas as pd
 
         return pd.DataFrame(self.to_dict())
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the singular values against the step; returns the axes."""
+        """Draw the singular values against the step; returns the axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> sequence = GramSequence.from_parameters(thetas)
+        >>> windows = sequence.window(5)
+        >>> len(windows.plot().lines)
+        5
+        """
         import matplotlib.pyplot as plt
 
         ax = plt.figure().add_subplot() if ax is None else ax

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 
 #: The experiment of runs that belong to no other: with and without weight decay, waiting for one transition.
@@ -34,6 +34,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "momentum": ("momentum", "sgd_momentum"),
     "record_every": ("record_every",),
     "shift_step": ("shift_step",),
+    "event": ("event",),
+    "event_step": ("event_step",),
 }
 _TEST = ("test", "validation", "val", "valid", "eval", "dev")
 #: Names of metrics by what they measure, the usual one first; slashes, dots and capitals make no difference.
@@ -71,6 +73,10 @@ class Card:
         Optimiser steps between two records.
     shift_step : int or None
         Last step before the data change; 0 where they never do.
+    event : str or None
+        What counts as its transition, where that is not a test accuracy.
+    event_step : int or None
+        Step at which it came, if the card says so; −1 where it never did.
     odd : tuple of str
         What could not be understood, each with its key and value.
     """
@@ -88,6 +94,8 @@ class Card:
     momentum: float | None = None
     record_every: float | None = None
     shift_step: int | None = None
+    event: str | None = None
+    event_step: int | None = None
     odd: tuple[str, ...] = ()
 
     @property
@@ -167,12 +175,13 @@ def _two(value: Any) -> tuple[float, float]:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("run", "task", "operation", "experiment", "optimizer"), _text),
+    **dict.fromkeys(("run", "task", "operation", "experiment", "optimizer", "event"), _text),
     **dict.fromkeys(("weight_decay", "momentum", "beta1", "beta2"), _not_negative),
     **dict.fromkeys(("learning_rate", "batch_size", "record_every"), _positive),
     "seed": _whole,
     "betas": _two,
     "shift_step": _count,
+    "event_step": _whole,
 }
 
 
@@ -269,24 +278,31 @@ def is_plain(run: GramSequence) -> bool:
     return card(run).experiment == PLAIN
 
 
-def metric(run: GramSequence, name: str) -> NDArray[np.float64] | None:
-    """One of `METRICS` at every record, (T,), by whichever of its names it was recorded; None where it was not.
+def metric(run: GramSequence, name: str) -> FloatArray | None:
+    """What was recorded at every record, (T,), by `name` or another name of the same; None where it was not.
 
     Accuracies that go beyond 1 are per cent, and are divided by a hundred.
     """
-    values = _recorded(run, name)
+    values = recorded(run, name)
     return values if values is None or not _per_cent(name, values) else values / 100
 
 
-def _recorded(run: GramSequence, name: str) -> NDArray[np.float64] | None:
+def recorded(run: GramSequence, name: str) -> FloatArray | None:
+    """The same as it stands there."""
     if name in run.metrics:
         return run.metrics[name]
+    plain = _plain(name)
     there = {_plain(key): values for key, values in run.metrics.items()}
-    return next((there[one] for one in METRICS[name] if one in there), None)
+    others = next((names for names in METRICS.values() if plain in names), ())
+    return next((there[one] for one in (plain, *others) if one in there), None)
 
 
-def _per_cent(name: str, values: NDArray[np.float64]) -> bool:
-    return name.endswith("accuracy") and bool(np.any(values > 1 + 1e-6))  # NaN compares false
+def _is_accuracy(name: str) -> bool:
+    return any(_plain(name) in names for field, names in METRICS.items() if field.endswith("accuracy"))
+
+
+def _per_cent(name: str, values: FloatArray) -> bool:
+    return _is_accuracy(name) and bool(np.any(values > 1 + 1e-6))  # NaN compares false
 
 
 def remarks(runs: Sequence[GramSequence]) -> list[str]:
@@ -297,7 +313,7 @@ def remarks(runs: Sequence[GramSequence]) -> list[str]:
         name = own.run or f"run {i}"
         found += [f"{name}: {odd}; taken as unknown" for odd in own.odd]
         for what in METRICS:
-            values = _recorded(run, what)
+            values = recorded(run, what)
             if values is not None and _per_cent(what, values):
                 found.append(f"{name}: the {what.replace('_', ' ')} goes beyond 1; taken as per cent")
     return found

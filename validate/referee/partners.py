@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.cards import card, is_plain, metric, with_field
+from spectral_edge.validate.referee.cards import card, is_plain, with_field
+from spectral_edge.validate.referee.events import is_watched
 
 
 class Partner(NamedTuple):
@@ -18,16 +19,14 @@ class Partner(NamedTuple):
 
 
 def decay_groups(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[GramSequence]]:
-    """Return the runs with and without weight decay, of those whose decay and test accuracy are known.
+    """Return the runs with and without weight decay, of those whose decay and transition are known.
 
     Runs of other experiments (shift, optimiser) have other controls and are in neither group.
     """
     known = [
         (run, decay)
         for run in runs
-        if (decay := card(run).weight_decay) is not None
-        and is_plain(run)
-        and metric(run, "test_accuracy") is not None
+        if (decay := card(run).weight_decay) is not None and is_plain(run) and is_watched(run)
     ]
     return [run for run, decay in known if decay > 0], [run for run, decay in known if decay == 0]
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spectral_edge.validate.referee.verdict import Prediction
 
-#: Modules that all rules share: intervals and tests, noise, events, series, partners, the parts of planted worlds.
+#: Modules that all rules share: intervals and tests, events, series, partners, noise, the parts of planted worlds.
 SHARED = (
     *(f"spectral_edge.validate.referee.{name}" for name in ("statistics", "worlds", "events", "series", "partners")),
-    "spectral_edge.simulate._planted.parts",
+    *(f"spectral_edge.simulate.{name}" for name in ("_noise", "_colour", "_planted.parts")),
 )  # fmt: skip
 
 
@@ -55,9 +55,12 @@ def rule(prediction: "Prediction") -> str:
 
 
 @cache
-def shared() -> str:
-    """Twelve digits that change with the code of `SHARED`; not with its comments, docstrings, imports or layout."""
-    return _digest(repr([_shape(_code(name)) for name in SHARED]))
+def shared(*more: str) -> str:
+    """Twelve digits that change with the code of `SHARED`; not with its comments, docstrings, imports or layout.
+
+    `more` are further modules that what is stored depends on.
+    """
+    return _digest(repr([_shape(_code(name)) for name in (*SHARED, *more)]))
 
 
 def _digest(text: str) -> str:

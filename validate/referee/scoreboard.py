@@ -11,15 +11,25 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import whole
+from spectral_edge.theory.files import jsonable
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import cards, worlds
+from spectral_edge.validate.referee import cards, stress_size, worlds
 from spectral_edge.validate.referee import size_and_power as calibration
-from spectral_edge.validate.referee.cards import card, metric
-from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.events import Event, grok_step, is_watched, transition, with_event
+from spectral_edge.validate.referee.needs import how
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.statistics import holm, short
-from spectral_edge.validate.referee.verdict import NOT_RUN, Prediction, Verdict
+from spectral_edge.validate.referee.verdict import (
+    NOT_RUN,
+    NOT_SPECIFIC,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    Prediction,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,8 +77,8 @@ class Scoreboard:
     def to_dict(self) -> dict[str, Any]:
         """JSON values with stable keys; NaN and infinity become None."""
         return {
-            "verdicts": [_json(_flat(verdict)) for verdict in self.verdicts],
-            "runs": [_json(run_row(run)) for run in self.runs],
+            "verdicts": [jsonable(_flat(verdict)) for verdict in self.verdicts],
+            "runs": [jsonable(run_row(run)) for run in self.runs],
             "seed": self.seed,
             "notes": list(self.notes),
         }
@@ -87,7 +97,7 @@ class Scoreboard:
         return pd.DataFrame([_flat(verdict) for verdict in self.verdicts]).set_index("id")
 
     def table(self, *, wide: bool = False) -> "Table":
-        """Return the verdicts as a table for the terminal; `wide` (120 columns) adds p-values and other worlds."""
+        """Return the verdicts as a table for the terminal; `wide` (120 columns) adds p-values, sizes and power."""
         from rich import box
         from rich.markup import escape
         from rich.table import Table
@@ -105,12 +115,19 @@ class Scoreboard:
             table.add_column(name, justify="right" if right else "left", no_wrap=True)
         if wide:
             table.add_column("p (Holm)", justify="right", no_wrap=True)
-            table.add_column("planted / noise world", no_wrap=True)
+            table.add_column("size / worst / power", justify="right", no_wrap=True)
         for v in self.verdicts:
             statistic, control, p = map(short, (v.statistic, v.control, v.p_holm))
             row = [str(v.number), v.id, f"[{_STYLES[v.verdict]}]{v.verdict}[/]", statistic, control]
             row.append(escape(str(v.effect)) if v.n else "–")
-            table.add_row(*row, *([p, " / ".join(v.worlds.values())] if wide else []))
+            table.add_row(
+                *row,
+                *(
+                    [p, " / ".join(short(one.value, 2) for one in (v.size, v.stress_size, v.power))]
+                    if wide
+                    else []
+                ),
+            )
         return table
 
 
@@ -118,6 +135,7 @@ def check(
     runs: GramSequence | Sequence[GramSequence],
     *,
     seed: int = 0,
+    event: Event | None = None,
     predictions: Sequence[Prediction] = PREDICTIONS,
     jobs: int = 1,
     progress: Callable[[str], None] | None = None,
@@ -130,6 +148,10 @@ def check(
         With their metrics and configuration; what cannot be judged on them says what it would need.
     seed : int
         Seed of the synthetic worlds; the same seed gives the same scoreboard.
+    event : str, int, callable or mapping, optional
+        What counts as a transition, if not that the test accuracy reaches 0.95: a condition on a metric, by any of its
+        usual names ("val_loss<1.2"), a step, or what gives the step of each run (a function of the run, a mapping of
+        their names; None where it never came). A card may say its `event_step` itself.
     predictions : sequence of Prediction
         Default: all that the package judges. Others than its own need `jobs` = 1.
     jobs : int
@@ -145,7 +167,8 @@ def check(
     Raises
     ------
     ValueError
-        If there is no run, `jobs` is not a positive whole number, or more than 1 with predictions of one's own.
+        If there is no run, `event` cannot be read or is about what no run has, `jobs` is not a positive whole number,
+        or more than 1 with predictions of one's own.
 
     Examples
     --------
@@ -157,6 +180,7 @@ def check(
     runs = [runs] if isinstance(runs, GramSequence) else list(runs)
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
+    runs, gaps = _uninterrupted(with_event(runs, event))
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
         raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     report = progress or (lambda part: None)
@@ -165,11 +189,61 @@ def check(
     with _judges(runs, seed, jobs) as judge:
         for prediction, verdict in zip(predictions, judge(predictions), strict=True):
             report(prediction.id)
-            rate = calibration.rates(prediction)
-            verdicts.append(replace(verdict, size=rate.size, power=rate.power))
+            verdicts.append(_capped(_with_rates(verdict, prediction), prediction))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    return Scoreboard(judged, tuple(runs), seed, (*cards.remarks(runs), *calibration.remarks(predictions)))
+    notes = [*gaps, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
+    return Scoreboard(judged, tuple(runs), seed, tuple(notes))
+
+
+def _uninterrupted(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[str]]:
+    """The longest stretch of every run that was resumed without the updates it had kept, and what to say of it."""
+    found, notes = [], []
+    for run in runs:
+        pieces = run.pieces()
+        longest = max(pieces, key=lambda piece: piece.T)
+        found.append(longest)
+        if len(pieces) > 1:
+            notes.append(
+                f"{card(run).run or 'a run'} was resumed without the updates it had kept: it is judged by its longest "
+                f"stretch, steps {longest.steps[0]} to {longest.steps[-1]} of {run.steps[0]} to {run.steps[-1]}"
+            )
+    return found, notes
+
+
+def _with_rates(verdict: Verdict, prediction: Prediction) -> Verdict:
+    """The verdict with what was counted of its test: in noise, where it is planted, in the worst of other worlds."""
+    rate, worst = calibration.rates(prediction), stress_size.worst(prediction)
+    refuted = max(
+        ((rate.refuted_size, "noise like the planted runs"), (worst.refuted, worst.refuted_world)),
+        key=lambda one: np.nan_to_num(one[0].value, nan=-1.0),
+    )
+    return replace(
+        verdict, size=rate.size, power=rate.power, stress_size=worst.size, stress_world=worst.world,
+        refuted_size=refuted[0], refuted_world=refuted[1] if np.isfinite(refuted[0].value) else "",
+    )  # fmt: skip
+
+
+def _capped(verdict: Verdict, prediction: Prediction) -> Verdict:
+    """A verdict that a world where nothing happens or a placebo gets as well is none, and says so."""
+    passed = [name for name, found in verdict.placebos.items() if found == SUPPORTED]
+    largest = calibration.LARGEST_SIZE
+    if verdict.verdict == SUPPORTED and verdict.stress_size.value > largest:
+        instead, why = (
+            UNDECIDED,
+            f"“{verdict.stress_world}” is supported too, {verdict.stress_size.value:.0%} of the time",
+        )
+    elif verdict.verdict == SUPPORTED and passed:
+        instead, why = NOT_SPECIFIC, f"by the same rule {' and '.join(passed)} is supported too"
+    elif verdict.verdict == REFUTED and verdict.refuted_size.value > largest and not prediction.noise_refutes:
+        instead, why = (
+            UNDECIDED,
+            f"“{verdict.refuted_world}” is refuted too, {verdict.refuted_size.value:.0%} of the time",
+        )
+    else:
+        return verdict
+    meaning = f"{verdict.verdict.capitalize()} by its rule, and that is no verdict: {why}. {verdict.meaning}"
+    return replace(verdict, verdict=instead, meaning=meaning)
 
 
 @contextmanager
@@ -201,10 +275,20 @@ class _Bench:
         with threadpool_limits(limits=1, user_api="blas"):
             verdict = prediction.judge(self.runs, self.noise)
             if verdict.verdict == NOT_RUN:
-                return verdict
-            planted = prediction.judge_planted(self.seed)
+                return _with_needs(verdict, prediction, self.runs)
+            planted = calibration.planted(prediction, self.seed)
             noise = prediction.judge_noise(self.runs, self.noise, self.seed)
-            return replace(verdict, worlds={"planted": planted, "noise": noise})
+            placebos = self._placebos(prediction) if verdict.verdict == SUPPORTED else {}
+            return replace(verdict, worlds={"planted": planted, "noise": noise}, placebos=placebos)
+
+    def _placebos(self, prediction: Prediction) -> dict[str, str]:
+        """The verdicts of the same rule on what measures nothing of the claim."""
+        found = {}
+        for name, placebo in prediction.placebos.items():
+            runs = placebo(self.runs, self.seed)
+            noise = [worlds.matched_noise(run, self.seed) for run in runs]
+            found[name] = prediction.judge(runs, noise).verdict
+        return found
 
     @classmethod
     def sit(cls, runs: list[GramSequence], seed: int) -> None:
@@ -217,23 +301,40 @@ class _Bench:
         return cls.here.judge(next(p for p in PREDICTIONS if p.number == number))
 
 
+def _with_needs(verdict: Verdict, prediction: Prediction, runs: Sequence[GramSequence]) -> Verdict:
+    """The verdict of a test that could not be made, with what is missing for it and how it is recorded."""
+    missing = {
+        name: {"runs": count, "how": how(name)} for name, count in prediction.needs.missing(runs).items()
+    }
+    meaning = f"{verdict.meaning} {prediction.needs.told(runs)}"
+    return replace(verdict, meaning=meaning, details={**verdict.details, "missing": missing})
+
+
 def run_row(run: GramSequence) -> dict[str, Any]:
     """Return what a table of runs shows of one run (stable keys)."""
     own, step = card(run), grok_step(run)
-    if metric(run, "test_accuracy") is None:
-        status = "no test accuracy"
-    else:
-        status = "grokked" if step is not None else "not grokked"
+    known = "grokked" if step is not None else "not grokked"
     return {
         "run": own.run or "unnamed",
         "task": own.task or "",
         "optimizer": own.optimizer or "",
         "weight_decay": own.weight_decay,
         "seed": own.seed,
-        "status": status,
+        "status": known if is_watched(run) else "no test accuracy",
         "grok_step": step,
         "steps": int(run.steps[-1]),
     }
+
+
+def _event_notes(runs: Sequence[GramSequence]) -> list[str]:
+    """Say what counted as a transition, where that is not the test accuracy."""
+    if not any(card(run).event or card(run).event_step is not None for run in runs):
+        return []
+    known = sum(map(is_watched, runs))
+    came = sum(grok_step(run) is not None for run in runs)
+    return [
+        f"a transition is {transition(runs)}: it came in {came} of {known} runs, and {len(runs) - known} do not tell"
+    ]
 
 
 def _flat(verdict: Verdict) -> dict[str, Any]:
@@ -241,17 +342,8 @@ def _flat(verdict: Verdict) -> dict[str, Any]:
     row["effect"], row["interval"] = verdict.effect.value, [verdict.effect.low, verdict.effect.high]
     row["p_value"], row["p_uncorrected"] = verdict.p_holm, verdict.p_value
     del row["p_holm"]
-    row["size"], row["power"] = verdict.size._asdict(), verdict.power._asdict()
+    for name in ("size", "power", "stress_size", "refuted_size"):
+        row[name] = getattr(verdict, name)._asdict()
     for reading, shown in zip(verdict.readings, row["readings"], strict=True):
         shown["treated"], shown["control"] = reading.treated._asdict(), reading.control._asdict()
     return row
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value

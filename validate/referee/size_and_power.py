@@ -1,4 +1,8 @@
-"""How often each test is right where the truth is known: its size in noise, its power in the planted world."""
+"""How often each test is right where the truth is known: its size in noise, its power in the planted world.
+
+What was measured is stored, with the rule and the common ground that it belongs to: counts, and the verdict in the
+planted world of `PLANTED`, which depends on no run and takes longer than all else that is judged of one.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +20,7 @@ from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
-from spectral_edge.validate.referee.verdict import SUPPORTED, Prediction
+from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, Prediction
 
 #: Sets of runs in each world.
 REPLICATES = 200
@@ -26,23 +30,26 @@ QUICK = 20
 LARGEST_SIZE = 0.07
 #: Seed of the first set of runs.
 FIRST = 1000
+#: Seed of the planted world whose verdict is stored: that of a scoreboard where none is asked for.
+PLANTED = 0
 #: Replicates judged at a time by one task of an executor.
 _CHUNK = 5
 
 
 class Count(NamedTuple):
-    """What came of `n` replicates: verdicts as due in the planted world, verdicts "supported" in noise."""
+    """What came of `n` replicates: verdicts as expected in the planted world, "supported" and "refuted" in noise."""
 
-    n: int
-    as_due: int
-    false_positives: int
+    n: int = 0
+    as_due: int = 0
+    false_positives: int = 0
+    refuted: int = 0
 
     def __add__(self, other: "Count") -> "Count":  # type: ignore[override]
         return Count(*(a + b for a, b in zip(self, other, strict=True)))
 
     @property
     def power(self) -> Estimate:
-        """Share of planted worlds with the verdict that is due there."""
+        """Share of planted worlds with the verdict that is expected there."""
         return proportion(self.as_due, self.n) if self.n else UNKNOWN
 
     @property
@@ -50,24 +57,26 @@ class Count(NamedTuple):
         """Share of noise worlds that come out supported."""
         return proportion(self.false_positives, self.n) if self.n else UNKNOWN
 
+    @property
+    def refuted_size(self) -> Estimate:
+        """Share of noise worlds that come out refuted."""
+        return proportion(self.refuted, self.n) if self.n else UNKNOWN
+
 
 def replicate(prediction: Prediction, seed: int) -> Count:
     """One set of planted runs, and the same runs with noise in their place."""
     with threadpool_limits(limits=1, user_api="blas"):
         runs = prediction.planted(seed)
         noise = [worlds.matched_noise(run, seed) for run in runs]
-        due = prediction.judge(runs, noise).verdict == prediction.expected_when_planted
-        supported = prediction.judge_noise(runs, noise, seed) == SUPPORTED
-    return Count(1, int(due), int(supported))
+        expected = prediction.judge(runs, noise).verdict == prediction.expected_when_planted
+        found = prediction.judge_noise(runs, noise, seed)
+    return Count(1, int(expected), int(found == SUPPORTED), int(found == REFUTED))
 
 
 def _task(number: int, seeds: range) -> Count:
-    from spectral_edge.validate.referee.predictions import PREDICTIONS
-
-    prediction = next(p for p in PREDICTIONS if p.number == number)
-    total = Count(0, 0, 0)
+    total = Count()
     for seed in seeds:
-        total += replicate(prediction, seed)
+        total += replicate(_by_number(number), seed)
     return total
 
 
@@ -110,8 +119,7 @@ def calibrate(
     counts = {}
     for p in predictions:
         entry = _entry(p, there)
-        fresh = entry is not None and entry["shared"] == shared()
-        counts[p.id] = _count(entry if fresh else None)
+        counts[p.id] = _count(entry if _is_current(entry, p) else None)
     # all to a tenth, then to a half, then to the end: stopped early, something is known of each
     for goal in sorted({max(1, replicates // 10), max(1, replicates // 2), replicates}):
         for prediction in predictions:
@@ -126,6 +134,46 @@ def calibrate(
                 if progress is not None:
                     progress(prediction.id, counts[prediction.id].n)
     return counts
+
+
+def planted(prediction: Prediction, seed: int) -> str:
+    """The verdict in the planted world, as stored where that is of this rule over this ground, else judged now."""
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    entry = stored().get(prediction.id, {}).get("planted")
+    known = seed == PLANTED and prediction in PREDICTIONS and _is_current(entry, prediction)
+    return str(entry["verdict"]) if known else prediction.judge_planted(seed)
+
+
+def _is_current(entry: dict[str, Any] | None, prediction: Prediction) -> bool:
+    return entry is not None and (entry["rule"], entry["shared"]) == (rule(prediction), shared())
+
+
+def store_planted(
+    predictions: Sequence[Prediction],
+    path: str | Path,
+    executor: Executor | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> None:
+    """Write the verdicts in the planted world of `PLANTED` beside the counts, where they are not there already."""
+    missing = [p for p in predictions if not _is_current(read(path).get(p.id, {}).get("planted"), p)]
+    judged = (map if executor is None else executor.map)(_planted, [p.number for p in missing])
+    for prediction, verdict in zip(missing, judged, strict=True):
+        found = {"rule": rule(prediction), "shared": shared(), "verdict": verdict}
+        _write({prediction.id: {"planted": found}}, path)
+        if progress is not None:
+            progress(prediction.id, 0)
+
+
+def _planted(number: int) -> str:
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _by_number(number).judge_planted(PLANTED)
+
+
+def _by_number(number: int) -> Prediction:
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    return next(p for p in PREDICTIONS if p.number == number)
 
 
 def _results(prediction: Prediction, tasks: Iterable[range], executor: Executor | None) -> Iterator[Count]:
@@ -148,26 +196,34 @@ def stored() -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The stored counts by id, each with its rule and what rules share; nothing where there is no such file."""
+    """What is stored by id, each with its rule and what rules share; nothing where there is no such file."""
     path = Path(path)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
 def _entry(prediction: Prediction, found: dict[str, Any]) -> dict[str, Any] | None:
-    """What is stored of the rule as it is now."""
-    entry: dict[str, Any] | None = found.get(prediction.id)
+    """What was counted of the rule as it is now."""
+    entry: dict[str, Any] | None = found.get(prediction.id, {}).get("counts")
     return entry if entry is not None and entry["rule"] == rule(prediction) else None
 
 
 def _count(entry: dict[str, Any] | None) -> Count:
-    return Count(0, 0, 0) if entry is None else Count(entry["n"], entry["as_due"], entry["false_positives"])
+    return Count() if entry is None else Count(*(entry.get(name, 0) for name in Count._fields))
 
 
 def store(predictions: Sequence[Prediction], counts: dict[str, Count], path: str | Path) -> Path:
     """Write the counts; those of other predictions that are there stay."""
-    mine = {p.id: {"rule": rule(p), "shared": shared(), **counts[p.id]._asdict()} for p in predictions}
-    text = json.dumps(dict(sorted({**read(path), **mine}.items())), indent=1) + "\n"
+    mine = {
+        p.id: {"counts": {"rule": rule(p), "shared": shared(), **counts[p.id]._asdict()}} for p in predictions
+    }
+    return _write(mine, path)
+
+
+def _write(more: dict[str, dict[str, Any]], path: str | Path) -> Path:
+    there = read(path)
+    merged = {**there, **{id: there.get(id, {}) | entry for id, entry in more.items()}}
+    text = json.dumps(dict(sorted(merged.items())), indent=1) + "\n"
     stored.cache_clear()
     return replace_atomically(path, lambda file: file.write(text.encode()))
 
@@ -178,12 +234,19 @@ def rates(prediction: Prediction) -> Count:
 
 
 def remarks(predictions: Sequence[Prediction]) -> list[str]:
-    """Say whether what all rules share has changed since sizes and powers were counted."""
+    """Say where sizes and powers were counted before what all rules share was changed, or are hardly counted yet."""
     entries = [entry for p in predictions if (entry := _entry(p, stored())) is not None]
-    before = sum(entry["shared"] != shared() for entry in entries)
-    if not before:
-        return []
-    return [
-        f"size and power of {before} tests were counted before what all of them share was changed; "
-        "spectral-edge validate --calibrate counts them anew"
-    ]
+    found = []
+    if before := sum(entry["shared"] != shared() for entry in entries):
+        found.append(
+            f"size and power of {before} tests were counted before what all of them share was changed; "
+            "spectral-edge validate --calibrate counts them again"
+        )
+    # a prediction of one's own has no counts to wait for
+    few = [p.id for p in predictions if p.id in stored() and rates(p).n < QUICK]
+    if few:
+        found.append(
+            f"rules newer than their counts, size and power known of fewer than {QUICK} sets: {', '.join(few)}; "
+            "spectral-edge validate --calibrate goes on counting"
+        )
+    return found

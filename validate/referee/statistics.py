@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from spectral_edge.theory.checks import FloatArray
+
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
 #: A test rejects where its p-value lies below this.
@@ -94,14 +96,16 @@ def monte_carlo_p(observed: float, null: ArrayLike) -> float:
     return float((1 + np.sum(~(draws < observed))) / (1 + len(draws)))
 
 
-def holm(p_values: ArrayLike, family: int) -> NDArray[np.float64]:
+def holm(p_values: ArrayLike, family: int) -> FloatArray:
     """Holm's step-down correction within a family of `family` tests; those not run count as p = 1, NaN stays NaN."""
-    from statsmodels.stats.multitest import multipletests
-
     p = np.asarray(p_values, dtype=float)
-    filled = np.ones(max(family, len(p)))
-    filled[: len(p)] = np.where(np.isnan(p), 1.0, p)
-    return np.where(np.isnan(p), np.nan, multipletests(filled, method="holm")[1][: len(p)])
+    n = max(family, len(p))
+    filled = np.where(np.isnan(p), 1.0, p)
+    order = np.argsort(filled)
+    stepped = np.maximum.accumulate(filled[order] * (n - np.arange(len(p))))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(stepped, 1.0)
+    return np.where(np.isnan(p), np.nan, corrected)
 
 
 def mean(values: ArrayLike) -> Estimate:
@@ -125,7 +129,7 @@ class Comparison(NamedTuple):
     excess : Estimate
         Mean of each run less the mean of its own draws.
     p_value : float
-        One-sided: how often the mean of one draw a run reaches the mean of the runs.
+        One-sided: how often the mean of one draw per run reaches the mean of the runs.
     """
 
     treated: Estimate
@@ -134,7 +138,7 @@ class Comparison(NamedTuple):
     p_value: float
 
 
-#: Combinations of one draw a run that stand for the null of their mean.
+#: Combinations of one draw per run that stand for the null of their mean.
 COMBINATIONS = 2000
 
 
@@ -150,7 +154,7 @@ def against(observed: ArrayLike, draws: Iterable[ArrayLike]) -> Comparison:
 
     Notes
     -----
-    The null of the mean is made of random combinations of one draw a run, the spread of each run's n draws widened
+    The null of the mean is made of random combinations of one draw per run, the spread of each run's n draws widened
     by √((n + 1)/(n − 1)): n draws about their own mean vary by 1 − 1/n of their variance, a further value about that
     mean by 1 + 1/n. Which combinations depends on the values alone, not on the order of the runs. A single run is
     ranked among its own draws.
@@ -182,14 +186,12 @@ def against(observed: ArrayLike, draws: Iterable[ArrayLike]) -> Comparison:
     return Comparison(mean(x), mean(own), mean(x - own), p_value)
 
 
-def _numbers(values: ArrayLike) -> NDArray[np.float64]:
+def _numbers(values: ArrayLike) -> FloatArray:
     x = np.asarray(values, dtype=float)
     return x[~np.isnan(x)]
 
 
-def block_shuffled(
-    x: NDArray[np.float64], block: int, n: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def block_shuffled(x: FloatArray, block: int, n: int, rng: np.random.Generator) -> FloatArray:
     """`n` copies of a series, (n, T), in blocks (the first cut at random) put together in random order."""
     out = np.empty((n, len(x)))
     for row in out:
@@ -199,7 +201,7 @@ def block_shuffled(
     return out
 
 
-def phase_randomised(x: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def phase_randomised(x: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
     """`n` series, (n, T), of the power spectrum of `x` with random phases (Theiler et al. 1992)."""
     spectrum = np.fft.rfft(x - x.mean())
     phases = np.exp(2j * np.pi * rng.random((n, len(spectrum))))
@@ -209,7 +211,7 @@ def phase_randomised(x: NDArray[np.float64], n: int, rng: np.random.Generator) -
     return x.mean() + np.fft.irfft(spectrum * phases, len(x))
 
 
-def area_under_curve(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+def area_under_curve(scores: FloatArray, labels: NDArray[np.bool_]) -> float:
     """Probability that a labelled score exceeds one that is not, ties counting half; NaN where either is missing."""
     known = ~np.isnan(scores)
     one, other = scores[known & labels], scores[known & ~labels]

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.placebos import OF_UPDATES, Placebo
 from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Reading:
 
     @classmethod
     def above(cls, name: str, treated: Estimate, control: Estimate, threshold: float) -> "Reading":
-        """Both are held against the threshold."""
+        """Both are compared with the threshold."""
         return cls(name, treated, control, passes(treated, threshold), passes(control, threshold))
 
     @classmethod
@@ -73,6 +75,13 @@ class Verdict:
     size, power : Estimate
         How often the test comes out supported in the noise world and as expected in the planted one, measured by
         ``spectral-edge validate --calibrate``; filled in by the scoreboard, NaN where not measured.
+    stress_size : Estimate
+        How often it comes out supported in the worst of the worlds of `stress`, noise by other generators, measured by
+        ``spectral-edge validate --calibrate --stress``; `stress_world` is that world.
+    refuted_size : Estimate
+        How often it comes out refuted in the worst of those worlds and of the noise world; `refuted_world` is that.
+    placebos : dict of str to str
+        Verdicts of the same rule on statistics that measure nothing of the claim; of a *supported* one alone.
     details : dict
         Per-run figures behind the statistic (JSON values).
     """
@@ -94,6 +103,11 @@ class Verdict:
     worlds: dict[str, str] = field(default_factory=dict)
     size: Estimate = UNKNOWN
     power: Estimate = UNKNOWN
+    stress_size: Estimate = UNKNOWN
+    stress_world: str = ""
+    refuted_size: Estimate = UNKNOWN
+    refuted_world: str = ""
+    placebos: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -101,16 +115,16 @@ class Verdict:
 Picture = Callable[[Verdict, Sequence[GramSequence], int], "list[Panel]"]
 
 
-def drawn(name: str, **options: Any) -> Picture:
-    """The picture of that name in `figures.predictions`, which is loaded when it is drawn and not before."""
+class Drawn(NamedTuple):
+    """A picture by its name in `figures.predictions`: predictions are read, and judge, without what draws them."""
 
-    def draw(verdict: Verdict, runs: Sequence[GramSequence], seed: int) -> "list[Panel]":
-        from spectral_edge.validate.referee.figures import predictions
+    name: str
+    options: dict[str, Any]
 
-        panels: list[Panel] = getattr(predictions, name)(verdict, runs, seed, **options)
-        return panels
 
-    return draw
+def drawn(name: str, **options: Any) -> Drawn:
+    """The picture of that name in `figures.predictions`."""
+    return Drawn(name, options)
 
 
 @dataclass(frozen=True)
@@ -137,8 +151,14 @@ class Prediction:
         version is not its own.
     reported : str
         What the thesis itself reports, where it gives a number that is known to us.
+    needs : Needs
+        What runs must hold for it to be judged on them.
     picture : callable, optional
         What the runs show beside the readings, one of its own or one that is `drawn`.
+    noise_refutes : str
+        Why noise refutes the claim by the claim's own words, where it does: *refuted* is no error there.
+    placebos : mapping of str to callable
+        What the same rule must not support.
     turned : mapping of str to callable
         What computes the statistic, by its name in the prediction's file, and what turns its value round. The planted
         world must lose its verdict then: a test sees to it.
@@ -158,8 +178,11 @@ class Prediction:
     expected_when_planted: str = SUPPORTED
     version: int = 1
     reported: str = ""
-    picture: "Picture | None" = None
+    needs: Needs = field(default_factory=Needs)
+    picture: "Picture | Drawn | None" = None
     turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    noise_refutes: str = ""
+    placebos: Mapping[str, Placebo] = field(default_factory=lambda: OF_UPDATES)
 
     def judge_planted(self, seed: int) -> str:
         """The verdict where the claim holds by construction."""
@@ -191,23 +214,30 @@ def passes(estimate: Estimate, threshold: float) -> bool | None:
     return False if estimate.high <= threshold else None
 
 
-def beyond_both(first: Comparison, second: Comparison) -> str:
-    """The verdict of a statistic that must exceed two nulls: supported where both tests reject and no run is alone.
+def beyond(nulls: Sequence[Comparison], smallest: float | None = None) -> str:
+    """The verdict of a statistic that must exceed several nulls.
 
-    That is, where the interval of both excesses over the runs lies above zero too; below zero it refutes.
+    Supported where every test rejects and no run is alone: every interval of the excess over the runs lies above zero.
+    Refuted where every one lies below zero: the runs show less than what nothing shows. Not specific where a null
+    leaves no room for an excess of `smallest`, the least that would matter: what the runs show, it shows.
     """
-    both = (first, second)
-    if all(one.p_value < LEVEL and one.excess.low > 0 for one in both):
+    if all(one.p_value < LEVEL and one.excess.low > 0 for one in nulls):
         return SUPPORTED
-    return REFUTED if any(one.excess.high <= 0 for one in both) else UNDECIDED
+    if all(one.excess.high < 0 for one in nulls):
+        return REFUTED
+    alike = smallest is not None and any(one.excess.high < smallest for one in nulls)
+    return NOT_SPECIFIC if alike else UNDECIDED
 
 
-def above_and_specific(treated: Estimate, threshold: float, p_value: float) -> str:
-    """The verdict of a statistic that must lie above a threshold and exceed its control (`p_value`)."""
+def above_and_specific(treated: Estimate, threshold: float, nulls: Sequence[Comparison]) -> str:
+    """The verdict of a statistic that must lie above a threshold and exceed its nulls.
+
+    Refuted where it lies below the threshold, and below every null.
+    """
     above = passes(treated, threshold)
     if above is False:
-        return REFUTED
-    if above and p_value < LEVEL:
+        return REFUTED if all(one.excess.high < 0 for one in nulls) else UNDECIDED
+    if above and beyond(nulls) == SUPPORTED:
         return SUPPORTED
     return NOT_SPECIFIC if above else UNDECIDED
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +37,14 @@ class NoiseModel(NamedTuple):
     colour: simulate.Colour
 
 
-def noise_model(run: GramSequence) -> NoiseModel:
+def noise_model(run: GramSequence, W: int = W) -> NoiseModel:
     """Estimate from K what noise like `run` is (sections 2.5 and 2.7 of docs/theory.md)."""
     norms = np.sqrt(norms_squared(run.K))
-    memory = min(simulate.MEMORY, max_lag(run.K), run.T - 1)
+    memory = min(simulate.MEMORY, (W - 1) // 2, max_lag(run.K), run.T - 1)  # less than half a window
     colour = simulate.local_colour(run.K, memory=memory)
     P_eff = simulate.effective_dimension(run.K, colour, W)
-    P_eff = P_eff if np.isfinite(P_eff) else float(run.P or 1e6)
+    P_eff = min(P_eff, float(run.P or np.inf))  # the effective dimension is none that there is not
+    P_eff = P_eff if np.isfinite(P_eff) else 1e6
     return NoiseModel(max(P_eff, 2.0 * W), np.where(norms > 0, norms, np.finfo(float).tiny), colour)
 
 
@@ -102,7 +103,7 @@ class Noise(Sequence[GramSequence]):
         lags = None if is_full(run.K) else run.W_max  # stored as the run is, so that both are judged alike
         K = _noise(model, lags, rng)
         return GramSequence.from_inner_products(
-            K, run.steps, run.P, metrics=run.metrics, probes=_isotropic(run, K, rng), config=run.config
+            K, run.steps, run.P, metrics=run.metrics, probes=isotropic(run, K, rng), config=run.config
         )
 
 
@@ -122,7 +123,7 @@ def white_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[Gram
     made = [
         simulate.noise(run.T, P=P, norms=norms, W_max=lags, fix_norms=True, seed=rng) for _ in range(copies)
     ]
-    about = {"metrics": run.metrics, "config": run.config}
+    about: dict[str, Any] = {"metrics": run.metrics, "config": run.config}
     return [GramSequence.from_inner_products(one.K, run.steps, run.P, **about) for one in made]
 
 
@@ -131,7 +132,7 @@ def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> Noise:
     return Noise(run, seed, range(copies))
 
 
-def _isotropic(
+def isotropic(
     run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
     """Probes of the noise K: random vectors, and multiples of the identity, of the size that the run's have."""
@@ -160,9 +161,9 @@ def _isotropic(
     return probes
 
 
-def noise_ratios(run: GramSequence, n: int, seed: int) -> NDArray[np.float64]:
+def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np.float64]:
     """Gap ratio R of every window of `n` noise sequences like `run`: (n, windows)."""
-    model = noise_model(run)
+    model = noise_model(run, W)
     rng = np.random.default_rng(key(run, seed + 1))
     lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags
     ratios = []

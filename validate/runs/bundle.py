@@ -11,10 +11,11 @@ from typing import IO
 from spectral_edge.theory.checks import choice
 from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.gram.live.journal import journal_path
 
+#: Where the package keeps runs that were made again: with other batches, or recorded at another interval.
+AGAIN = "again"
 #: Where the recording of each group lies in a folder of runs.
-_FOLDERS = {"attention": "", "all": "all", "dense": "dense"}
+_FOLDERS = {"attention": "", "all": "all", "dense": "dense", "again": AGAIN}
 
 
 def bundled(group: str = "attention") -> list[GramSequence]:
@@ -22,9 +23,10 @@ def bundled(group: str = "attention") -> list[GramSequence]:
 
     Parameters
     ----------
-    group : {"attention", "all", "dense"}
+    group : {"attention", "all", "dense", "again"}
         The parameters whose updates they are of: the attention weights, or all weights; or the dense runs, small
-        networks of which all weights were recorded at every step.
+        networks of which all weights were recorded at every step; or the attention weights of runs of which there
+        is a second recording, with other batches or at another interval.
 
     Examples
     --------
@@ -102,8 +104,11 @@ class Files:
         for group in reversed(list(self.recordings)):
             sequences[group].save(self.recordings[group])
         folder = self.unfinished.parent
-        left = (self.checkpoint, self.unfinished, journal_path(self.unfinished))
-        for path in (*left, *folder.glob(f".{self.name}.*.part")):  # the last from processes that were killed
+        beside = folder.glob(
+            f"{self.name}.npz.*"
+        )  # journals, and what was set aside when the run was resumed
+        killed = folder.glob(f".{self.name}.*.part")  # from processes that were
+        for path in (self.checkpoint, self.unfinished, *beside, *killed):
             path.unlink(missing_ok=True)
         with suppress(OSError):  # other runs are in it
             folder.rmdir()

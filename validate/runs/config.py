@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from spectral_edge.theory.checks import choice, nonnegative, positive, whole
+from spectral_edge.validate.runs.bundle import AGAIN
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 IGNORED = -100
 
 OPTIMIZERS = ("AdamW", "Muon")
+VARIANTS = ("", "twin", "interval")
 
 
 class Examples(NamedTuple):
@@ -87,8 +89,9 @@ class RunConfig:
         Decoupled weight decay ω (per unit of learning rate), on all parameters.
     seed : int
         Decides the initial weights and the batches; the data, where a task does not say otherwise.
-    twin : bool
-        The same run but for its batches: what differs between the two is noise.
+    variant : str
+        "", or what makes it a second recording of a run: "twin", other batches, so that what differs between the
+        two is noise; "interval", the very same run with another `record_every`.
     optimizer : str
         "AdamW", or "Muon" for the matrices of the layers with AdamW for the rest, at the same learning rate
         and decay (its updates scaled to the root mean square of AdamW's).
@@ -114,7 +117,7 @@ class RunConfig:
 
     weight_decay: float = 1.0
     seed: int = 42
-    twin: bool = False
+    variant: str = ""
     optimizer: str = "AdamW"
     learning_rate: float = 1e-3
     beta1: float = 0.9
@@ -137,8 +140,8 @@ class RunConfig:
 
     #: Which question it is about: "grokking" (with and without weight decay), "optimizer" or "shift".
     question: ClassVar[str] = "grokking"
-    #: Whose recipe it is: "published", that of the author's code, or "own".
-    recipe: ClassVar[str] = "published"
+    #: Whose recipe it is: "author", that of the thesis's public code, or "own".
+    recipe: ClassVar[str] = "author"
     #: Groups of recordings a run has.
     groups: ClassVar[tuple[str, ...]] = ("attention", "all")
     #: Whether an answer counts only where every position of it is right.
@@ -157,6 +160,7 @@ class RunConfig:
             That names the first that is out of range.
         """
         choice("optimizer", self.optimizer, OPTIMIZERS)
+        choice("variant", self.variant, VARIANTS)
         for name, value in asdict(self).items():
             if name != "seed" and value is not None and type(getattr(type(self), name)) is int:
                 whole(name, value, 0 if name in self._may_be_zero() else 1)
@@ -173,8 +177,8 @@ class RunConfig:
     @property
     def name(self) -> str:
         """The run's name: also that of its file."""
-        every = "" if self._usual_interval else f"-every{self.record_every}"
-        return f"{self.subject}-{self._treatment}-seed{self.seed}{'-twin' * self.twin}{every}"
+        suffix = {"": "", "twin": "-twin", "interval": f"-every{self.record_every}"}[self.variant]
+        return f"{self.subject}-{self._treatment}-seed{self.seed}{suffix}"
 
     @property
     def subject(self) -> str:
@@ -187,19 +191,18 @@ class RunConfig:
         raise NotImplementedError
 
     @property
+    def place(self) -> str:
+        """Where it lies in the package's folder of runs."""
+        return AGAIN if self.variant else ""
+
+    @property
     def _treatment(self) -> str:
         return f"wd{self.weight_decay:g}"
 
     @property
     def experiment(self) -> str:
-        """The question it helps to answer: a run made twice counts once."""
-        if self.twin:
-            return "twin"
-        return self.question if self._usual_interval else "interval"
-
-    @property
-    def _usual_interval(self) -> bool:
-        return bool(self.record_every == type(self).record_every)
+        """The question it helps to answer; a variant is not counted beside the run it is one of."""
+        return self.variant or self.question
 
     @property
     def task(self) -> str:

@@ -82,7 +82,7 @@ class Transformer(nn.Module):
         table = (self.token.weight + self.position[:length, None]).flatten(0, 1)
         place = tokens + vocabulary * torch.arange(length)
         projected = embedding(place, project(layer, table)).chunk(3, -1)
-        return finish(layer, embedding(place, table), *projected, self.causal)
+        return finish(layer, embedding(place, table), *projected, self.causal)  # type: ignore[call-arg]
 
 
 class Translator(nn.Module):
@@ -137,7 +137,7 @@ def encode(
     What PyTorch's own layer computes, but for no more positions than are needed.
     """
     if asking is asked:
-        return finish(layer, asking, *project(layer, asked).chunk(3, -1), causal, mask)
+        return finish(layer, asking, *project(layer, asked).chunk(3, -1), causal, mask)  # type: ignore[call-arg]
     d = layer.self_attn.embed_dim
     key, value = project(layer, asked, slice(d, None)).chunk(2, -1)
     return finish(layer, asking, project(layer, asking, slice(d)), key, value, causal, mask)
@@ -166,7 +166,7 @@ def finish(
 
 def decode(layer: nn.TransformerDecoderLayer, written: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
     """The pre-norm layer of a decoder that looks back at what is `written` and at all of `memory`."""
-    y = written + attend(layer.self_attn, *project(layer, written).chunk(3, -1), causal=True)
+    y = written + attend(layer.self_attn, *project(layer, written).chunk(3, -1), causal=True)  # type: ignore[misc]
     across = layer.multihead_attn
     d, weight, bias = across.embed_dim, across.in_proj_weight, across.in_proj_bias
     query = linear(layer.norm2(y), weight[:d], bias[:d])

@@ -67,12 +67,12 @@ def planned() -> dict[str, RunConfig]:
 def _again() -> list[RunConfig]:
     """Three grokking runs and their partners with other batches; one of them recorded closer, its partner wider."""
     made: list[RunConfig] = [
-        _modular("a+b", 1.0, SEEDS[0], record_every=25),
-        _modular("a+b", 0.0, SEEDS[0], record_every=500),
+        _modular("a+b", 1.0, SEEDS[0], record_every=25, variant="interval"),
+        _modular("a+b", 0.0, SEEDS[0], record_every=500, variant="interval"),
     ]
     for decay in DECAYS:
-        made += [_modular(operation, decay, SEEDS[0], twin=True) for operation in ("a+b", "a*b")]
-        made.append(_dyck(decay, SEEDS[0], twin=True))
+        made += [_modular(operation, decay, SEEDS[0], variant="twin") for operation in ("a+b", "a*b")]
+        made.append(_dyck(decay, SEEDS[0], variant="twin"))
     return made
 
 
@@ -84,9 +84,9 @@ def _modular(operation: str, decay: float, seed: int, **changed: Any) -> Modular
     return ModularConfig(operation=operation, weight_decay=decay, seed=seed, **changed)
 
 
-def _dyck(decay: float, seed: int, twin: bool = False) -> DyckConfig:
+def _dyck(decay: float, seed: int, variant: str = "") -> DyckConfig:
     after = DyckConfig.steps_after_target if decay else None
-    return DyckConfig(weight_decay=decay, seed=seed, twin=twin, steps_after_target=after)
+    return DyckConfig(weight_decay=decay, seed=seed, variant=variant, steps_after_target=after)
 
 
 def _scan(decay: float, seed: int) -> ScanConfig:
@@ -95,7 +95,7 @@ def _scan(decay: float, seed: int) -> ScanConfig:
     return ScanConfig(weight_decay=decay, seed=seed, max_steps=20_000, steps_after_target=None)
 
 
-class Found(NamedTuple):
+class Standing(NamedTuple):
     """Where a planned run stands.
 
     Attributes
@@ -113,25 +113,25 @@ class Found(NamedTuple):
     sequence: GramSequence | None
 
 
-def survey(out: str | PathLike[str]) -> list[Found]:
+def survey(out: str | PathLike[str]) -> list[Standing]:
     """Look for every planned run, and every dense one, in the folder `out`, then among the bundled ones.
 
     Examples
     --------
-    >>> survey("no/such/folder")[0].status
-    'bundled'
+    >>> {found.status for found in survey("no/such/folder")} <= {"bundled", "missing"}
+    True
     """
-    return [_look(config, Path(out)) for config in (*planned().values(), *dense_runs())]
+    return [_look(config, Path(out)) for config in (*planned().values(), *dense_runs())]  # type: ignore[arg-type]
 
 
-def _look(config: RunConfig | DenseConfig, out: Path) -> Found:
+def _look(config: RunConfig | DenseConfig, out: Path) -> Standing:
     files, group = Files(out, config.name, config.groups), config.groups[0]
     if files.done:
-        return Found(config, "recorded", GramSequence.load(files.recordings[group]))
+        return Standing(config, "recorded", GramSequence.load(files.recordings[group]))
     if files.checkpoint.exists() or files.unfinished.exists():
-        return Found(config, "unfinished", _load(files.unfinished))
-    bundled = _load(Files(bundled_folder(), config.name, config.groups).recordings[group])
-    return Found(config, "missing" if bundled is None else "bundled", bundled)
+        return Standing(config, "unfinished", _load(files.unfinished))
+    bundled = _load(Files(bundled_folder() / config.place, config.name, config.groups).recordings[group])
+    return Standing(config, "missing" if bundled is None else "bundled", bundled)
 
 
 def _load(path: Path) -> GramSequence | None:

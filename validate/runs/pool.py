@@ -114,6 +114,7 @@ def make(runs: Iterable[Run], out: str | PathLike[str], jobs: int = 1, watch: Wa
             board.status[name] = "there"
         else:
             waiting.append(run)
+    # A process for each run and no pool of concurrent.futures: there, one that is killed takes all others with it.
     context = multiprocessing.get_context("spawn")
     messages: Any = context.Queue()
     working: dict[str, Any] = {}

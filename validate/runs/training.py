@@ -108,7 +108,7 @@ def train(
 
 
 def _same(config: RunConfig, sequence: GramSequence) -> GramSequence:
-    _require_same(config, sequence.config, "finished")
+    _require_same(config, sequence.config, "finished")  # type: ignore[arg-type]
     return sequence
 
 
@@ -128,14 +128,14 @@ class _Run:
     def __init__(self, config: RunConfig, files: "bundle.Files | None") -> None:
         import torch
 
-        from spectral_edge.validate.runs.recording import Recorder
+        from spectral_edge.validate.runs.observer import Observer
 
         self.config, self.files = config, files
         self.phases = config.phases()
         self.model = config.model()
         self.optimizers = optimizers(config, self.model)
         # a twin's batches must be those of no other run
-        self.batches = torch.Generator().manual_seed(config.seed + 1 + TWIN * config.twin)
+        self.batches = torch.Generator().manual_seed(config.seed + 1 + TWIN * (config.variant == "twin"))
         self.step, self.stop = 0, config.max_steps
         self.reached, self.stop_step = 0, config.max_steps
         checkpoint = None
@@ -144,10 +144,11 @@ class _Run:
             _require_same(config, checkpoint["config"], "half-finished")
         unfinished = None if files is None else files.unfinished
         card = _card(config, torch.__version__)
-        self.recorder = Recorder(config, self.model, self.optimizers, unfinished, card)
+        resumed = checkpoint is not None
+        self.observer = Observer(config, self.model, self.optimizers, unfinished, card, resumed)
         self._due = 0.0
         if checkpoint is None:
-            self.recorder.start()
+            self.observer.start()
         else:
             self._load(checkpoint)
 
@@ -160,13 +161,14 @@ class _Run:
             self._train(data.train)
             if self.step % config.record_every:
                 continue
-            metrics = self.recorder.record(self.step, data)
+            metrics = self.observer.record(self.step, data)
             if self.step % config.evaluate_every == 0:
                 self._aim(metrics["test_accuracy"])
             self._checkpoint()
             if progress is not None:
                 progress(self.step, metrics)
-        sequences = self.recorder.sequences(stop_step=self.stop_step)
+        sequences = self.observer.sequences(stop_step=self.stop_step)
+        self.observer.close()
         if self.files is not None:
             self.files.put(sequences)
         return sequences
@@ -210,7 +212,7 @@ class _Run:
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "batches": self.batches.get_state(),
-            "recorder": self.recorder.state(),
+            "recorder": self.observer.state(),
         }
         self.files.write_checkpoint(lambda file: torch.save(state, file))
         done = monotonic()
@@ -222,7 +224,7 @@ class _Run:
         for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(found)
         self.batches.set_state(state["batches"])
-        self.recorder.load(state["recorder"])
+        self.observer.load(state["recorder"])
 
 
 def optimizers(config: RunConfig, model: "torch.nn.Module") -> list["torch.optim.Optimizer"]:

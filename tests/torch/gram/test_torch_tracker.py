@@ -34,6 +34,7 @@ def train(model, optimizer, steps, after=lambda step: None, start=0):
         after(step)
 
 
+@pytest.mark.filterwarnings("ignore:.*rounding of bfloat16 parameters")  # they are bfloat16
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_a_model_gives_the_offline_sequence(dtype):
     model = make_model().to(dtype)
@@ -65,6 +66,7 @@ def test_training_is_not_changed():
     np.testing.assert_array_equal(flat(with_tracker), flat(without))
 
 
+@pytest.mark.filterwarnings("ignore:.*rounding of float32 parameters")  # the same update again and again
 def test_tied_weights_count_once():
     class Tied(nn.Module):
         def __init__(self):
@@ -74,7 +76,7 @@ def test_tied_weights_count_once():
 
     model, tracker = Tied(), GramTracker(2)
     for step in range(4):
-        tracker.update(model.state_dict() if step < 0 else model, step=step)
+        tracker.update(model, step=step)
         with torch.no_grad():
             model.embed.weight += 1
     assert tracker.sequence().P == 35
@@ -86,6 +88,7 @@ def test_tied_weights_count_once():
     assert states.sequence().P == 35
 
 
+@pytest.mark.filterwarnings("ignore:.*rounding of float32 parameters")
 def test_compiled_and_wrapped_names_are_the_same():
     model = make_model()
     tracker = GramTracker(2)
@@ -98,10 +101,6 @@ def test_compiled_and_wrapped_names_are_the_same():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda m: m.requires_grad_(False),
-            "keep their requires_grad, True of '0.weight', got False at step 9",
-        ),
         (
             lambda m: m.append(nn.Linear(3, 3)),
             "keep their tensors, got 3.bias, 3.weight more and nothing less",
@@ -226,7 +225,7 @@ def test_a_resumed_training_continues_the_sequence(tmp_path, options):
     def start(path=None):
         model = make_model()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-        return model, optimizer, GramTracker(4, path=path, every=2, **options)
+        return model, optimizer, GramTracker(4, path=path, resume=True, every=2, say=None, **options)
 
     model, optimizer, whole = start()
     whole.attach(optimizer, model)

@@ -1,7 +1,9 @@
 """Dense runs: what is recorded is what an obvious second implementation finds."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,15 @@ from spectral_edge.validate.runs.dense import networks
 from spectral_edge.validate.runs.dense.config import REGIMES, DenseConfig, dense_run, dense_runs
 from spectral_edge.validate.runs.dense.recording import train
 
-SHORT = {"max_steps": 12, "W_max": 6, "span": 4, "curvature_every": 3, "precision": "float64"}
+SHORT = {"max_steps": 12, "W_max": 6, "span": 4, "curvature_every": 3}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -23,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(networks, name, value)
 
 
-def by_hand(config: DenseConfig) -> dict[str, np.ndarray]:
+def by_hand(config: DenseConfig) -> dict[str, Any]:
     """The same run, step by step: full Hessian by autograd, optimisers from their published rules."""
     problem = networks.problem(config)
     shapes = {name: tensor.shape for name, tensor in problem.start.items()}
@@ -41,7 +51,7 @@ def by_hand(config: DenseConfig) -> dict[str, np.ndarray]:
 
     theta = torch.cat([tensor.flatten() for tensor in problem.start.values()])
     batches = torch.Generator().manual_seed(config.seed + 2_000_000)
-    thetas, gradients, hessians, preconditioners = [theta], [], [], []
+    thetas, gradients, hessians, preconditioners = [theta], [], {}, []
     m, v, velocity = torch.zeros_like(theta), torch.zeros_like(theta), torch.zeros_like(theta)
     D = torch.ones_like(theta)
     for step in range(1, config.max_steps + 1):
@@ -61,10 +71,12 @@ def by_hand(config: DenseConfig) -> dict[str, np.ndarray]:
         theta = theta - config.learning_rate * (change + config.weight_decay * theta)
         thetas.append(theta)
         gradients.append(slope(theta, problem.train))
-        hessians.append(torch.autograd.functional.hessian(lambda t: loss(t, problem.train), theta))
+        if step % 6 == 0:
+            whole = torch.autograd.functional.hessian(lambda t: loss(t, problem.train), theta, vectorize=True)
+            hessians[step - 1] = whole.numpy()
         preconditioners.append(D)
-    lists = {"theta": thetas, "gradient": gradients, "H": hessians, "D": preconditioners}
-    return {name: torch.stack(values).numpy() for name, values in lists.items()}
+    lists = {"theta": thetas, "gradient": gradients, "D": preconditioners}
+    return {"H": hessians, **{name: torch.stack(values).numpy() for name, values in lists.items()}}
 
 
 @pytest.mark.usefixtures("small")
@@ -75,7 +87,7 @@ def test_recorded_as_found_by_hand(regime: str) -> None:
     delta = np.diff(found["theta"], axis=0)
     reference = np.array([delta[t] @ delta[t - 4] for t in range(4, 12)])
     np.testing.assert_allclose(sequence.K[4:, 4], reference, rtol=1e-7, atol=1e-9 * np.abs(reference).max())
-    for t in (5, 8, 11):
+    for t in (5, 11):
         X, H, D = delta[t : t - 4 : -1], found["H"][t], found["D"][t]
         expected = {"hessian": X @ H @ X.T}
         if config.optimizer != "SGD":
@@ -83,9 +95,13 @@ def test_recorded_as_found_by_hand(regime: str) -> None:
         assert set(sequence.probes) == {"gradient", "validation_gradient", *expected}
         for name, value in expected.items():
             size = np.abs(value).max()
-            np.testing.assert_allclose(sequence.probes[name][t], value, rtol=1e-6, atol=1e-8 * size)
+            exact = name == "response" or config.optimizer == "SGD"
+            assert sequence.probes[name].dtype == (np.float64 if exact else np.float32)
+            np.testing.assert_allclose(
+                sequence.probes[name][t], value, rtol=1e-6, atol=(1e-8 if exact else 1e-6) * size
+            )
         gradient = X @ found["gradient"][t]
-        np.testing.assert_allclose(sequence.probes["gradient"][t, :4], gradient, rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(sequence.probes["gradient"][t, :4], gradient, rtol=1e-5, atol=1e-9)
         norm = np.linalg.norm(H @ delta[t] / D)
         assert sequence.metrics["response_norm"][t] == pytest.approx(norm, rel=1e-6)
         top = np.abs(np.linalg.eigvalsh(H / np.sqrt(np.outer(D, D)))).max()
@@ -103,7 +119,7 @@ def test_a_run_recorded_at_intervals_is_the_same_run() -> None:
         for lag in range(min(6, t) + 1):
             K[t, t - lag] = K[t - lag, t] = fine.K[t, lag]
     sums = K.reshape(4, 3, 4, 3).sum(axis=(1, 3))
-    np.testing.assert_allclose(coarse.K[1:, 1], np.diag(sums, -1), rtol=1e-9)
+    np.testing.assert_allclose(coarse.band(1)[1:, 1], np.diag(sums, -1), rtol=1e-9)
     assert coarse.config["run"].endswith("-every3")
     assert coarse.steps.tolist() == [3, 6, 9, 12]
 
@@ -134,11 +150,11 @@ def test_a_run_that_diverges_leaves_nothing(tmp_path: Path) -> None:
 
 def test_float32_parameters_spoil_the_weaker_modes() -> None:
     """Why everything is trained in float64: the same parameters, rounded, have another spectrum."""
-    config = dense_run("mlp-gd", 0, max_steps=100)
+    config = dense_run("mlp-gd", 0)
     problem = networks.problem(config)
     theta = [tensor.clone().requires_grad_() for tensor in problem.start.values()]
     optimizer, kept = torch.optim.SGD(theta, lr=config.learning_rate), []
-    for _ in range(60):
+    for _ in range(250):
         kept.append(torch.cat([tensor.detach().flatten() for tensor in theta]).numpy())
         optimizer.zero_grad()
         named = dict(zip(problem.start, theta, strict=True))
@@ -154,7 +170,7 @@ def test_float32_parameters_spoil_the_weaker_modes() -> None:
 def test_bad_configurations() -> None:
     with pytest.raises(ValueError, match="regime must be"):
         dense_run("lamb", 0)
-    with pytest.raises(ValueError, match="momentum goes with SGD without weight decay, got 0.9"):
+    with pytest.raises(ValueError, match=r"momentum goes with SGD without weight decay, got 0\.9"):
         DenseConfig(regime="x", seed=0, momentum=0.9, weight_decay=0.1)
     with pytest.raises(ValueError, match="span must be"):
         DenseConfig(regime="x", seed=0, span=30)

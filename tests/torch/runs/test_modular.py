@@ -24,8 +24,9 @@ POWERS = {
 def test_labels_are_the_operation_modulo_p(operation: str) -> None:
     config = dataclasses.replace(MODULAR, operation=operation, p=11)
     inputs, labels = pairs(config)
-    assert inputs.shape == (121, 2)
-    assert len({tuple(row) for row in inputs.tolist()}) == 121
+    n = 100 if operation == "a*b" else 121
+    assert inputs.shape == (n, 2)
+    assert len({tuple(row) for row in inputs.tolist()}) == n
     for (a, b), label in zip(inputs.tolist(), labels.tolist(), strict=True):
         value = sum(factor * a**i * b**j for (i, j), factor in POWERS[operation].items())
         assert label == value % 11
@@ -46,6 +47,20 @@ def test_the_published_sizes() -> None:
     model = ModularConfig().model()
     assert sum(w.numel() for w in attention_weights(model).values()) == 131_072
     assert len(attention_weights(model)) == 4
+    assert pairs(ModularConfig())[0].shape == (9_409, 2)
+
+
+@pytest.mark.parametrize("operation", ["a*b", "a+b,a*b", "a+b,a*b,a2+b2"])
+def test_zero_is_left_out_where_there_is_a_product(operation: str) -> None:
+    config = ModularConfig(operation=operation)
+    inputs, labels = pairs(config)
+    assert inputs.shape == (96**2, 2)
+    assert (int(inputs.min()), int(inputs.max())) == (1, 96)
+    alone = [dataclasses.replace(config, operation=name) for name in operation.split(",")]
+    for config, column in zip(alone, labels.reshape(96**2, -1).T, strict=True):
+        found = {tuple(row): int(label) for row, label in zip(inputs.tolist(), column, strict=True)}
+        every = dict(zip(map(tuple, pairs(config)[0].tolist()), pairs(config)[1].tolist(), strict=True))
+        assert found.items() <= every.items()
 
 
 def test_the_shift_changes_the_labels_and_nothing_else() -> None:
@@ -63,6 +78,8 @@ def test_the_shift_changes_the_labels_and_nothing_else() -> None:
     ("change", "message"),
     [
         ({"operation": "a/b"}, "operation"),
+        ({"operation": "a+b,a/b"}, "operation must be one of"),
+        ({"operation": "a+b,a-b,a*b,a2+b2"}, "operation must name at most 3"),
         ({"weight_decay": -1.0}, "weight_decay"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"train_share": 1.5}, "train_share"),

@@ -15,8 +15,8 @@ import typer
 
 from spectral_edge.commands.record import record_all
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.runs import plan
 from spectral_edge.validate.runs.bundle import Files
+from spectral_edge.validate.runs.dense.config import dense_runs
 from spectral_edge.validate.runs.plan import planned
 from spectral_edge.validate.runs.pool import Board, make
 from spectral_edge.validate.runs.tasks.modular import ModularConfig
@@ -66,14 +66,13 @@ def test_the_table_says_how_far_each_run_is() -> None:
 
 
 def test_all_says_in_a_log_what_begins_ends_and_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = dataclasses.replace(MODULAR, p=1)  # no example to train on
     there = dataclasses.replace(MODULAR, seed=7)
     train(there, tmp_path)
-    monkeypatch.setattr(plan, "planned", lambda: {run.name: run for run in (bad, there)})
     with pytest.raises(typer.Exit) as stopped:
-        record_all(tmp_path, jobs=1)
+        record_all(tmp_path, 1, (bad, there))
     assert stopped.value.exit_code == 1
     printed, told = capsys.readouterr()
     lines = [line.split(" ", 1)[1] for line in told.splitlines()]
@@ -94,7 +93,12 @@ def test_command_names_what_differs() -> None:
         "--weight-decay 0.5 --seed 1000001 --max-steps 20000"
     )
     assert command(ModularConfig(p=7)) == "train(ModularConfig(p=7))"
-    for name in ("scan-wd0-seed137", "modular-ab-wd1-seed42", "language-muon-seed2024"):
+    for name in (
+        "scan-simple-wd0-seed137",
+        "single-ab-wd1-seed42",
+        "language-muon-seed2024",
+        "dyck1-wd1-seed42-twin",
+    ):
         assert command(planned()[name]) == f"spectral-edge record {name}"
 
 
@@ -112,7 +116,7 @@ def test_interrupted_recording_goes_on(tmp_path: Path) -> None:
     ]
     name = ModularConfig().name
     with subprocess.Popen([str(w) for w in words], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while not Files(tmp_path, name).unfinished.exists():
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -136,19 +140,21 @@ def test_list_after_a_recording(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     rows = {row["run"]: row for row in json.loads(done.stdout)}
-    assert list(rows) == list(planned())
-    keys = {"run", "task", "optimizer", "weight_decay", "seed", "status", "grok_step"}
+    assert list(rows) == [*planned(), *(run.name for run in dense_runs())]
+    keys = {"run", "family", "recipe", "task", "optimizer", "weight_decay", "seed", "status", "grok_step"}
     assert all(keys <= set(row) for row in rows.values())
-    first = rows["modular-a+b-wd1-seed42"]
+    first = rows["single-a+b-wd1-seed42"]
     assert (first["status"], first["steps"], first["grok_step"]) == ("recorded", 30, None)
-    assert rows["modular-a+b-wd1-seed137"]["status"] == "bundled"
-    assert rows["modular-a+b-wd1-seed137"]["grok_step"] == 3500
+    assert (first["family"], first["recipe"]) == ("single", "author")
+    other = rows["language-muon-seed42"]
+    assert (other["family"], other["recipe"], other["status"]) == ("language", "own", "bundled")
+    assert rows["shift-a+b-stays-seed1"]["family"] == "shift"
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sorting"], "task must be all, modular-addition or a planned run"),
+        (["sorting"], "task must be all, dense, modular-addition or a planned run"),
         ([], "task must be"),
         (["all", "--seed", "3"], "--seed goes with modular-addition, got all"),
         (["all", "--jobs", "0"], "jobs"),

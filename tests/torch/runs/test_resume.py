@@ -166,7 +166,9 @@ def test_a_saved_recording_is_small_and_says_how_it_was_made(tmp_path: Path) -> 
     with np.load(path) as file:
         kinds = {name: file[name].dtype for name in file.files}
     assert kinds["K"] == kinds["metrics/test_accuracy"] == np.float64
-    assert kinds["probes/gradient"] == kinds["metrics/encoder.0.Q.norm"] == np.float32
+    assert (
+        kinds["probes/metric"] == kinds["probes/gradient"] == kinds["metrics/encoder.0.Q.norm"] == np.float32
+    )
     loaded = GramSequence.load(path)
     assert np.array_equal(loaded.K, sequence.K)
     wanted = {**dataclasses.asdict(MODULAR), "experiment": "grokking", "task": "modular-addition"}

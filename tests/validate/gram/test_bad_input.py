@@ -162,7 +162,7 @@ def test_a_K_that_is_not_finite(bad):
     with pytest.raises(ValueError, match="K must be finite"):
         GramSequence.from_inner_products(np.diag([1.0, bad, 1.0]))
     with pytest.raises(ValueError, match="K must be finite"):
-        GramSequence.from_inner_products(np.array([[1.0, 0], [1, bad], [1, 0], [1, 0]]))
+        GramSequence.from_inner_products(np.array([[1.0, 0, 0], [1, 0, 0], [1, 0, bad], [1, 0, 0]]))
 
 
 @pytest.mark.parametrize("P", [0, -1, 1.5, np.nan])

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import ml_dtypes
@@ -12,8 +10,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.gram.files import checkpoints, discovery, unfinished
+from spectral_edge.validate.gram.files import bands, discovery, unfinished
 from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
+from tests.command_line import run
 
 SHAPES = {"layers.0.attn.w": (8, 5), "layers.1.attn.w": (8, 5), "layers.1.mlp.w": (7,), "head.w": (6, 2)}
 STEPS = [0, 100, 200, 1000, 1100, 1250]
@@ -176,20 +175,20 @@ def test_interrupted_work_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(unfinished, "SAVE_EVERY", 0.0)
     (tmp_path / "run").mkdir()
     folder, state = write_safetensors(tmp_path / "run", run_of()), tmp_path / "work.npz"
-    read, bands = [], checkpoints.tensor_band
+    read, tensor_band = [], bands.tensor_band
 
     def interrupted(tensor, *rest):
         if len(read) == 2:
             raise KeyboardInterrupt
         read.append(tensor)
-        return bands(tensor, *rest)
+        return tensor_band(tensor, *rest)
 
-    monkeypatch.setattr(checkpoints, "tensor_band", interrupted)
+    monkeypatch.setattr(bands, "tensor_band", interrupted)
     with pytest.raises(KeyboardInterrupt):
         read_checkpoints(folder, resume=state)
     assert state.exists()
     monkeypatch.setattr(
-        checkpoints, "tensor_band", lambda tensor, *rest: read.append(tensor) or bands(tensor, *rest)
+        bands, "tensor_band", lambda tensor, *rest: read.append(tensor) or tensor_band(tensor, *rest)
     )
     found = read_checkpoints(folder, resume=state).whole
     assert sorted(read) == sorted(SHAPES)  # each tensor once
@@ -298,10 +297,9 @@ def test_a_folder_with_two_weights_files(tmp_path):
 def test_analyze_reads_checkpoints_from_the_command_line(tmp_path):
     (tmp_path / "run").mkdir()
     write_safetensors(tmp_path / "run", run_of())
-    command = [sys.executable, "-m", "spectral_edge", "analyze", str(tmp_path / "run"), "--W", "3"]
-    options = ["--select", "*attn*", "--out", str(tmp_path), "--json"]
-    ran = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    words = ("analyze", tmp_path / "run", "--W", 3, "--select")
+    ran = run(*words, "*attn*", "--out", tmp_path, "--json")
     assert json.loads(ran.stdout)["P"] == 80
-    ran = subprocess.run([*command, "--select", "*conv*"], capture_output=True, text=True, check=False)
+    ran = run(*words, "*conv*")
     assert ran.returncode == 2
-    assert "select must match a floating tensor, got none" in ran.stderr.replace("\n", " ")
+    assert "select must match a floating tensor, got none" in ran.stderr

@@ -12,7 +12,6 @@ import pytest
 from spectral_edge import theory
 from spectral_edge.validate import GramSequence, GramTracker
 from spectral_edge.validate.gram.live import recording
-from spectral_edge.validate.gram.live.journal import journal_path
 from spectral_edge.validate.gram.live.ownership import lock_path
 
 
@@ -128,7 +127,9 @@ def test_a_second_process_is_refused_by_name(tmp_path, options):
         assert holder.stdout.readline() == "ready\n"
         if not options:
             path.unlink()  # whether or not anything is there yet
-        with pytest.raises(ValueError, match=rf"path is being recorded by process {holder.pid} on .* since 20"):
+        with pytest.raises(
+            ValueError, match=rf"path is being recorded by process {holder.pid} on .* since 20"
+        ):
             GramTracker(4, path=path, **options)
     finally:
         holder.communicate("\n")
@@ -260,7 +261,8 @@ def test_a_training_from_the_beginning_does_not_go_on_with_another(tmp_path):
     record(GramTracker(4, path=path), walk(15)).close()
     second = GramTracker(4, path=path, resume=True)
     with pytest.raises(
-        ValueError, match="step must go on from the recording that is resumed, got 0 where it has steps 1 to 15"
+        ValueError,
+        match="step must go on from the recording that is resumed, got 0 where it has steps 1 to 15",
     ):
         second.update(walk(15)[0], step=0)
     second.close()
@@ -290,7 +292,7 @@ def test_a_state_of_another_run_does_not_replace_a_recording(tmp_path):
     path = tmp_path / "run.npz"
     record(GramTracker(4, path=path), walk(15)).close()
     other = record(GramTracker(4), walk(5)).state_dict()
-    with pytest.raises(ValueError, match="state must be of the run at .*run.npz, got that of another"):
+    with pytest.raises(ValueError, match=r"state must be of the run at .*run\.npz, got that of another"):
         GramTracker(4, path=path, resume=True).load_state_dict(other)
     assert GramSequence.load(path).T == 15
 
@@ -366,14 +368,19 @@ def test_every_tenth_step_whatever_the_first_is(calls, steps, told):
 # -- errors ----------------------------------------------------------------------------------------------
 
 
+def update_thrice(tracker, theta):
+    for step in (5, 6, 7):
+        tracker.update(theta, step=step)
+
+
 def test_an_error_can_be_a_warning(tmp_path):
     thetas = walk(9)
     tracker = record(GramTracker(4, on_error="warn"), thetas[:5])
     bad = thetas[5].copy()
     bad[7] = np.nan
-    with pytest.warns(UserWarning, match=r"not recorded, the training goes on: params must be finite, got NaN") as told:
-        for step in (5, 6, 7):
-            tracker.update(bad, step=step)
+    refused = r"not recorded, the training goes on: params must be finite, got NaN"
+    with pytest.warns(UserWarning, match=refused) as told:
+        update_thrice(tracker, bad)
     assert len(told) == 1
     assert tracker.sequence().T == 4
     with pytest.raises(ValueError, match="on_error must be one of raise, warn, got 'ignore'"):
@@ -440,7 +447,9 @@ def test_known_buffers_of_a_state_dictionary_are_left_out_and_named():
 
 
 def test_parameters_that_are_empty_are_refused():
-    with pytest.raises(ValueError, match=r"params must not be empty, got no entries in 2 tensors \(a, b\): ZeRO-3"):
+    with pytest.raises(
+        ValueError, match=r"params must not be empty, got no entries in 2 tensors \(a, b\): ZeRO-3"
+    ):
         GramTracker(2).update({"a": np.zeros(0), "b": np.zeros(0), "c": np.ones(3)})
 
 
@@ -449,7 +458,12 @@ def test_layer_by_layer_in_one_tracker(tmp_path, options):
     thetas, path = walk(12, 30), tmp_path / "run.npz"
 
     def layers(theta):
-        return {"h.0.attn.w": theta[:7], "h.0.mlp.w": theta[7:15], "h.1.attn.w": theta[15:27], "head.w": theta[27:]}
+        return {
+            "h.0.attn.w": theta[:7],
+            "h.0.mlp.w": theta[7:15],
+            "h.1.attn.w": theta[15:27],
+            "head.w": theta[27:],
+        }
 
     tracker = GramTracker(4, by="layer", path=path, **options)
     for step, theta in enumerate(thetas):
@@ -479,10 +493,10 @@ def test_layer_by_layer_in_one_tracker(tmp_path, options):
 def test_the_size_is_said_before_training():
     tracker = GramTracker(10)
     assert tracker.describe(np.zeros(1000, np.float32)) == (
-        "recording 1,000 parameters in 1 tensors; 12 vectors for each window: 48 kB on cpu"
+        "recording 1,000 parameters in 1 tensors (params); 12 vectors, 48 kB on cpu"
     )
     assert tracker.step is None  # and nothing else happens
-    assert "a sketch of 100 numbers" in GramTracker(10, sketch=100).describe(np.zeros(1000))
+    assert "12 sketches of 100 numbers, 9.6 kB on cpu" in GramTracker(10, sketch=100).describe(np.zeros(1000))
 
 
 def test_too_little_memory_is_told_before_it_is_taken(monkeypatch):
@@ -503,7 +517,9 @@ def drift(T, dtype, speed):
 
 
 def test_singular_values_that_are_rounding_are_told():
-    with pytest.warns(UserWarning, match=r"\d+ of the 6 singular values of the window at step 6 are no larger than"):
+    with pytest.warns(
+        UserWarning, match=r"\d+ of the 6 singular values of the window at step 6 are no larger than"
+    ):
         record(GramTracker(6), drift(12, np.float32, 1e-4))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -511,7 +527,7 @@ def test_singular_values_that_are_rounding_are_told():
 
 
 def test_the_rounding_floor_is_the_error_of_rounding():
-    from spectral_edge.validate.gram.rounding import rounding_floor
+    from spectral_edge.validate.gram.live.latest import rounding_floor
 
     exact = np.random.default_rng(0).normal(size=200_000)
     for dtype in (np.float32, np.float16):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spectral_edge.theory import spectrum
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.gram.files.reading import read_sequence
+from spectral_edge.validate.gram.files.reading import read_run
 
 
 def updates_of(T=14, P=300, seed=0):
@@ -103,8 +103,8 @@ def test_reading_whatever_a_user_has(tmp_path):
         np.savez(tmp_path / "run" / f"step{step}.npz", a=theta[:100], b=theta[100:])
     wanted = GramSequence.from_parameters(thetas).K
     for path in (tmp_path / "stack.npy", tmp_path / "run", tmp_path / "run" / "*.npz"):
-        np.testing.assert_allclose(read_sequence(path).K, wanted, rtol=1e-9, atol=1e-9)
-    part = read_sequence(tmp_path / "run", select="a")
+        np.testing.assert_allclose(read_run(path).whole.K, wanted, rtol=1e-9, atol=1e-9)
+    part = read_run(tmp_path / "run", select="a").whole
     np.testing.assert_allclose(part.K, GramSequence.from_parameters(thetas[:, :100]).K, rtol=1e-9, atol=1e-9)
     with pytest.raises(ValueError, match="select needs checkpoints, whose tensors have names"):
-        read_sequence(tmp_path / "stack.npy", select="a")
+        read_run(tmp_path / "stack.npy", select="a")

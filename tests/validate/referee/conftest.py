@@ -1,9 +1,13 @@
-"""One scoreboard of six bundled runs serves all tests of the referee."""
+"""One scoreboard of six bundled runs, and one report of it, serve all tests of the referee."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from spectral_edge import validate
 from spectral_edge.validate import GramSequence
+from spectral_edge.validate.referee.report.page import render
 
 
 @pytest.fixture(scope="session")
@@ -13,5 +17,13 @@ def additions() -> list[GramSequence]:
 
 
 @pytest.fixture(scope="session")
-def board(additions: list[GramSequence]) -> validate.Scoreboard:
-    return validate.check(additions, seed=0)
+def board(
+    additions: list[GramSequence], shared: Callable[[str, Callable[[], Any]], Any]
+) -> validate.Scoreboard:
+    return shared("board", lambda: validate.check(additions, seed=0))
+
+
+@pytest.fixture(scope="session")
+def page(board: validate.Scoreboard, shared: Callable[[str, Callable[[], Any]], Any]) -> str:
+    """The report of `board`, rendered once."""
+    return shared("page", lambda: render(board))

@@ -141,6 +141,7 @@ def test_an_unknown_decay_is_named_in_early_warning() -> None:
     assert found.runs < early_warning(families)["weight decay"].runs
 
 
+@pytest.mark.slow
 def test_one_odd_card_is_named_and_stops_no_other(additions: list[GramSequence]) -> None:
     values = {
         "weight_decay": None,
@@ -154,9 +155,12 @@ def test_one_odd_card_is_named_and_stops_no_other(additions: list[GramSequence])
     chosen = [p for p in PREDICTIONS if p.number in (3, 10, 11, 13, 19)]
     board = validate.check([odd, *additions[1:]], predictions=chosen)
     others = validate.check(additions[1:], predictions=chosen)
-    assert [repr(replace(v, worlds={})) for v in board] == [repr(replace(v, worlds={})) for v in others]
-    assert len(board.notes) == 4
-    assert all(note.startswith("odd: ") for note in board.notes)
+    assert [v.verdict for v in board] == [v.verdict for v in others]
+    judged = [p.id for p, v in zip(chosen, board, strict=True) if v.verdict != "not run"]
+    assert len(judged) == 3
+    for id in judged:
+        assert repr(replace(board[id], worlds={})) == repr(replace(others[id], worlds={}))
+    assert sum(note.startswith("odd: ") for note in board.notes) == 4
     assert board.to_dict()["notes"] == list(board.notes)
     for prediction in PREDICTIONS:
         prediction.judge([odd], [()] if prediction.number not in (1, 2, 5, 6, 15, 18) else

@@ -1,4 +1,4 @@
-"""Collapses found where they were planted, foreseen as the closed forms say, and calibrated."""
+"""Collapses found where they were planted, foreseen as the closed forms say, and in agreement."""
 
 import json
 from dataclasses import replace
@@ -13,9 +13,9 @@ from spectral_edge import simulate, theory
 from spectral_edge.theory.gram import as_band
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.collapse import accuracy as collapse_calibration
+from spectral_edge.validate.referee.collapse import accuracy
 from spectral_edge.validate.referee.collapse import forecasts as collapse_forms
-from spectral_edge.validate.referee.collapse.accuracy import calibrate, less_error
+from spectral_edge.validate.referee.collapse.accuracy import agreement, less_error
 from spectral_edge.validate.referee.collapse.forecasts import both_scales, predict, predict_mean, source_scale
 from spectral_edge.validate.referee.collapse.states import (
     CLOSED,
@@ -31,6 +31,8 @@ from spectral_edge.validate.referee.collapse.states import (
 from spectral_edge.validate.referee.figures import collapse as collapse_figures
 from spectral_edge.validate.referee.predictions import p20_collapse_time as p20
 from spectral_edge.validate.referee.verdict import Verdict
+
+pytestmark = pytest.mark.slow
 
 W, RECORD = 10, 100
 
@@ -231,20 +233,20 @@ def test_the_mean_leaves_out_the_event_itself() -> None:
     assert np.isnan(predict_mean(made[:2], ["a", "a"])).all()
 
 
-# -- calibration --------------------------------------------------------------------------------------------
+# -- agreement ----------------------------------------------------------------------------------------------
 
 
-def test_calibration_is_what_scipy_says_and_its_interval_holds_it() -> None:
+def test_agreement_is_what_scipy_says_and_its_interval_holds_it() -> None:
     rng = np.random.default_rng(4)
     observed = 1000 * np.exp(rng.normal(size=60))
     predicted = 1.2 * observed**0.8 * np.exp(0.1 * rng.normal(size=60))
     run = np.repeat(np.arange(12), 5)
-    found = calibrate(predicted, observed, np.full(60, observed.mean()), run)
+    found = agreement(predicted, observed, np.full(60, observed.mean()), run)
     assert found.slope.value == stats.theilslopes(np.log(predicted), np.log(observed)).slope
     assert found.slope.low < 0.8 < found.slope.high < 1
     assert found.error.value == pytest.approx(np.median(np.abs(predicted / observed - 1)))
     assert found.error.low < found.error.value < found.error.high
-    assert calibrate(observed, observed, predicted, run).slope == (1, 1, 1)
+    assert agreement(observed, observed, predicted, run).slope == (1, 1, 1)
 
 
 def test_runs_are_resampled_whole() -> None:
@@ -252,8 +254,8 @@ def test_runs_are_resampled_whole() -> None:
     shared = np.repeat(np.random.default_rng(1).normal(size=8), 10)  # an error that a run's states share
     predicted = observed * np.exp(shared)
     control = np.ones(80)
-    by_run = calibrate(predicted, observed, control, np.repeat(np.arange(8), 10)).error
-    by_state = calibrate(predicted, observed, control, np.arange(80)).error
+    by_run = agreement(predicted, observed, control, np.repeat(np.arange(8), 10)).error
+    by_state = agreement(predicted, observed, control, np.arange(80)).error
     assert by_run.high - by_run.low > 1.3 * (by_state.high - by_state.low)
 
 
@@ -292,7 +294,7 @@ def test_details_are_json_and_complete(judged: Verdict) -> None:
 def test_a_wrong_sign_is_not_supported(
     flip: str, planted: list[GramSequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_states, true_time = collapse_calibration.states, theory.collapse_time
+    true_states, true_time = accuracy.states, theory.collapse_time
 
     def turned(run: GramSequence, by_rank: bool) -> list[State]:
         return [replace(state, growth=-state.growth) for state in true_states(run, by_rank)]
@@ -303,7 +305,7 @@ def test_a_wrong_sign_is_not_supported(
         return true_time(d0, h=-h, p=p, omega=-omega, **own)
 
     if flip == "growth turned round":
-        monkeypatch.setattr(collapse_calibration, "states", turned)
+        monkeypatch.setattr(accuracy, "states", turned)
     else:
         monkeypatch.setattr(theory, "collapse_time", wrong)
     assert p20.judge(planted, []).verdict != "supported"
@@ -360,23 +362,23 @@ def test_what_is_missing_is_said(planted: list[GramSequence]) -> None:
 # -- pictures -----------------------------------------------------------------------------------------------
 
 
-def test_calibration_figure(judged: Verdict) -> None:
+def test_agreement_figure(judged: Verdict) -> None:
     empty = p20.PREDICTION.not_run("nothing")
-    figure = collapse_figures.calibration_figure({"planted world": judged, "recorded runs": empty})
+    figure = collapse_figures.agreement_figure({"planted world": judged, "recorded runs": empty})
     first, second = figure.axes
     assert first.get_title() == "planted world: supported"
     labels = [text.get_text() for text in first.get_legend().get_texts()]
     assert labels == ["the mean of the others", "exact", "equal"]
     assert "no collapse could be followed" in [text.get_text() for text in second.texts]
     assert "steps" in first.get_xlabel()
-    assert len(collapse_figures.calibration_figure(judged, "frozen").axes) == 1
+    assert len(collapse_figures.agreement_figure(judged, "frozen").axes) == 1
 
 
 def test_never_is_drawn_apart(judged: Verdict) -> None:
     pairs = [dict(pair) for pair in judged.details["pairs"]["followed"]]
     pairs[0]["exact"] = pairs[0]["horizon"]
     late = replace(judged, details={**judged.details, "pairs": {"followed": pairs}})
-    ax = collapse_figures.calibration(late, Figure().subplots())
+    ax = collapse_figures.agreement(late, Figure().subplots())
     assert "none foreseen" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 

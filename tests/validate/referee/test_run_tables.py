@@ -1,6 +1,7 @@
 """The tables of the recorded runs, and that the files written from them are not stale."""
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,3 +50,9 @@ def test_a_run_that_is_not_there_is_named_so(additions) -> None:
     rows = list(run_tables.grok_steps(additions[:-1]))
     assert "not recorded" in rows[2]  # the last of the fixture has weight decay
     assert "not recorded" not in rows[3]
+
+
+def test_where_the_recipe_would_have_stopped_is_told(additions) -> None:
+    run = replace(additions[0], config={**additions[0].config, "stop_step": 1_700})
+    assert "| 1,700 | 10,000 |" in run_tables.document([run])
+    assert "| – | 10,000 |" in run_tables.document([additions[0]])

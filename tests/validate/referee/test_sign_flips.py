@@ -9,6 +9,8 @@ import pytest
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.verdict import Prediction
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[Any], Any]
 
 

@@ -10,29 +10,57 @@ from spectral_edge import validate
 from spectral_edge.validate.gram.live.journal import journal_path
 from spectral_edge.validate.runs import plan
 from spectral_edge.validate.runs.bundle import Files, recorded
+from spectral_edge.validate.runs.collect import collect
 from spectral_edge.validate.runs.plan import planned, survey
 from spectral_edge.validate.runs.tasks.modular import OPERATIONS, ShiftConfig
+
+SCAN = "scan-simple-wd1-seed42"
 
 
 def test_the_runs_the_predictions_ask_for() -> None:
     runs = list(planned().values())
-    experiments = Counter(run.experiment for run in runs)
-    assert experiments == {"grokking": 48, "shift": 6, "optimizer": 6}
+    assert Counter(run.experiment for run in runs) == {
+        "grokking": 60, "shift": 24, "optimizer": 12, "twin": 6, "interval": 2
+    }  # fmt: skip
     grokking = [run for run in runs if run.experiment == "grokking"]
-    assert Counter(run.weight_decay for run in grokking) == {1.0: 24, 0.0: 24}
-    assert Counter(run.task for run in grokking) == {
-        "modular": 30,
-        "modular-addition": 6,
-        "dyck-depth": 6,
-        "scan": 6,
-    }
-    assert {getattr(run, "operation", "") for run in grokking} == {"", *OPERATIONS}
+    assert all(run.recipe == "author" and run.record_every == 100 for run in grokking)
+    for decay in (1.0, 0.0):
+        half = [run for run in grokking if run.weight_decay == decay]
+        assert Counter(run.family for run in half) == {
+            "single": 18,
+            "dual": 3,
+            "tri": 3,
+            "dyck1": 3,
+            "scan": 3,
+        }
+        assert Counter(
+            getattr(run, "operation", "") for run in half if run.family == "single"
+        ) == dict.fromkeys(OPERATIONS, 3)
+        assert {run.seed for run in half} == {42, 137, 2024}
     optimizer = Counter(run.optimizer for run in runs if run.experiment == "optimizer")
-    assert optimizer == {"AdamW": 3, "Muon": 3}
+    assert optimizer == {"AdamW": 6, "Muon": 6}
     shifts = [run for run in runs if isinstance(run, ShiftConfig)]
-    assert Counter(bool(run.shift_step) for run in shifts) == {True: 3, False: 3}
-    for key in Counter(run.experiment for run in runs):
-        assert {run.seed for run in runs if run.experiment == key} == {42, 137, 2024}
+    assert Counter(bool(run.shift_step) for run in shifts) == {True: 12, False: 12}
+
+
+def test_partners_differ_in_weight_decay_and_length_alone() -> None:
+    runs = planned()
+    for name, run in runs.items():
+        if run.weight_decay != 1 or run.experiment not in ("grokking", "twin"):
+            continue
+        partner = runs[name.replace("-wd1-", "-wd0-")]
+        lengths = {"max_steps": partner.max_steps, "steps_after_target": None}
+        assert replace(run, weight_decay=0.0, **lengths) == partner
+        if run.family in ("single", "dual", "tri"):
+            assert partner.max_steps == 50_000
+
+
+def test_a_variant_is_a_run_of_the_plan_but_for_that() -> None:
+    runs = planned()
+    for run in runs.values():
+        if run.variant:
+            first = replace(run, variant="", record_every=type(run).record_every)
+            assert runs[first.name] == first
 
 
 def test_names_are_file_names_and_no_two_runs_are_the_same() -> None:
@@ -42,45 +70,98 @@ def test_names_are_file_names_and_no_two_runs_are_the_same() -> None:
 
 
 def test_bundled_runs_are_those_of_the_plan() -> None:
-    for group in ("attention", "all"):
-        assert sorted(run.config["run"] for run in validate.bundled(group)) == sorted(planned())
+    """Or older ones, of subjects whose runs by the plan are not finished yet."""
     for run in validate.bundled():
+        if run.config["run"] not in planned():
+            continue
         config = asdict(planned()[run.config["run"]])
-        same = {name for name in config if name in run.config}
+        same = {name for name in config if name in run.config and "target" not in name}
         assert {name: config[name] for name in same} == {name: run.config[name] for name in same}
         assert run.config["task"] == planned()[run.config["run"]].task
+    names = [[run.config["run"] for run in validate.bundled(group)] for group in ("attention", "all")]
+    assert names[0] == names[1]
+    finished = [run for run in planned().values() if run.name in names[0]]
+    superseded = {
+        (run.task, getattr(run, "operation", None)) for run in finished if run.experiment != "optimizer"
+    }
+    left = {
+        (r.config["task"], r.config.get("operation"))
+        for r in validate.bundled()
+        if r.config["run"] not in planned()
+    }
+    assert not superseded & left
+
+
+@pytest.fixture
+def addition() -> validate.GramSequence:
+    return next(run for run in validate.bundled() if run.config["task"] == "modular-addition")
 
 
 def test_survey_tells_recorded_from_bundled_from_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, addition: validate.GramSequence
 ) -> None:
     monkeypatch.setattr(plan, "bundled_folder", lambda: tmp_path / "with the package")
-    addition = next(run for run in validate.bundled() if run.config["run"] == "modular-a+b-wd1-seed42")
-    Files(tmp_path / "with the package", "modular-a+b-wd1-seed42").put(
+    Files(tmp_path / "with the package", "single-a+b-wd1-seed42").put(
         {"attention": addition, "all": addition}
     )
     out = tmp_path / "out"
     before = {found.config.name: found for found in survey(out)}
-    assert before["scan-wd1-seed42"].status == "missing"
-    assert before["scan-wd1-seed42"].sequence is None
-    assert before["modular-a+b-wd1-seed42"].status == "bundled"
-    files = Files(out, "scan-wd1-seed42")
+    assert before[SCAN].status == "missing"
+    assert before[SCAN].sequence is None
+    assert before["single-a+b-wd1-seed42"].status == "bundled"
+    files = Files(out, SCAN)
     addition.save(files.unfinished)
     journal_path(files.unfinished).write_text("cut short")
     assert _status(out) == "unfinished"
     files.put({"attention": addition, "all": replace(addition, P=7)})
     assert _status(out) == "recorded"
-    assert sorted(path.name for path in out.iterdir()) == ["all", "scan-wd1-seed42.npz"]
+    assert sorted(path.name for path in out.iterdir()) == ["all", f"{SCAN}.npz"]
     assert [found.P for found in recorded(out, "all")] == [7]
     assert [found.P for found in recorded(out)] == [addition.P]
 
 
+def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: validate.GramSequence) -> None:
+    out, into = tmp_path / "out", tmp_path / "into"
+    *most, last = [run for run in planned().values() if run.subject == "single-a+b" and not run.variant]
+
+    def put(folder: Path, name: str, **card: object) -> None:
+        sequence = replace(addition, config={"operation": "a+b", "task": "modular-addition", **card})
+        Files(folder, name).put({"attention": sequence, "all": sequence})
+
+    put(into, "older-a+b", seed=3)
+    put(into, "older-a-b", operation="a-b", task="modular")
+    for run in most:
+        put(out, run.name, stop_step=900, forgotten=True, torch="2.13", recipe="of old")
+    assert "single-a+b: 5 of 6 are finished" in list(collect(out, into))
+    assert sorted(path.stem for path in into.glob("*.npz")) == ["older-a+b", "older-a-b"]
+    put(out, last.name)
+    said = list(collect(out, into))
+    assert "single-a+b: 6 taken, 0 were there" in said
+    assert "older-a+b: superseded, taken out" in said
+    there = {run.name for run in (*most, last)} | {"older-a-b"}
+    for group in ("attention", "all"):
+        assert {path.stem for path in (into if group == "attention" else into / "all").glob("*.npz")} == there
+    card = validate.GramSequence.load(into / f"{most[0].name}.npz").config
+    assert card == {**most[0].card(), "stop_step": 900, "torch": "2.13"}
+    assert "single-a+b: 0 taken, 6 were there" in list(collect(tmp_path / "nothing", into))
+
+
+def test_what_is_made_again_is_collected_apart(tmp_path: Path, addition: validate.GramSequence) -> None:
+    twins = [run for run in planned().values() if run.variant == "twin" and run.family == "dyck1"]
+    for run in twins:
+        Files(tmp_path / "out", run.name).put({"attention": addition, "all": addition})
+    assert "dyck1 twin: 2 taken, 0 were there" in list(collect(tmp_path / "out", tmp_path / "into"))
+    assert not list((tmp_path / "into").glob("*.npz"))
+    found = recorded(tmp_path / "into", "again")
+    assert sorted(run.config["run"] for run in found) == sorted(run.name for run in twins)
+
+
 def _status(folder: Path) -> str:
-    return next(found.status for found in survey(folder) if found.config.name == "scan-wd1-seed42")
+    return next(found.status for found in survey(folder) if found.config.name == SCAN)
 
 
 def test_a_group_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="group must be one of attention, all, got 'head'"):
+    with pytest.raises(ValueError, match="group must be one of attention, all, dense, again, got 'head'"):
         recorded(tmp_path, "head")
     with pytest.raises(ValueError, match="runs must be a folder of recorded sequences"):
         recorded(tmp_path, "all")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram.arrays.inner_products import (
     EPS,
-    Found,
+    Products,
     band_of_rows,
     padded_band,
     product_dtype,
@@ -17,8 +17,10 @@ from spectral_edge.validate.gram.arrays.inner_products import (
 from spectral_edge.validate.gram.arrays.rows import ArrayRows
 
 
-def gram_of_dask(vectors: Any, W_max: int | None, name: str, *, differences: bool, precision: str) -> Found:
-    """K of a dask array (n, P) in any chunks; what `inner_products.gram` is to arrays in memory.
+def gram_of_dask(
+    vectors: Any, W_max: int | None, name: str, *, differences: bool, precision: str
+) -> Products:
+    """K of a dask array (n, P) in any chunks; what `from_vectors.gram` is to arrays in memory.
 
     Runs on whatever scheduler dask uses, a distributed one included. Rows are brought together, columns keep
     their chunks: a worker holds one block of columns of all rows, and only bands come back.
@@ -27,7 +29,7 @@ def gram_of_dask(vectors: Any, W_max: int | None, name: str, *, differences: boo
 
     T = vectors.shape[0] - differences
     if T < 2:
-        return Found(np.empty((0, 0)), vectors.shape[1], vectors.shape[0], EPS)
+        return Products(np.empty((0, 0)), vectors.shape[1], vectors.shape[0], EPS)
     lags = T - 1 if W_max is None else min(W_max, T - 1)
     columns = vectors.rechunk({0: -1})
     level = product_dtype(vectors.shape[1], vectors.dtype, precision)
@@ -39,7 +41,7 @@ def gram_of_dask(vectors: Any, W_max: int | None, name: str, *, differences: boo
     for part in dask.compute(*parts):  # in the order of the columns, whatever the workers did
         band += part
     K = unfold(band) if lags == T - 1 else padded_band(band)
-    return Found(K, vectors.shape[1], vectors.shape[0], rounding_level(vectors.shape[1], level))
+    return Products(K, vectors.shape[1], vectors.shape[0], rounding_level(vectors.shape[1], level))
 
 
 def block_band(

@@ -17,15 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.theory.checks import choice, whole
+from spectral_edge.theory.checks import choice
 from spectral_edge.validate.gram.arrays.rows import (
-    ArrayRows,
-    ListRows,
     Rows,
     native,
     require_finite,
     require_floating,
-    require_stack,
 )
 
 Floats = NDArray[np.float64]
@@ -41,6 +38,15 @@ LARGE = 1 << 20
 #: A chunk whose smallest squared norm is below this is done in float64: float32 squares might vanish.
 TINY = 1e-24
 EPS = float(np.finfo(np.float64).eps)
+
+
+class Products(NamedTuple):
+    """K of some vectors, how many were read and how long they are, and the rounding of K."""
+
+    K: Floats
+    P: int
+    read: int
+    rounding: float
 
 
 def product_dtype(P: int, dtype: np.dtype[Any], precision: str) -> np.dtype[Any]:
@@ -246,57 +252,3 @@ def checked(vectors: Iterable[Any], name: str) -> Iterator[NDArray[Any]]:
         current = np.ascontiguousarray(native(current))
         require_finite(current[None], name, index)
         yield current
-
-
-class Found(NamedTuple):
-    """What `gram` finds."""
-
-    K: Floats
-    P: int
-    read: int
-    rounding: float
-
-
-def gram(
-    vectors: Any,
-    W_max: int | None,
-    *,
-    differences: bool,
-    precision: str = "auto",
-    progress: Callable[[int], None] | None = None,
-) -> Found:
-    """K, or its band of lags up to `W_max`, of snapshots (``differences=True``) or updates of any kind.
-
-    Returns
-    -------
-    Found
-        K in the convention of `theory.gram`, P, the number of vectors read (K is empty where they make
-        fewer than two updates), and the rounding of K.
-    """
-    name = "thetas" if differences else "updates"
-    W_max = None if W_max is None else whole("W_max", W_max, 2)
-    choice("precision", precision, ("auto", "float32", "float64"))
-    if hasattr(vectors, "__dask_graph__"):
-        from spectral_edge.validate.gram.arrays.dask_arrays import gram_of_dask
-
-        require_stack(vectors, name)
-        return gram_of_dask(vectors, W_max, name, differences=differences, precision=precision)
-    if isinstance(vectors, np.ndarray):
-        require_stack(vectors, name)
-        rows: Rows = ArrayRows(vectors, name)
-    elif W_max is not None and not isinstance(vectors, list | tuple):
-        band, P, read = band_of_stream(vectors, W_max, name, differences=differences)
-        T = len(band)
-        return Found(unfold(band[:, :T]) if W_max + 1 >= T else band, P, read, EPS)
-    else:
-        held = list(checked(vectors, name))
-        if not held:
-            return Found(np.empty((0, 0)), 0, 0, EPS)
-        rows = ListRows(held, name)
-    T = rows.n - differences
-    if T < 2:
-        return Found(np.empty((0, 0)), rows.P, rows.n, EPS)
-    lags = T - 1 if W_max is None else min(W_max, T - 1)
-    band = band_of_rows(rows, lags, differences=differences, precision=precision, progress=progress)
-    K = unfold(band) if lags == T - 1 else padded_band(band)
-    return Found(K, rows.P, rows.n, rounding_level(rows.P, product_dtype(rows.P, rows.dtype, precision)))

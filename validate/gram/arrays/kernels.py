@@ -7,6 +7,8 @@ infinity keep their meaning, because that is how a bad entry is noticed.
 import numba
 import numpy as np
 
+from spectral_edge.simulate import _kernels  # noqa: F401 - finds a place for numba's cache
+
 FASTMATH = {"reassoc", "contract", "nsz"}
 
 
@@ -199,19 +201,24 @@ def add_sketch(values, seed, offset, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def count_exponents(bits, shift, mask, counts):
-    """Add to counts[r, e] how many entries of row r have the biased exponent e; of those that ever change.
-
-    `bits` (n, columns) are the numbers seen as unsigned integers. Zeros are exact and not counted.
-    """
+def that_move(bits):
+    """Which columns of `bits` (n, columns) are not the same in all rows."""
     n, width = bits.shape
     moves = np.zeros(width, np.bool_)
     for r in range(1, n):
         for i in range(width):
             if bits[r, i] != bits[0, i]:
                 moves[i] = True
-    for r in range(n):
-        for i in range(width):
-            exponent = (bits[r, i] >> shift) & mask
-            if moves[i] and exponent:
-                counts[r, exponent] += 1
+    return moves
+
+
+@numba.njit(nogil=True, cache=True)
+def count_exponents(bits, moves, shift, mask, counts):
+    """Add to counts[e] how many of the numbers `bits`, seen as unsigned integers, that move have the biased exponent e.
+
+    Zeros are exact and not counted.
+    """
+    for i in range(bits.size):
+        exponent = (bits[i] >> shift) & mask
+        if moves[i] and exponent:
+            counts[exponent] += 1

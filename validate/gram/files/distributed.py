@@ -16,8 +16,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.validate.gram.files.formats import Content, content_of, start_of
+from spectral_edge.validate.gram.files.content import Content, start_of
 from spectral_edge.validate.gram.files.tensors import Flat, Joined, Leaf, Spilled, Unread, source
+from spectral_edge.validate.gram.files.torch_files import torch_file
 
 METADATA = ".metadata"
 
@@ -104,7 +105,7 @@ def distributed(folder: Path) -> Content:
 
 def _witness(folder: Path) -> int | None:
     beside = folder / "meta.pt"  # Lightning keeps there what is no tensor
-    return content_of(beside).step if beside.exists() else None
+    return torch_file(beside).step if beside.exists() else None
 
 
 def _tensor(folder: Path, name: str, entry: Any, files: dict[Any, Any]) -> Leaf:

@@ -8,8 +8,7 @@ import json
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_edge.validate.gram.files.content import STEP_KEYS, Content, start_of, witness
+from spectral_edge.validate.gram.files.distributed import distributed
 from spectral_edge.validate.gram.files.tensors import (
     STORED,
     Flat,
@@ -24,8 +25,8 @@ from spectral_edge.validate.gram.files.tensors import (
     Spilled,
     Unread,
     source,
-    stored_dtype,
 )
+from spectral_edge.validate.gram.files.torch_files import torch_file
 
 #: How files of weights end. ``.tar`` is PyTorch's own advice for checkpoints; it is no tape archive.
 TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
@@ -39,43 +40,15 @@ SAFETENSORS = {
     "F8_E5M2": "float8_e5m2",
     "F8_E4M3FNUZ": "float8_e4m3fnuz",
     "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
     "C64": "complex64",
+    "BOOL": "bool",
+    **{
+        f"{kind}{bits}": f"{name}{bits}"
+        for kind, name in (("I", "int"), ("U", "uint"))
+        for bits in (8, 16, 32, 64)
+    },
 }
-#: Under which names training scripts keep the optimiser step, best first.
-STEP_KEYS = (
-    "global_step",
-    "global_steps",
-    "step",
-    "steps",
-    "iteration",
-    "iter",
-    "iter_num",
-    "num_updates",
-    "train_step",
-    "current_step",
-)
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file, or all files of one checkpoint, hold.
-
-    Attributes
-    ----------
-    leaves : mapping of tuple of str to tensor
-        Every tensor, by its place: the keys that lead to it.
-    step : int or None
-        The optimiser step that is written inside.
-    """
-
-    leaves: dict[tuple[str, ...], Leaf] = field(default_factory=dict)
-    step: int | None = None
-
-    def below(self, place: tuple[str, ...]) -> "Content":
-        """What is under the keys `place`."""
-        n = len(place)
-        inside = {keys[n:] or ("params",): leaf for keys, leaf in self.leaves.items() if keys[:n] == place}
-        return Content(inside)
 
 
 def suffix_of(path: Path) -> str:
@@ -121,16 +94,12 @@ def _reader(path: Path) -> tuple[Callable[[Path], Content], str]:
     if path.name.endswith(".index.json"):
         return _sharded, "index"
     if path.is_dir():
-        from spectral_edge.validate.gram.files.distributed import distributed
-
         return distributed, ".metadata"
     readers = {".safetensors": safetensors, ".npz": npz, ".npy": npy}
     if path.suffix in readers:
         return readers[path.suffix], path.suffix
     if not is_weights(path):
         raise ValueError(f"path must end in one of {', '.join(SUFFIXES)}, got {path}")
-    from spectral_edge.validate.gram.files.torch_files import torch_file
-
     return torch_file, path.suffix or "PyTorch"
 
 
@@ -172,17 +141,6 @@ def safetensors(path: Path) -> Content:
             raise ValueError(f"tensor {name!r} of another size than its shape says")
         found[(name,)] = leaf
     return Content(found, witness(about))
-
-
-def witness(about: Mapping[str, Any]) -> int | None:
-    """The optimiser step among the entries of a mapping, a whole number or its digits."""
-    for key in STEP_KEYS:
-        value = about.get(key)
-        if isinstance(value, str) and value.isdigit():
-            value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-    return None
 
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -236,18 +194,3 @@ def npz(path: Path) -> Content:
                 load = partial(_member, path, name)
                 found[(name,)] = source(Spilled(path, name, dtype.name, shape, load))
     return Content(found, witness(about))
-
-
-def start_of(raw: Any, header: int) -> int:
-    """Where the bytes of a stored member of a zip archive begin."""
-    raw.seek(header + 26)
-    name_length, extra_length = struct.unpack("<HH", raw.read(4))
-    return int(header + 30 + name_length + extra_length)
-
-
-def described(leaves: dict[tuple[str, ...], Leaf]) -> dict[str, int]:
-    """Number of entries by stored type."""
-    found: dict[str, int] = {}
-    for leaf in leaves.values():
-        found[stored_dtype(leaf)] = found.get(stored_dtype(leaf), 0) + leaf.size
-    return found

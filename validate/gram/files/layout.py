@@ -1,32 +1,14 @@
-"""The tensors that all checkpoints of a run hold: named alike, of one shape, and what is not counted, with the reason."""
+"""The tensors that all checkpoints of a run hold, named alike and of one shape; what is not counted, and why."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from spectral_edge.validate.gram.files.content import Content
 from spectral_edge.validate.gram.files.discovery import Checkpoint, shortened
-from spectral_edge.validate.gram.files.formats import Content
 from spectral_edge.validate.gram.files.tensors import Leaf, Source, Spilled, Unread, stored_dtype
 from spectral_edge.validate.gram.files.trees import rivals, weights
 from spectral_edge.validate.gram.parameters import by_normalised_name, is_parameter
-
-
-def layer_of(name: str) -> str:
-    """The group of `name` up to its first number: "layers.3" of "layers.3.attn.weight".
-
-    Examples
-    --------
-    >>> layer_of("encoder.layers.3.attn.weight"), layer_of("head.weight")
-    ('encoder.layers.3', 'head')
-    """
-    found = re.match(r"(.*?\.)?\d+(?=\.)", name)
-    return found.group(0) if found else name.split(".")[0]
-
-
-def kind_of(name: str) -> str:
-    """`name` without its numbers: "layers.*.attn.weight" of "layers.3.attn.weight"."""
-    return re.sub(r"(?<![^.])\d+(?![^.])", "*", name)
 
 
 @dataclass

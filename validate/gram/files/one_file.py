@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from spectral_edge.validate.gram.files.content import Content
 from spectral_edge.validate.gram.files.discovery import Checkpoint, Listing
-from spectral_edge.validate.gram.files.formats import Content, content_of
+from spectral_edge.validate.gram.files.formats import content_of
 from spectral_edge.validate.gram.files.steps import skeleton, steps_of
 from spectral_edge.validate.gram.files.tensors import STORED, Flat, Unread
 
@@ -43,15 +44,10 @@ def run_in_file(path: Path) -> Listing:
 
 def _stack(path: Path, content: Content) -> Listing | None:
     """The rows of the one tensor (T+1, P) that there is, as checkpoints."""
-    found = [(place, leaf) for place, leaf in content.leaves.items() if not isinstance(leaf, Unread)]
-    if (
-        len(found) != 1
-        or not isinstance(found[0][1], Flat)
-        or len(found[0][1].shape) != 2
-        or found[0][1].stored
-    ):
+    found = {place: leaf for place, leaf in content.leaves.items() if not isinstance(leaf, Unread)}
+    place, leaf = next(iter(found.items())) if len(found) == 1 else ((), None)
+    if not isinstance(leaf, Flat) or len(leaf.shape) != 2 or leaf.stored:
         return None
-    place, leaf = found[0]
     n, P = leaf.shape
     if n < 3:
         return None

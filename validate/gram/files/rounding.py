@@ -32,27 +32,29 @@ class Rounding:
 
     def add(self, block: NDArray[Any]) -> None:
         """Take account of a block of columns, (n, columns) float32 or float64."""
-        from spectral_edge.validate.gram.arrays.kernels import count_exponents
+        from spectral_edge.validate.gram.arrays.kernels import count_exponents, that_move
 
-        counts = np.zeros_like(self._counts)
-        if self._wide:
-            count_exponents(block.view(np.uint64), np.uint64(52), np.uint64(0x7FF), counts)
-        else:
-            count_exponents(block.view(np.uint32), np.uint32(23), np.uint32(0xFF), counts)
-        with self._lock:  # whole numbers: the order does not matter
-            self._counts += counts
+        bits = block.view(np.uint64 if self._wide else np.uint32)
+        shift, mask = (np.uint64(52), np.uint64(0x7FF)) if self._wide else (np.uint32(23), np.uint32(0xFF))
+        moves, counts = that_move(bits), np.zeros(self._counts.shape[1], np.int64)
+        for row, total in zip(bits, self._counts, strict=True):
+            count_exponents(row, moves, shift, mask, counts)
+            with self._lock:  # whole numbers: the order does not matter
+                total += counts
+            counts[:] = 0
 
     def energy(self) -> Floats:
         """The expected squared norm of the rounding error of each snapshot, (n,), parameter units²."""
         exponents = np.arange(self._counts.shape[1]) - (1023 if self._wide else 127)
         return np.array(
             [
-                counts @ _variance(exponents, dtype)
+                counts @ rounding_variance(exponents, dtype)
                 for counts, dtype in zip(self._counts, self._stored, strict=True)
             ]
         )
 
 
-def _variance(exponents: NDArray[np.int64], dtype: str) -> Floats:
+def rounding_variance(exponents: NDArray[np.integer[Any]], dtype: str) -> Floats:
+    """Variance ulp²/12 of the rounding of numbers of these binary exponents, ⌊log₂|x|⌋, stored as `dtype`."""
     _, fraction, lowest = STORED[dtype]
     return np.asarray(np.exp2(2.0 * (np.clip(exponents, lowest, 511) - fraction)) / 12)

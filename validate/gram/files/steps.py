@@ -3,8 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 #: Words before (or after) a number that make it a step, the surest first.
@@ -19,13 +18,17 @@ TIMES = (
     ("sample", "samples", "seq", "image", "images", "kimg", "token", "tokens", "tok", "phase", "stage"),
 )
 #: Words that are no time.
-OTHER = frozenset(
-    "loss acc accuracy err error lr seed rank shard fold split rep replica trial score ppl perplexity bpb bleu rouge "
-    "f1 auc map mse mae rmse reward return v ver version exp experiment run job gpu worker part mp pp tp dp wd top "
-    "width depth dim size layer layers head heads bs fp bf".split()
+OTHER = re.compile(
+    "loss|acc|accuracy|err|error|lr|wd|seed|rank|shard|fold|split|rep|replica|trial|score|ppl|perplexity|bpb|bleu|rouge|"
+    "f|auc|map|mse|mae|rmse|reward|return|v|ver|version|exp|experiment|run|job|gpu|worker|part|mp|pp|tp|dp|top|"
+    "width|depth|dim|size|layers?|heads?|bs|fp|bf"
+)
+#: Words of numbers that tell runs apart, or the parts of one checkpoint.
+RUNS = re.compile(
+    "run|exp|experiment|trial|seed|fold|split|rep|replica|job|version|rank|shard|worker|gpu|mp|pp|tp|dp"
 )
 #: Words of files that are another name for one of the checkpoints.
-ALIASES = frozenset("last latest best final current newest end ema swa avg average tmp temp partial".split())
+ALIASES = re.compile("last|latest|best|final|current|newest|end|ema|swa|avg|average|tmp|temp|partial")
 UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 
 _DATE = re.compile(
@@ -56,14 +59,15 @@ class Steps:
         Reasons.
     problem : str
         Why the names do not decide; "" if they do.
-    coarse : bool
-        The steps are epochs, or whatever else is no optimiser step.
+    unit : str
+        What the steps are: "step", or "epoch" or another word where the names hold no optimiser step; "order" for
+        numbers 0, 1, 2 …
     """
 
     steps: Mapping[int, int] = field(default_factory=dict)
     left_out: Mapping[int, str] = field(default_factory=dict)
     problem: str = ""
-    coarse: bool = False
+    unit: str = "step"
 
 
 def numbers(name: str) -> list[Number]:
@@ -79,19 +83,25 @@ def numbers(name: str) -> list[Number]:
         part = _DATE.sub("#", part)
         tokens, word = list(_TOKEN.finditer(part)), ""
         for i, token in enumerate(tokens):
-            if token["word"]:
-                word = token["word"].lower()
+            if token["word"]:  # one that touches the number before it belongs to that
+                word = "" if _after(tokens, i - 1, word) else token["word"].lower()
                 continue
-            after = tokens[i + 1] if i + 1 < len(tokens) else None
-            if after is not None and after["word"] and _rank(after["word"].lower()) is not None:
-                touches = after.start() == token.end()
-                if touches or (not word and not (i + 2 < len(tokens) and tokens[i + 2]["number"])):
-                    word = after["word"].lower()
+            word = _after(tokens, i, word) or word
             text = token["number"]
             value = float(text) * UNITS.get(token["unit"] or "", 1.0)
             found.append(Number(word, value, value != int(value) or ("." in text and not token["unit"])))
             word = ""
     return found
+
+
+def _after(tokens: Sequence[re.Match[str]], i: int, word: str) -> str:
+    """The word for time that follows number `i` and belongs to it, as in ``100steps``; "" if there is none."""
+    if i < 0 or i + 1 >= len(tokens) or not tokens[i]["number"] or not tokens[i + 1]["word"]:
+        return ""
+    after = tokens[i + 1]["word"].lower()
+    touches = tokens[i + 1].start() == tokens[i].end()
+    last = i + 2 >= len(tokens) or not tokens[i + 2]["number"]
+    return after if _rank(after) is not None and (touches or (not word and last)) else ""
 
 
 def skeleton(name: str) -> str:
@@ -128,6 +138,8 @@ def steps_of(names: Sequence[str], witnesses: Callable[[int], int | None]) -> St
     found = [numbers(name) for name in names]
     left = _aliases(names, found)
     there = [i for i in range(len(names)) if i not in left]
+    if not there:  # only what is written inside can tell
+        there, left = list(range(len(names))), {}
     for rank in range(len(STEPS)):
         chosen = _chosen(found, there, rank, left)
         if chosen is not None:
@@ -138,7 +150,9 @@ def steps_of(names: Sequence[str], witnesses: Callable[[int], int | None]) -> St
     for rank in range(len(STEPS), len(STEPS) + len(TIMES)):
         chosen = _chosen(found, there, rank, left)
         if chosen is not None:
-            return _ordered(names, found, Steps(chosen.steps, chosen.left_out, coarse=True))
+            unit = next(n.word for n in found[min(chosen.steps)] if _rank(n.word) == rank)
+            unit = "epoch" if unit in TIMES[0] else unit
+            return _ordered(names, found, replace(chosen, unit=unit))
     return _unnamed(names, found, there, left)
 
 
@@ -147,9 +161,10 @@ def _aliases(names: Sequence[str], found: Sequence[Sequence[Number]]) -> dict[in
     left = {i: "no number in its name" for i, numbers_ in enumerate(found) if not numbers_}
     other: dict[int, str] = {}
     for i, name in enumerate(names):
-        words = {token["word"].lower() for token in _TOKEN.finditer(name) if token["word"]}
-        if i not in left and words & ALIASES:
-            other[i] = f"{sorted(words & ALIASES)[0]!r} is another name"
+        words = [token["word"].lower() for token in _TOKEN.finditer(name) if token["word"]]
+        alias = next((word for word in words if ALIASES.fullmatch(word)), None)
+        if i not in left and alias:
+            other[i] = f"{alias!r} is another name"
     return left | other if len(left) + len(other) <= len(names) - 3 else left
 
 
@@ -165,15 +180,20 @@ def _chosen(
 
 
 def _ordered(names: Sequence[str], found: Sequence[Sequence[Number]], chosen: Steps) -> Steps:
-    """`chosen`, if every other number that is known to be time rises along with it."""
+    """`chosen`, if it is one run, and every other number that is known to be time rises along with it."""
     order = sorted(chosen.steps, key=lambda i: chosen.steps[i])
-    for rank in range(len(STEPS) + len(TIMES)):
-        values = [_of(found[i], rank) for i in order]
-        for (i, one), (j, other) in pairwise(zip(order, values, strict=True)):
-            if one is not None and other is not None and other < one:
-                return Steps(
-                    problem=f"an order that {names[i]} and {names[j]} contradict", left_out=chosen.left_out
-                )
+    last: dict[str, tuple[float, int]] = {}
+    for i in order:
+        for word, value, decimal in found[i]:
+            before, other = last.get(word, (value, i))
+            last[word] = value, i
+            if RUNS.fullmatch(word) and value != before:
+                problem = f"several runs or ranks, {names[other]} and {names[i]},"
+            elif not decimal and _rank(word) is not None and value < before:
+                problem = f"an order that {names[other]} and {names[i]} contradict"
+            else:
+                continue
+            return Steps(problem=problem, left_out=chosen.left_out)
     return chosen
 
 
@@ -181,6 +201,8 @@ def _unnamed(
     names: Sequence[str], found: Sequence[Sequence[Number]], there: Sequence[int], left: Mapping[int, str]
 ) -> Steps:
     """Steps where no word says so: the one whole number that varies, in names of one pattern."""
+    if not any(found[i] for i in there):
+        return Steps(problem="no number that is a step")
     patterns = Counter(skeleton(names[i]) for i in there)
     large = [pattern for pattern, count in patterns.items() if count >= 3] or list(patterns)
     if len(large) > 1:
@@ -190,24 +212,18 @@ def _unnamed(
     others = {i: "another pattern of name" for i in there if i not in members}
     columns = list(zip(*(found[i] for i in members), strict=False))
     varying = [column for column in columns if len({n.value for n in column}) > 1]
-    times = [column for column in varying if column[0].word not in OTHER]
-    if len(times) == 1 and not any(n.decimal for n in times[0]):
-        steps = {i: int(n.value) for i, n in zip(members, times[0], strict=True)}
+    plain = [column for column in varying if not OTHER.fullmatch(column[0].word)]
+    if len(varying) == len(plain) == 1 and not any(n.decimal for n in plain[0]):
+        steps = {i: int(n.value) for i, n in zip(members, plain[0], strict=True)}
         return Steps(steps, {**left, **others})
     if len(members) == 1 and found[members[0]]:
         return Steps({members[0]: int(found[members[0]][-1].value)}, {**left, **others})
-    what = "several numbers that vary" if len(times) > 1 else "no number that is a step"
+    what = "several numbers that vary" if len(varying) > 1 else "no number that is a step"
     return Steps(problem=what, left_out=left)
 
 
-def by_pattern(names: Sequence[str], pattern: str) -> tuple[Steps, bool]:
+def by_pattern(names: Sequence[str], pattern: str) -> Steps:
     """Steps by a regular expression of the user: its group is the step, several groups are an order.
-
-    Returns
-    -------
-    Steps
-    counted : bool
-        The checkpoints were put in order and numbered 0, 1, 2 …
 
     Raises
     ------
@@ -229,8 +245,8 @@ def by_pattern(names: Sequence[str], pattern: str) -> tuple[Steps, bool]:
                 raise ValueError(f"steps must find numbers, got {texts} in {name} with {pattern!r}") from None
     left = {i: "steps does not match its name" for i in range(len(names)) if i not in keys}
     if all(len(key) == 1 and key[0] == int(key[0]) for key in keys.values()):
-        return Steps({i: int(key[0]) for i, key in keys.items()}, left), False
+        return Steps({i: int(key[0]) for i, key in keys.items()}, left)
     if len(set(keys.values())) < len(keys):
         raise ValueError(f"steps must tell checkpoints apart, got the same numbers twice with {pattern!r}")
     order = sorted(keys, key=lambda i: keys[i])
-    return Steps({i: n for n, i in enumerate(order)}, left), True
+    return Steps({i: n for n, i in enumerate(order)}, left, unit="order")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge.validate.gram.files.formats import Content, witness
+from spectral_edge.validate.gram.files.content import Content, witness
 from spectral_edge.validate.gram.files.tensors import COMPLEX, STORED, Flat, Leaf, Spilled, Unread, source
 
 #: Keys of mappings in which training scripts keep the step.

@@ -7,7 +7,7 @@ from spectral_edge.validate.gram.files.tensors import Leaf
 
 Place = tuple[str, ...]
 
-#: Keys under which a model is kept, the likeliest first: they do not become part of names.
+#: Keys under which a model is kept: they do not become part of names.
 MODEL = (
     "state_dict",
     "model_state_dict",
@@ -20,11 +20,11 @@ MODEL = (
     "weights",
     "params",
     "parameters",
-    "state",
     "student",
-    "app",
     "policy",
 )
+#: Keys around all that is saved, the model and what lies beside it.
+AROUND = ("state", "app", "checkpoint")
 #: Keys of averages and older copies of a model: read where there is nothing else.
 COPY = re.compile(r"(^|_)(ema|swa|avg|averaged?|shadow|teacher|target|best|old|prev(ious)?|slow)(_|$)")
 _STATES = r"optim\w*|\w*schedulers?|(grad_?)?scaler|rng\w*|random_states?\w*|training_args|zero_pp_\w+"
@@ -79,7 +79,11 @@ def _model(leaves: dict[Place, Leaf], above: Place, inside: bool, left: dict[str
         alone = len(parts) == 1 and not direct
         known = key in MODEL or key.endswith("_state_dict") or bool(COPY.search(key))
         deeper = _model(part, (*above, key), inside or known, left)
-        found |= deeper if alone and known else {(key, *place): leaf for place, leaf in deeper.items()}
+        found |= (
+            deeper
+            if alone and (known or key in AROUND)
+            else {(key, *place): leaf for place, leaf in deeper.items()}
+        )
     return found
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory.files import writable
+from spectral_edge.theory.progress import progress_bar
 from spectral_edge.validate.gram import storage
 
 PARTIAL = "spectral-edge/partial-gram"
@@ -36,7 +37,7 @@ class Work:
         self._fingerprint, self._saved = fingerprint, time.monotonic()
         self.done: dict[str, Done] = {}
         if self.path is not None and self.path.exists():
-            header, arrays = storage.read_sequence(self.path, PARTIAL, 1)
+            header, arrays = storage.read_arrays(self.path, PARTIAL, 1)
             if header["fingerprint"] != fingerprint:
                 raise ValueError(
                     f"resume must be of the same files and arguments, got other work: {self.path}"
@@ -55,7 +56,7 @@ class Work:
             header["tensors"] = [[name, done.rounding] for name, done in self.done.items()]
             arrays = {f"band/{i}": done.band for i, done in enumerate(self.done.values())}
             arrays |= {f"stored/{i}": done.stored for i, done in enumerate(self.done.values())}
-            storage.write_sequence(self.path, header, arrays)
+            storage.write_arrays(self.path, header, arrays)
             self._saved = time.monotonic()
 
     def forget(self) -> None:
@@ -85,16 +86,8 @@ def reporting(progress: bool | Callable[[int, int], None], total: int) -> Iterat
     elif not progress:
         yield lambda count: None
     else:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
+        from rich.progress import DownloadColumn, TransferSpeedColumn
 
-        columns = ("checkpoints", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("", total=total)
+        with progress_bar(DownloadColumn(), TransferSpeedColumn(), transient=False) as bar:
+            task = bar.add_task("checkpoints", total=total)
             yield lambda count: bar.advance(task, count)

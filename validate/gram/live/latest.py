@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from spectral_edge.validate.gram.files.rounding import rounding_variance
 from spectral_edge.validate.gram.live.journal import Record
 from spectral_edge.validate.gram.live.recording import sequence_of
-from spectral_edge.validate.gram.parameters import dtype_name
-from spectral_edge.validate.gram.rounding import rounding_floor
+from spectral_edge.validate.gram.parameters import dtype_name, size
 from spectral_edge.validate.gram.windows import WindowSpectra
 
 #: A singular value that is no more than this many times the rounding of the parameters is told.
 TOLD = 2.0
+#: How many entries of a tensor are looked at for its rounding.
+SAMPLE = 1 << 20
 
 
 class Latest:
@@ -65,3 +67,27 @@ class Latest:
             f"rounding of {kinds} parameters makes them ({floor:.2g}): differences of neighbouring steps make small "
             "singular values too large; record more rarely (every=), or train in float64"
         )
+
+
+def rounding_floor(array: Any) -> float:
+    """Σ ulp²/12 over the entries of `array`: the mean squared error of rounding them once, parameter units².
+
+    Updates that are differences of rounded parameters hold an error of this squared length each, in no direction: no
+    singular value of a window is seen below its root. Of a large tensor evenly spaced entries are looked at.
+
+    Examples
+    --------
+    >>> rounding_floor(np.full(12, 1.5, dtype=np.float32)) == 2.0**-46
+    True
+    """
+    n = size(array)
+    if not n:
+        return 0.0
+    step = -(-n // SAMPLE)
+    if hasattr(array, "detach"):
+        values = array.detach().reshape(-1)[::step].double().cpu().numpy()
+    else:
+        values = np.asarray(array).reshape(-1)[::step].astype(np.float64)
+    _, above = np.frexp(values)  # |x| = f·2^above, f in [1/2, 1)
+    variance = np.where(values == 0, 0.0, rounding_variance(above - 1, dtype_name(array)))  # zeros are exact
+    return float(variance.mean() * n)

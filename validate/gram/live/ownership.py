@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 import time
 import weakref
 from contextlib import suppress
@@ -41,6 +42,7 @@ class Ownership:
         from filelock import FileLock, Timeout
 
         self.path, self._key, self._process = path, path.resolve(), os.getpid()
+        self._lock: Any
         if owned_here(path):
             self._lock = _OWNERS[self._key]._lock
         else:
@@ -50,7 +52,9 @@ class Ownership:
             try:
                 self._lock.acquire()
             except Timeout:
-                raise ValueError(f"path is being recorded by {first}, got a second tracker for {path}") from None
+                raise ValueError(
+                    f"path is being recorded by {first}, got a second tracker for {path}{_if_distributed()}"
+                ) from None
             started = time.strftime("%Y-%m-%d %H:%M:%S")
             owner = {"process": os.getpid(), "host": platform.node(), "since": started}
             file.write_text(json.dumps(owner))
@@ -73,6 +77,13 @@ class Ownership:
             with suppress(OSError):
                 lock_path(self.path).unlink()
             self._lock.release()
+
+
+def _if_distributed() -> str:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return ""
+    return ": with DistributedDataParallel make the tracker on rank 0 only; for shards pass group='world'"
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

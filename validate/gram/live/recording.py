@@ -1,6 +1,7 @@
 """The records of a run as they grow: in memory, and on disk valid at every moment."""
 
 import json
+import shutil
 import time
 import uuid
 from collections.abc import Mapping
@@ -8,13 +9,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spectral_edge.theory.files import naming, writable
 from spectral_edge.validate.gram import storage
-from spectral_edge.validate.gram.arrays.inner_products import EPS, padded_band, unfold
+from spectral_edge.validate.gram.arrays.inner_products import EPS
 from spectral_edge.validate.gram.live.journal import Journal, Record, journal_path, read_journal
 from spectral_edge.validate.gram.live.ownership import Ownership, owned_here
+from spectral_edge.validate.gram.live.records import continued, fields_of, records_of
 from spectral_edge.validate.gram.sequence import FORMAT, FORMAT_VERSION, GramSequence
 
 #: The ``.npz`` is rewritten when this many times its writing time has passed since the last time.
@@ -78,10 +78,11 @@ class Recording:
         header: dict[str, Any] | None = None
         sequence, found = None, read_journal(path)
         if path.exists():
-            header, _ = storage.read_sequence(path, FORMAT, FORMAT_VERSION)
+            header, _ = storage.read_arrays(path, FORMAT, FORMAT_VERSION)
             sequence = GramSequence.load(path)
         elif found is not None:
-            sequence = with_journal(path, None, None)
+            fields = continued(path, None, None)
+            sequence = None if fields is None else GramSequence(**fields)
         if sequence is not None:
             self.P, self.rounding, config = sequence.P or 0, sequence.rounding, dict(sequence.config)
             self.records = records_of(sequence, self._checked_width(sequence))
@@ -98,7 +99,8 @@ class Recording:
         kept |= {values.shape[1] for values in sequence.probes.values() if values.ndim == 2}
         if kept - {self.width}:
             raise ValueError(
-                f"W_max must be that of the recording that is resumed, {min(kept) - 1}, got {self.width - 1}: {self.path}"
+                f"W_max must be that of the recording that is resumed, {min(kept) - 1}, "
+                f"got {self.width - 1}: {self.path}"
             )
         return self.width
 
@@ -188,7 +190,9 @@ class Recording:
                     f"state must be of the run at {self.path}, got that of another: pass overwrite=True or another path"
                 )
             if len(self.records) > len(records):
-                put_aside(self.path)
+                # a copy, where the file is about to be replaced: who looks on meanwhile finds it, and so does who
+                # comes after a kill
+                put_aside(self.path, copy=True)
         self.records, self.run, self.P, self._changed = records, run, P, True
         self._close_journal()
         self.save()
@@ -225,8 +229,8 @@ def _refuse_existing(path: Path, allowed: bool) -> None:
         )
 
 
-def put_aside(path: Path) -> Path:
-    """Keep what is recorded at `path` under the first free number: ``run.npz.1`` and its journal."""
+def put_aside(path: Path, copy: bool = False) -> Path:
+    """Keep what is recorded at `path`, or a copy, under the first free number: ``run.npz.1`` and its journal."""
     for number in count(1):
         target = path.with_name(f"{path.name}.{number}")
         if not target.exists() and not journal_path(target).exists():
@@ -234,7 +238,7 @@ def put_aside(path: Path) -> Path:
     with naming(path):
         for source, to in ((path, target), (journal_path(path), journal_path(target))):
             if source.exists():
-                source.rename(to)
+                shutil.copy2(source, to) if copy else source.rename(to)
     return target
 
 
@@ -242,74 +246,7 @@ def sequence_of(
     records: list[Record], P: int | None, config: Mapping[str, Any], rounding: float
 ) -> GramSequence:
     """A sequence from its records."""
-    T = len(records)
-    band = padded_band(np.array([record.row for record in records], dtype=np.float64))
-    K = unfold(band[:, :T]) if band.shape[1] >= T else band
-
-    def column(values: list[Any], shape: tuple[int, ...] = ()) -> Any:
-        missing = np.full(shape, np.nan)
-        return np.array(
-            [missing if value is None else np.asarray(value) for value in values], dtype=np.float64
-        )
-
-    metrics = dict.fromkeys(name for record in records for name in record.metrics)
-    probes: dict[str, Any] = {}
-    for record in records:
-        for name, value in record.probes.items():
-            probes.setdefault(name, np.shape(value))
-    # not checked again: each row was when it was recorded, and a file when it was read
-    return GramSequence(
-        K=K,
-        steps=np.array([record.step for record in records], dtype=np.int64),
-        P=P or None,
-        metrics={name: column([record.metrics.get(name) for record in records]) for name in metrics},
-        probes={
-            name: column([record.probes.get(name) for record in records], shape)
-            for name, shape in probes.items()
-        },
-        config=dict(config),
-        rounding=rounding,
-    )
-
-
-def with_journal(
-    path: Any, header: dict[str, Any] | None, sequence: GramSequence | None
-) -> GramSequence | None:
-    """`sequence`, read from `path` with `header`, continued by the journal beside it.
-
-    Without a ``.npz`` (killed before it was first written) the journal stands alone; None if that is too
-    short.
-    """
-    found = read_journal(path)
-    if found is None or (header is not None and header.get("run") != found[0]["run"]):
-        return sequence
-    first, appended = found
-    records = [] if sequence is None else records_of(sequence, max((len(r.row) for r in appended), default=0))
-    changed = False
-    for record in appended:
-        if record.row and record.index == len(records):  # earlier ones are in the .npz already
-            records.append(record)
-            changed = True
-        elif not record.row and record.index < len(records):
-            records[record.index].metrics.update(record.metrics)
-            changed = True
-    if len(records) < 2 or not changed:
-        return sequence
-    return sequence_of(records, first["P"], first["config"], first["rounding"])
-
-
-def records_of(sequence: GramSequence, width: int = 0) -> list[Record]:
-    """The records a sequence was made of, with rows of `width` lags, or as many as it has."""
-    width = width or (sequence.K.shape[1] if sequence.banded else sequence.T)
-    records = []
-    for t in range(sequence.T):
-        row = np.full(width, np.nan)
-        lags = min(t, width - 1) + 1
-        row[:lags] = sequence.K[t, :lags] if sequence.banded else sequence.K[t, t - lags + 1 : t + 1][::-1]
-        metrics = {name: float(values[t]) for name, values in sequence.metrics.items()}
-        probes = {name: values[t].tolist() for name, values in sequence.probes.items()}
-        records.append(Record(t, int(sequence.steps[t]), row.tolist(), metrics, probes))
-    return records
+    return GramSequence(**fields_of(records, P, config, rounding))
 
 
 def _no_json(value: Any) -> Any:

@@ -3,30 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-from spectral_edge.validate.gram.live.watched import Watched
 from spectral_edge.validate.gram.parameters import Chosen, device_name, dtype_name, shortened, size
 
 SIZES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def left_out(chosen: Chosen) -> str:
-    """What is recorded, and what is left out and why."""
-    P = sum(map(size, chosen.arrays.values()))
-    return (
-        f"recording {P:,} parameters in {len(chosen.arrays):,} tensors ({shortened(list(chosen.arrays))}); "
-        f"left out: {'; '.join(chosen.left_out())}"
-    )
-
-
-def sizes(watched: Watched, own: Mapping[str, Any], W_max: int, store: str | None, sketch: int | None) -> str:
-    """How many parameters are recorded, and the memory that takes."""
+def recorded(
+    chosen: Chosen, own: Mapping[str, Any], W_max: int, store: str | None, sketch: int | None
+) -> str:
+    """How many parameters are recorded, the memory that takes, and what is left out and why."""
     P = sum(map(size, own.values()))
     needed = memory(own, W_max, store, sketch)
     where = ", ".join(f"{in_words(count)} on {device}" for device, count in needed.items())
-    what = f"a sketch of {sketch:,} numbers" if sketch else f"{W_max + 2} vectors"
-    frozen = watched.chosen.frozen if watched.chosen is not None else {}
-    rest = f" ({sum(map(size, frozen.values())):,} that are not trained are left out)" if frozen else ""
-    return f"recording {P:,} parameters in {len(own):,} tensors{rest}; {what} for each window: {where}"
+    what = f"{W_max + 2} sketches of {sketch:,} numbers" if sketch else f"{W_max + 2} vectors"
+    line = f"recording {P:,} parameters in {len(own):,} tensors ({shortened(list(own))}); {what}, {where}"
+    left_out = chosen.left_out()
+    return f"{line}; left out: {'; '.join(left_out)}" if left_out else line
 
 
 def too_large(own: Mapping[str, Any], W_max: int, store: str | None, sketch: int | None) -> str:

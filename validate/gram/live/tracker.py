@@ -21,7 +21,14 @@ from spectral_edge.validate.gram.live.shelter import Shelter
 from spectral_edge.validate.gram.live.stores import Exact, Parts, Sketched
 from spectral_edge.validate.gram.live.view import Measure, View
 from spectral_edge.validate.gram.live.watched import Watched
-from spectral_edge.validate.gram.parameters import Select, difference, named, shortened
+from spectral_edge.validate.gram.parameters import (
+    Select,
+    by_normalised_name,
+    difference,
+    items,
+    local,
+    shortened,
+)
 from spectral_edge.validate.gram.sequence import PART, GramSequence
 
 Floats = NDArray[np.float64]
@@ -155,7 +162,7 @@ class GramTracker:
         self._own: dict[str, Any] = {}
         self._later: dict[str, float] = {}  # measured since the last record
         self._broken, self._recounted = "", False
-        self.attached = False
+        self.attached = self._announced = False
         self._recording = self._open(path, dict(config or {}), resume, overwrite)
         # the .npz is brought up to date when the tracker or the process ends, however it ends short of a kill
         self._finish = weakref.finalize(self, self._recording.finish)
@@ -184,6 +191,11 @@ class GramTracker:
     def started(self) -> bool:
         """Whether there are parameters that the next ones are compared with."""
         return self._store is not None or self._state is not None
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the products of several processes are added up."""
+        return self._shards is not None
 
     @property
     def path(self) -> Any:
@@ -250,6 +262,10 @@ class GramTracker:
     def wants(self, step: int) -> bool:
         """Whether parameters at `step` would be recorded, be it as the starting point."""
         return not self._broken and (not self.started or self._cadence.wants(step))
+
+    def pass_over(self, step: int) -> None:
+        """Take note of a step that is not recorded."""
+        self._cadence.pass_over(self._cadence.next(step))
 
     def notice(self, params: Any) -> None:
         """Take in parameters that are trained from now on, as they are now: call it before their first step."""
@@ -343,7 +359,9 @@ class GramTracker:
         return self._split(found)
 
     def _vector(self, name: str, vector: Any) -> dict[str, Any]:
-        found = named(vector, lambda key: key in self._own)
+        vectors = by_normalised_name(items(vector), f"probes[{name!r}]")
+        shared = self._shards is not None
+        found = {key: local(array, shared=shared) for key, array in vectors.items() if key in self._own}
         if found.keys() != self._own.keys():
             raise ValueError(
                 f"probes[{name!r}] must have the names of params, {difference(self._own, found)}"
@@ -425,8 +443,9 @@ class GramTracker:
             recording.config["resumed_at"] = [*recording.config.get("resumed_at", []), step]
             recording.save_next()
             self.say(f"recording goes on at step {step} from its file: products across the gap are not known")
-        if self._watched.chosen is not None and self._watched.chosen.left_out():
-            self.say(spoken.left_out(self._watched.chosen))
+        chosen = self._watched.chosen
+        if chosen is not None and chosen.left_out() and not self._announced:
+            self.say(spoken.recorded(chosen, own, self.W_max, self.store, self.sketch))
 
     def _join(self, own: Mapping[str, Any], joined: Mapping[str, Any]) -> None:
         assert self._store is not None
@@ -460,6 +479,10 @@ class GramTracker:
         self._recording.save()
         return self._recording.sequence()
 
+    def save(self) -> None:
+        """Bring the file, if there is one, up to date."""
+        self._recording.save()
+
     def attach(self, optimizer: Any, model: Any, **options: Any) -> Any:
         """Record `model` after every step of the PyTorch `optimizer`; see `integrations.pytorch.attach`."""
         from spectral_edge.validate.gram.integrations.pytorch import attach
@@ -470,7 +493,13 @@ class GramTracker:
         """How many parameters of `params` are recorded, and the memory that takes: a line, before training."""
         watched = self._watched.fresh()
         own, _ = watched.look(params, 0)
-        return spoken.sizes(watched, own, self.W_max, self.store, self.sketch)
+        assert watched.chosen is not None
+        return spoken.recorded(watched.chosen, own, self.W_max, self.store, self.sketch)
+
+    def announce(self, params: Any) -> None:
+        """Say what `describe` says."""
+        self._announced = True
+        self.say(self.describe(params))
 
     def close(self) -> None:
         """Bring the file up to date and give it back to others; nothing more is recorded."""

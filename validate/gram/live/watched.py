@@ -1,8 +1,9 @@
 """Which tensors of a training are recorded, and that they stay what they were."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spectral_edge.validate.gram.groups import grouping
 from spectral_edge.validate.gram.parameters import (
     Chosen,
     Select,
@@ -52,7 +53,7 @@ class Watched:
         self._waiting: dict[str, Any] = {}  # not trained, so far
 
     def look(self, params: Any, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """This process's own arrays of all that is recorded, and those of them that were not before.
+        """The arrays of this process of all that is recorded, and those of them that were not before.
 
         Raises
         ------
@@ -77,7 +78,8 @@ class Watched:
                 raise ValueError(f"params must keep their tensors, {change} at step {step}")
             self._require_same(found, step)
         self.layout |= {name: found[name] for name in joined}
-        self._waiting, self.chosen = chosen.frozen, chosen
+        still = {name: array for name, array in self._waiting.items() if name not in self.layout}
+        self._waiting, self.chosen = still | chosen.frozen, chosen
         own = {name: local(chosen.arrays[name], shared=self.shared) for name in self.layout}
         return own, {} if first else {name: own[name] for name in joined}
 
@@ -93,7 +95,7 @@ class Watched:
         return Watched(self._select, self.frozen, self.by, self.shared)
 
     def mark(self, own: Mapping[str, Any], early: bool) -> "Mark":
-        """This process's share; with what tells it from a replica while it is `early`."""
+        """The share of this process; with what tells it from a replica while it is `early`."""
         from spectral_edge.validate.gram.live.shards import Mark
 
         arrays = self.chosen.arrays if early and self.chosen is not None else {}
@@ -142,22 +144,3 @@ class Watched:
         for name, array in own.items():
             found[self._group(name)] += size(array)
         return found
-
-
-def grouping(by: Any) -> Callable[[str], str]:
-    """The group of a tensor by its name: "layer", "kind", or a function; None makes one group of all.
-
-    Raises
-    ------
-    ValueError
-        If `by` is none of these.
-    """
-    from spectral_edge.validate.gram.files.discovery import kind_of, layer_of
-
-    if by is None:
-        return lambda name: ""
-    if callable(by):
-        return lambda name: str(by(name))
-    if by not in ("layer", "kind"):
-        raise ValueError(f"by must be 'layer', 'kind' or a function of the name, got {by!r}")
-    return {"layer": layer_of, "kind": kind_of}[by]

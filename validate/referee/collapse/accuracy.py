@@ -1,4 +1,4 @@
-"""Predicted against observed times: calibration slope and relative error, with intervals from resampled runs.
+"""Predicted against observed times: slope and relative error, with intervals from resampled runs.
 
 Times are compared by their logarithms: errors are multiples, and observed times span decades. The slope is that of
 predicted on observed times, because the observed ones are known to a fraction of a record and the predicted ones carry
@@ -26,7 +26,7 @@ SEED = 20
 Floats = NDArray[np.float64]
 
 
-class Calibration(NamedTuple):
+class Agreement(NamedTuple):
     """Predicted against observed times: slope of the logarithms, median relative error, and that over the control's."""
 
     slope: Estimate
@@ -49,7 +49,7 @@ def _pair_slopes(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.int64], NDArr
     return slopes[order], one[order], other[order]
 
 
-def calibrate(predicted: Floats, observed: Floats, control: Floats, run: NDArray[np.int64]) -> Calibration:
+def agreement(predicted: Floats, observed: Floats, control: Floats, run: NDArray[np.int64]) -> Agreement:
     """Slope, error and error over the control's, with intervals from resampled runs."""
     x, y = np.log(observed), np.log(predicted)
     errors, control_errors = relative_error(predicted, observed), relative_error(control, observed)
@@ -75,7 +75,7 @@ def calibrate(predicted: Floats, observed: Floats, control: Floats, run: NDArray
         error,
         error / float(np.median(control_errors)),
     )
-    return Calibration(*(Estimate(v, float(a), float(b)) for v, a, b in zip(values, low, high, strict=True)))
+    return Agreement(*(Estimate(v, float(a), float(b)) for v, a, b in zip(values, low, high, strict=True)))
 
 
 def less_error(errors: Floats, control: Floats, run: NDArray[np.int64]) -> float:
@@ -132,9 +132,9 @@ class Forecasts:
         """The control: the mean time of the other collapses."""
         return predict_mean(self.states, self.events)
 
-    def calibrated(self, times: Floats) -> Calibration:
-        """Calibration of `times` against what was observed."""
-        return calibrate(times, self.observed, self.mean, self.run)
+    def agreement_of(self, times: Floats) -> Agreement:
+        """How `times` agree with what was observed."""
+        return agreement(times, self.observed, self.mean, self.run)
 
     def p_value(self, form: str) -> float:
         """Of the errors of `form` being below those of the control."""
@@ -142,7 +142,7 @@ class Forecasts:
         return less_error(own, other, self.run)
 
     def pairs(self) -> list[dict[str, Any]]:
-        """One row a state, JSON values: what `collapse_figures.calibration` draws."""
+        """One row per state, JSON values: what `figures.collapse.agreement` draws."""
         return [
             {
                 "run": state.run,

@@ -33,6 +33,8 @@ EVERY = W
 PAST = W
 #: Squared overlap with its remembered direction above which a mode is itself: no other mode can have as much.
 FOLLOWED = 0.5
+#: Windows over which a mode is remembered.
+MEMORY = 5
 #: Where modes go by rank, which never meet (4.1), a gap has collapsed when σ_k/σ_{k+1} is down to this.
 CLOSED = 1.1
 #: Updates over which modes are remembered: what recordings hold.
@@ -41,7 +43,7 @@ REACH = 32
 
 @dataclass(frozen=True)
 class Tracks:
-    """The modes of a run with their identity, one row a window: column i is the mode that had rank i at the start.
+    """The modes of a run with their identity, one row per window: column i is the mode that had rank i at the start.
 
     Attributes
     ----------
@@ -81,7 +83,7 @@ class Tracks:
             rank, sigma = np.tile(np.arange(W), (len(windows.steps), 1)), windows.sigma
             followed, closed = np.ones(rank.shape, dtype=bool), CLOSED
         else:
-            modes = simulate.follow_modes(as_band(run.K, min(REACH, run.T - 2, run.W_max)), W)
+            modes = simulate.follow_modes(as_band(run.K, min(REACH, run.T - 2, run.W_max)), W, MEMORY)
             rank, sigma, followed, closed = modes.rank, modes.sigma, modes.overlap > FOLLOWED, 1.0
 
         def named(values: Floats) -> Floats:
@@ -107,7 +109,7 @@ def persistence(run: GramSequence) -> Floats:
     Returns
     -------
     (m, 2) array
-        One row a window that has a gap: the upper mode and the lower one.
+        One row per window that has a gap: the upper mode and the lower one.
 
     Examples
     --------
@@ -225,8 +227,8 @@ def missing(run: GramSequence) -> str | None:
         probe = run.probes.get(name)
         if probe is None or probe.ndim != ndim or probe.shape[1] < W:
             return f"the probe {name!r}"
-    wanted = [name for name in ("learning_rate", "weight_decay") if not knows(run, name)]
-    return " and ".join(wanted).replace("_", " ") or None
+    wanted = {"learning_rate": "a positive learning rate", "weight_decay": "weight decay"}
+    return " and ".join(words for name, words in wanted.items() if not knows(run, name)) or None
 
 
 def states(run: GramSequence, by_rank: bool = False) -> list[State]:

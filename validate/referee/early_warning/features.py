@@ -4,12 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee.cards import card, metric
-
-Floats = NDArray[np.float64]
 
 #: Window of the spectra.
 W = 10
@@ -38,10 +36,10 @@ class Feature(NamedTuple):
     name: str
     group: str
     meaning: str
-    score: Callable[[GramSequence, WindowSpectra], Floats]
+    score: Callable[[GramSequence, WindowSpectra], FloatArray]
 
 
-def scores(run: GramSequence, features: tuple[Feature, ...]) -> dict[str, Floats]:
+def scores(run: GramSequence, features: tuple[Feature, ...]) -> dict[str, FloatArray]:
     """Score every record of `run` by every feature, (T,) each; infinities count as unknown."""
     windows = run.window(W)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -49,33 +47,33 @@ def scores(run: GramSequence, features: tuple[Feature, ...]) -> dict[str, Floats
     return {name: np.where(np.isfinite(score), score, np.nan) for name, score in found.items()}
 
 
-def _at_records(run: GramSequence, of_windows: Floats) -> Floats:
+def _at_records(run: GramSequence, of_windows: FloatArray) -> FloatArray:
     """Put the values of the last windows at the records where these windows end."""
     return np.concatenate([np.full(run.T - len(of_windows), np.nan), of_windows])
 
 
-def _below_peak(values: Floats) -> Floats:
+def _below_peak(values: FloatArray) -> FloatArray:
     return values - np.fmax.accumulate(values)
 
 
-def _change(values: Floats) -> Floats:
+def _change(values: FloatArray) -> FloatArray:
     """Change over the last `CHANGE` records."""
     return values - np.concatenate([np.full(CHANGE, np.nan), values[:-CHANGE]])
 
 
-def _log_g_23(run: GramSequence, windows: WindowSpectra) -> Floats:
+def _log_g_23(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     return _at_records(run, np.log(windows.g_23))
 
 
-def _log_size(run: GramSequence, windows: WindowSpectra) -> Floats:
+def _log_size(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     return _at_records(run, np.log(windows.lam.sum(axis=1)))
 
 
-def _log_ratio(run: GramSequence, windows: WindowSpectra) -> Floats:
+def _log_ratio(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     return _at_records(run, np.log(windows.ratio))
 
 
-def _adiabatic(run: GramSequence, windows: WindowSpectra) -> Floats:
+def _adiabatic(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     """Log 𝒜 from the window before to this one, so that it is known at this record."""
     eta = card(run).learning_rate
     if eta is None:
@@ -83,12 +81,12 @@ def _adiabatic(run: GramSequence, windows: WindowSpectra) -> Floats:
     return _at_records(run, np.log(windows.adiabatic(eta)))
 
 
-def _log_loss(run: GramSequence, windows: WindowSpectra) -> Floats:
+def _log_loss(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     loss = metric(run, "test_loss")
     return np.full(run.T, np.nan) if loss is None else np.log(loss)
 
 
-def _log_weight_norm(run: GramSequence, windows: WindowSpectra) -> Floats:
+def _log_weight_norm(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     """Log of the norm of all recorded matrices together, over that at the first record."""
     norms = [values for name, values in run.metrics.items() if name.endswith(".norm")]
     if not norms:
@@ -97,7 +95,7 @@ def _log_weight_norm(run: GramSequence, windows: WindowSpectra) -> Floats:
     return total - total[0]
 
 
-def _weight_decay(run: GramSequence, windows: WindowSpectra) -> Floats:
+def _weight_decay(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     decay = card(run).weight_decay
     return np.full(run.T, np.nan if decay is None else decay)
 

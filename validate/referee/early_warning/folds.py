@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
+from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.early_warning.features import WARM_UP, Feature, scores
 from spectral_edge.validate.referee.events import grok_step
-
-Floats = NDArray[np.float64]
 
 #: A record is positive where the transition comes within this many records.
 HORIZON = 10
@@ -42,7 +43,7 @@ class Watched(NamedTuple):
     steps: NDArray[np.int64]
     positive: NDArray[np.bool_]
     transition: int | None
-    scores: dict[str, Floats]
+    scores: dict[str, FloatArray]
 
 
 def watch(run: GramSequence, name: str, family: str, fold: str, features: tuple[Feature, ...]) -> Watched:
@@ -80,8 +81,8 @@ class Pairs(NamedTuple):
         All such pairs.
     """
 
-    concordant: Floats
-    compared: Floats
+    concordant: FloatArray
+    compared: FloatArray
 
     def turned(self) -> "Pairs":
         """The pairs of the scores with the opposite sign."""
@@ -98,11 +99,11 @@ class Pairs(NamedTuple):
         return float(self.concordant.sum() / total) if total else float("nan")
 
 
-def _higher(one: Floats, other: Floats) -> Floats:
+def _higher(one: FloatArray, other: FloatArray) -> FloatArray:
     return (one[:, None] > other) + 0.5 * (one[:, None] == other)
 
 
-def matched_pairs(runs: Sequence[Watched], values: Sequence[Floats]) -> tuple[Pairs, Floats]:
+def matched_pairs(runs: Sequence[Watched], values: Sequence[FloatArray]) -> tuple[Pairs, FloatArray]:
     """Pairs at the same step of runs of one family, and the covariate-adjusted ROC curve they make.
 
     Returns
@@ -138,7 +139,7 @@ def matched_pairs(runs: Sequence[Watched], values: Sequence[Floats]) -> tuple[Pa
     return Pairs(concordant, count), _roc(np.array(placements), np.array(weights, dtype=float))
 
 
-def _roc(placements: Floats, weights: Floats) -> Floats:
+def _roc(placements: FloatArray, weights: FloatArray) -> FloatArray:
     if not len(placements):
         return np.full((2, 1), np.nan)
     order = np.argsort(placements, kind="stable")
@@ -146,7 +147,7 @@ def _roc(placements: Floats, weights: Floats) -> Floats:
     return np.array([[0.0, *placements[order], 1.0], [0.0, *hits, 1.0]])
 
 
-def all_pairs(runs: Sequence[Watched], values: Sequence[Floats]) -> Pairs:
+def all_pairs(runs: Sequence[Watched], values: Sequence[FloatArray]) -> Pairs:
     """Pairs of runs of one family whatever their steps: what is usually reported, time included."""
     n = len(runs)
     concordant, count = np.zeros((n, n)), np.zeros((n, n))
@@ -174,7 +175,7 @@ def directions(runs: Sequence[Watched], pairs: Pairs) -> dict[str, int]:
     return learned
 
 
-def thresholds(runs: Sequence[Watched], values: Callable[[str], Sequence[Floats]]) -> dict[str, float]:
+def thresholds(runs: Sequence[Watched], values: Callable[[str], Sequence[FloatArray]]) -> dict[str, float]:
     """By fold, the threshold that at most `FALSE_ALARMS` of the runs of the *other* folds pass falsely.
 
     `values(fold)` are the scores of all runs with what was learned for that fold. A run counts with the
@@ -197,13 +198,11 @@ def negatives(run: Watched, ends: dict[str, int]) -> NDArray[np.bool_]:
     return ~run.positive & (run.steps <= ends.get(run.family, -1))
 
 
-def logistic(runs: Sequence[Watched], names: Sequence[str], fold: str) -> list[Floats]:
+def logistic(runs: Sequence[Watched], names: Sequence[str], fold: str) -> list[FloatArray]:
     """Linear predictor of a ridge logistic regression learned on the other folds, for the records of all runs.
 
     Every feature is standardised on the records it is learned on; NaN where a feature is unknown.
     """
-    from statsmodels.api import GLM, add_constant, families
-
     ends = watch_ends(runs)
     X = [np.column_stack([run.scores[name] for name in names]) for run in runs]
     inside = [
@@ -216,10 +215,30 @@ def logistic(runs: Sequence[Watched], names: Sequence[str], fold: str) -> list[F
         return [np.full(len(x), np.nan) for x in X]
     centre, spread = learned.mean(axis=0), learned.std(axis=0)
     spread[spread == 0] = 1.0
-    model = GLM(label, add_constant((learned - centre) / spread, has_constant="add"), families.Binomial())
-    penalty = np.array([0.0] + [RIDGE] * len(names))
-    slopes = model.fit_regularized(alpha=penalty, L1_wt=0.0).params[1:]
+    slopes = ridge_logistic((learned - centre) / spread, label, RIDGE)[1:]
     return [((x - centre) / spread) @ slopes for x in X]
+
+
+def ridge_logistic(X: FloatArray, y: FloatArray, ridge: float) -> FloatArray:
+    """Intercept and slopes, (1 + k,), of the logistic regression of `y` (n,) on `X` (n, k), the slopes penalised.
+
+    The minimum of the mean negative log-likelihood plus ridge/2 times the sum of the squared slopes: convex, and
+    found by scipy with its gradient and its Hessian.
+    """
+    design = np.column_stack([np.ones(len(X)), X])
+    penalty = np.array([0.0] + [ridge] * X.shape[1])
+
+    def value(b: FloatArray) -> tuple[float, FloatArray]:
+        z = design @ b
+        gradient = design.T @ (expit(z) - y) / len(y) + penalty * b
+        return float(np.mean(np.logaddexp(0, z) - y * z) + penalty @ b**2 / 2), gradient
+
+    def curvature(b: FloatArray) -> FloatArray:
+        p = expit(design @ b)
+        return np.asarray((design.T * (p * (1 - p))) @ design / len(y) + np.diag(penalty))
+
+    found = minimize(value, np.zeros(len(penalty)), jac=True, hess=curvature, method="trust-exact", tol=1e-10)
+    return np.asarray(found.x)
 
 
 # -- alarms on the family left out -----------------------------------------------------------------------------
@@ -241,7 +260,7 @@ class Alarms(NamedTuple):
     false: list[int]
 
 
-def alarms(runs: Sequence[Watched], values: Sequence[Floats], threshold: dict[str, float]) -> Alarms:
+def alarms(runs: Sequence[Watched], values: Sequence[FloatArray], threshold: dict[str, float]) -> Alarms:
     """Sound an alarm where a score exceeds the threshold of its fold, and see what came of it."""
     ends = watch_ends(runs)
     found = Alarms([], [])

@@ -1,19 +1,20 @@
 """Early warning: whether, at step t of a new run, a transition is coming.
 
-A record is positive where the transition (the grok step) comes within the next `HORIZON` records. Every score
+A record is positive where the transition (the onset of learning) comes within the next `HORIZON` records. Every score
 knows the records up to its own only. What a feature needs (which side warns, the alarm's threshold, the weights
 of a combination) is learned on the other families and judged on the one left out, where a positive record is
 compared with the negative ones of the same step: time since the start cannot pass for a warning.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from spectral_edge.theory.checks import whole
+from spectral_edge.theory.checks import FloatArray, whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card, is_plain, metric
 from spectral_edge.validate.referee.early_warning import folds
@@ -27,10 +28,9 @@ from spectral_edge.validate.referee.early_warning.features import (
 )
 from spectral_edge.validate.referee.early_warning.folds import FALSE_ALARMS, HORIZON, Pairs, Watched
 from spectral_edge.validate.referee.early_warning.result import MIN_RUNS, EarlyWarning, Warner
+from spectral_edge.validate.referee.events import ONSET, Event, is_watched, onset_step, transition, with_event
 from spectral_edge.validate.referee.statistics import Estimate, proportion
 from spectral_edge.validate.referee.verdict import UNKNOWN
-
-Floats = NDArray[np.float64]
 
 #: Draws of the bootstrap over runs.
 DRAWS = 2000
@@ -40,7 +40,11 @@ COMBINED = {"all spectral": (SPECTRAL,), "all baselines": (BASELINE,), "all toge
 
 
 def early_warning(
-    runs: Sequence[GramSequence], *, seed: int = 0, features: Sequence[Feature] = FEATURES
+    runs: Sequence[GramSequence],
+    *,
+    seed: int = 0,
+    features: Sequence[Feature] = FEATURES,
+    event: Event | None = None,
 ) -> EarlyWarning:
     """Judge what warns of a transition, each time on a family of runs that it was not learned on.
 
@@ -51,6 +55,10 @@ def early_warning(
         other than "grokking" are left out, and the result says so.
     seed : int
         Seed of the bootstrap over runs.
+    event : str, int, callable or mapping, optional
+        What counts as a transition, if not its onset, where the test accuracy has gone a fifth of the way from where it
+        started to 1: see `validate.check`. A test accuracy of 0.95, reached when learning is half over, is a reading
+        beside it; where no onset can be judged it takes its place, and the result says so.
     features : sequence of Feature
         Default: g_23, R, k*, 𝒜, the validation loss, the weight norm, and what is trivial.
 
@@ -89,8 +97,34 @@ def early_warning(
         raise ValueError("features must be at least one, each with its own name")
     seed = whole("seed", seed, 0)
     # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
+    runs = list(runs)
     with threadpool_limits(limits=1, user_api="blas"):
-        return _judged(list(runs), chosen, seed)
+        if event is not None or any(_says_its_own(run) for run in runs):
+            own = with_event(runs, event)
+            return replace(_judged(own, chosen, seed), label=transition(own))
+        return _from_the_onset(runs, chosen, seed)
+
+
+def _says_its_own(run: GramSequence) -> bool:
+    """Whether the card says what counts as a transition."""
+    return card(run).event is not None or card(run).event_step is not None
+
+
+def _from_the_onset(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:
+    """The transition is where learning sets out; where it is all but over is a reading."""
+    label = f"onset, {ONSET:g} of the way from the first test accuracy to 1"
+    known = [run for run in runs if metric(run, "test_accuracy") is not None]
+    steps = {id(run): onset_step(run) for run in known}
+    labelled = with_event(runs, lambda run: steps.get(id(run), False)) if known else runs
+    late = None
+    try:
+        late = replace(_judged(runs, chosen, seed), label=transition(runs))
+        found = replace(_judged(labelled, chosen, seed), label=label)
+    except ValueError as error:
+        if late is None:
+            raise
+        return replace(late, unfair=f"{label}: {error}")
+    return replace(found, late={one.name: one.auc for one in late.warners})
 
 
 def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:
@@ -133,7 +167,7 @@ def _watched(
         name = own.run or f"run {i}"
         if not is_plain(run):
             not_judged[name] = "of another experiment"
-        elif metric(run, "test_accuracy") is None:
+        elif not is_watched(run):
             not_judged[name] = "no test accuracy was recorded"
         elif run.T <= WARM_UP:
             not_judged[name] = f"{run.T} records, and the first {WARM_UP} are not judged"
@@ -174,7 +208,7 @@ class _Scored(NamedTuple):
 
     feature: Feature
     warns: str
-    values: list[Floats]
+    values: list[FloatArray]
     threshold: dict[str, float]
     pairs: Pairs
     missing: tuple[str, ...]
@@ -223,13 +257,13 @@ def _combinations(runs: list[Watched], features: tuple[Feature, ...]) -> list[_S
 # -- estimates -------------------------------------------------------------------------------------------------
 
 
-def _draws(n: int, seed: int) -> Floats:
+def _draws(n: int, seed: int) -> FloatArray:
     """How often each run occurs in each draw of the bootstrap, (DRAWS, n); the same for all features."""
     rng = np.random.default_rng([seed, n])
     return rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(float)
 
 
-def _resampled(pairs: Pairs, draws: Floats) -> Floats:
+def _resampled(pairs: Pairs, draws: FloatArray) -> FloatArray:
     with np.errstate(invalid="ignore", divide="ignore"):
         concordant, count = (((draws @ matrix) * draws).sum(axis=1) for matrix in pairs)
         return np.asarray(concordant / count)
@@ -240,7 +274,7 @@ def _kinds(pairs: Pairs) -> int:
     return int(min((pairs.compared.sum(axis=axis) > 0).sum() for axis in (0, 1)))
 
 
-def _interval(pairs: Pairs, draws: Floats) -> Estimate:
+def _interval(pairs: Pairs, draws: FloatArray) -> Estimate:
     """AUC with the percentile interval of a bootstrap over runs.
 
     With fewer than `MIN_RUNS` runs of either kind, or where no draw differs, Clopper and Pearson's interval of a
@@ -253,7 +287,7 @@ def _interval(pairs: Pairs, draws: Floats) -> Estimate:
     return proportion(auc * n, n) if n < MIN_RUNS or low == high else Estimate(auc, float(low), float(high))
 
 
-def _difference(one: _Scored | None, other: _Scored | None, draws: Floats) -> Estimate:
+def _difference(one: _Scored | None, other: _Scored | None, draws: FloatArray) -> Estimate:
     """Difference of the AUCs of two scores on the runs that have both, with its paired bootstrap interval."""
     if one is None or other is None:
         return UNKNOWN
@@ -265,7 +299,7 @@ def _difference(one: _Scored | None, other: _Scored | None, draws: Floats) -> Es
     return Estimate(first.auc - second.auc, float(low), float(high))
 
 
-def _warner(runs: list[Watched], scored: _Scored, plain: _Scored | None, draws: Floats) -> Warner:
+def _warner(runs: list[Watched], scored: _Scored, plain: _Scored | None, draws: FloatArray) -> Warner:
     pairs, values = scored.pairs, scored.values
     has = np.array([run.transition is not None for run in runs])
     same = _same_fold(runs)

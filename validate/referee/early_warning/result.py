@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
+from spectral_edge.theory.files import jsonable
 from spectral_edge.validate.referee.early_warning.features import SPECTRAL
 from spectral_edge.validate.referee.statistics import Estimate, short
 
@@ -74,7 +75,7 @@ class Warner:
     runs: int
     missing: tuple[str, ...]
     passes: bool | None
-    roc: NDArray[np.float64] = field(repr=False)
+    roc: FloatArray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,13 @@ class EarlyWarning:
         Runs left out altogether, with the reason.
     horizon, false_alarms, seed
         The constants, and the seed of the bootstrap.
+    label : str
+        What counts as a transition.
+    late : mapping of str to Estimate
+        A reading: `auc` by the name of the feature where the transition is a test accuracy of 0.95, which is no fair
+        contest for what is to come before. Empty where another transition was asked for.
+    unfair : str
+        Why the transitions are labelled so late themselves; empty where they are not.
     """
 
     warners: tuple[Warner, ...]
@@ -108,6 +116,9 @@ class EarlyWarning:
     horizon: int
     false_alarms: float
     seed: int
+    label: str = ""
+    late: Mapping[str, Estimate] = field(default_factory=dict)
+    unfair: str = ""
 
     def __getitem__(self, name: str) -> Warner:
         return next(warner for warner in self.warners if warner.name == name)
@@ -119,8 +130,17 @@ class EarlyWarning:
         said = [
             f"Left out {self.left_out} by {self.left_out} ({n} transitions in {families} "
             f"{'family' if families == 1 else 'families'}), {_listed([w.name for w in singles if w.passes])} "
-            f"warned better than chance of a transition within {self.horizon} records."
+            f"warned better than chance of a transition within {self.horizon} records"
+            + (f" ({self.label})." if self.label else ".")
         ]
+        if self.unfair:
+            said.append(
+                f"That label comes when learning is half over; the fair one cannot be judged ({self.unfair})."
+            )
+        shown = [name for name in ("all spectral", "validation loss") if name in self.late]
+        if shown:
+            aucs = ", ".join(f"{name} {self.late[name]} (at the onset {self[name].auc})" for name in shown)
+            said.append(f"Labelled at a test accuracy of 0.95 instead, when learning is half over: {aucs}.")
         if any(w.passes is None for w in singles):
             said.append(f"A feature judged on fewer than {MIN_RUNS} runs of a kind is undecided.")
         known = [w.auc for w in self.warners if w.name == "weight decay" and np.isfinite(w.auc.value)]
@@ -141,7 +161,7 @@ class EarlyWarning:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values with stable keys; NaN and infinity become None, an estimate is value, low and high."""
-        found: dict[str, Any] = _json(asdict(self) | {"meaning": str(self)})
+        found: dict[str, Any] = jsonable(asdict(self) | {"meaning": str(self)})
         return found
 
     def to_dataframe(self) -> "pd.DataFrame":
@@ -191,15 +211,3 @@ class EarlyWarning:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names) or "no spectral feature"
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Estimate):
-        return _json(value._asdict())
-    if isinstance(value, dict):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value

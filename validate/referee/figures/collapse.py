@@ -2,9 +2,9 @@
 
 **In the report**, beside the readings of the verdict ``board["collapse-time"]``::
 
-    from spectral_edge.validate.referee.figures.collapse import calibration_figure
+    from spectral_edge.validate.referee.figures.collapse import agreement_figure
 
-    figure = calibration_figure({"recorded runs": board["collapse-time"], "planted world": planted})
+    figure = agreement_figure({"recorded runs": board["collapse-time"], "planted world": planted})
 
 with `planted` the verdict ``PREDICTION.judge(PREDICTION.planted(seed), [])`` of predictions/p20_collapse_time.py, or
 without that entry. Everything drawn is in ``Verdict.details``; a verdict without collapses gives axes that say so.
@@ -17,9 +17,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spectral_edge.theory.palette import BLACK, BLUE, ORANGE, RED
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.collapse.states import State, Tracks
-from spectral_edge.validate.referee.figures.run import BLACK, BLUE, ORANGE, RED, plain_ticks
+from spectral_edge.validate.referee.figures.run import plain_ticks
 
 if TYPE_CHECKING:
     from spectral_edge.validate.referee.verdict import Verdict
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 MEAN = "mean"
 
 
-def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, modes: str = "followed") -> Axes:
+def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, modes: str = "followed") -> Axes:
     """Draw predicted against observed times by `form` (default: the rule's), those of the control behind them.
 
     `modes` is "followed", which the rule uses, or "by rank".
@@ -61,10 +62,10 @@ def calibration(verdict: "Verdict", ax: Axes, form: str | None = None, modes: st
     return ax
 
 
-def calibration_figure(
+def agreement_figure(
     verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None, modes: str = "followed"
 ) -> Figure:
-    """Calibration plot of prediction 20, one panel a world.
+    """Predicted against observed times of prediction 20, one panel per world.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def calibration_figure(
     figure = Figure(figsize=(4.6 * len(worlds), 4.2), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(worlds)))
     for ax, (name, verdict) in zip(axes, worlds.items(), strict=True):
-        calibration(verdict, ax, form, modes)
+        agreement(verdict, ax, form, modes)
         ax.set_title(f"{name}: {verdict.verdict}" if name else verdict.verdict, fontsize=10)
     return figure
 

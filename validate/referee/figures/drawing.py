@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from spectral_edge.theory import palette
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.report import typeset
 
@@ -37,12 +38,12 @@ STYLE: dict[Any, Any] = {
 #: Colours that the page replaces by its own, which differ between light and dark.
 PALETTE = {
     _INK: "currentColor",
-    figures.BLACK: "currentColor",
-    figures.BLUE: "var(--blue)",
-    figures.ORANGE: "var(--orange)",
-    figures.GREEN: "var(--green)",
-    figures.RED: "var(--red)",
-    "#56b4e9": "var(--sky)",
+    palette.BLACK: "currentColor",
+    palette.BLUE: "var(--blue)",
+    palette.ORANGE: "var(--orange)",
+    palette.GREEN: "var(--green)",
+    palette.RED: "var(--red)",
+    palette.SKY: "var(--sky)",
 }
 _COLOURS = re.compile("|".join(PALETTE), re.IGNORECASE)
 _LONG = re.compile(r"-?\d+\.\d{3,}")

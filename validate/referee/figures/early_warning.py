@@ -4,13 +4,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from spectral_edge.theory.palette import BLACK, BLUE, GREEN, ORANGE, RED, SKY
 from spectral_edge.validate.referee.early_warning.features import BASELINE, SPECTRAL, TOGETHER, TRIVIAL
 from spectral_edge.validate.referee.early_warning.result import EarlyWarning, Warner
-from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED
-
-SKY = "#56b4e9"
 
 #: Colour and line of the features of a group, in their order; the line tells them apart in grey.
 _STYLES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -99,25 +96,3 @@ def lead_times(result: EarlyWarning, ax: Axes) -> Axes:
     )
     ax.grid(axis="x", lw=0.4)
     return ax
-
-
-def early_warning_figure(result: EarlyWarning) -> Figure:
-    """ROC curves by group, AUC with intervals, and lead times.
-
-    Parameters
-    ----------
-    result : EarlyWarning
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    figure = Figure(figsize=(11, 13), layout="constrained")
-    parts: Any = figure.subfigures(2, 1, height_ratios=[1, 1.5])
-    top, bottom = parts
-    for ax, group in zip(top.subplots(1, 3), (SPECTRAL, BASELINE, TOGETHER), strict=True):
-        roc_curves(result, ax, group)
-    left, right = bottom.subplots(1, 2)
-    areas(result, left)
-    lead_times(result, right)
-    return figure

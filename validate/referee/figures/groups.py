@@ -8,10 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
+from spectral_edge.theory.palette import BLACK, BLUE, GREEN, ORANGE, RED
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.events import grok_step
-from spectral_edge.validate.referee.figures.run import BLACK, BLUE, GREEN, ORANGE, RED, line
+from spectral_edge.validate.referee.figures.run import line
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 
 W = 10
@@ -19,9 +21,8 @@ W = 10
 POINTS = 500
 
 Runs = Sequence[GramSequence]
-Floats = NDArray[np.float64]
 #: A run's values against its records' steps.
-Series = Callable[[GramSequence], tuple[NDArray[np.int64], Floats]]
+Series = Callable[[GramSequence], tuple[NDArray[np.int64], FloatArray]]
 
 
 class Aligned(NamedTuple):
@@ -33,7 +34,7 @@ class Aligned(NamedTuple):
 
 
 def aligned(chosen: Sequence[Aligned], series: Series, ax: Axes, label: str, event: str) -> Axes:
-    """One thin line a run against the records since its event, and the median of each group."""
+    """One thin line per run against the records since its event, and the median of each group."""
     for treated in (False, True):
         style = line(treated)
         group = [one for one in chosen if one.treated == treated]
@@ -166,7 +167,7 @@ def without_trends(run: GramSequence, ax: Axes) -> Axes:
     return ax
 
 
-def steady_state(pairs: Iterable[tuple[Floats, Floats]], ax: Axes) -> Axes:
+def steady_state(pairs: Iterable[tuple[FloatArray, FloatArray]], ax: Axes) -> Axes:
     """Strength of every mode against what 8.2 makes it proportional to, each window over its own geometric mean."""
     x, y = (np.concatenate(part) for part in zip(*pairs, strict=True))
     thin = np.linspace(0, len(x) - 1, min(POINTS, len(x))).astype(int)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import PLAIN, card, is_plain, knows, number
@@ -14,12 +15,12 @@ from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import groups as group_figures
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel
-from spectral_edge.validate.referee.figures.groups import Aligned, Floats, Runs, Series, W
+from spectral_edge.validate.referee.figures.groups import Aligned, Runs, Series, W
 from spectral_edge.validate.referee.figures.thesis import QUERY, drawn_run
 from spectral_edge.validate.referee.partners import decay_groups, decay_pairs
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.series import log_loss
-from spectral_edge.validate.referee.verdict import NOT_RUN, Verdict
+from spectral_edge.validate.referee.verdict import NOT_RUN, Drawn, Verdict
 
 #: Planted runs whose collapses are drawn beside those of the recorded ones.
 PLANTED = 4
@@ -39,6 +40,8 @@ def pictures(verdict: Verdict, runs: Runs, seed: int = 0) -> list[Panel]:
         panels = [Panel(partial(figures.readings, verdict), what, (4.6, height))]
     long_enough = [run for run in runs if run.T > W and run.W_max >= W]
     own = next((one.picture for one in PREDICTIONS if one.id == verdict.id), None)
+    if isinstance(own, Drawn):
+        own = partial(globals()[own.name], **own.options)
     return panels if own is None else panels + own(verdict, long_enough, seed)
 
 
@@ -89,21 +92,21 @@ def adiabatic(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     return _since_grokking(verdict, chosen, _adiabatic, "𝒜 = ‖ΔC‖/(ηg²)", "adiabatic parameter")
 
 
-def _query(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+def _query(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     return run.steps, run.metrics[f"{QUERY}.sigma_1"] / run.metrics[f"{QUERY}.sigma_2"]
 
 
-def _subleading(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+def _subleading(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     windows = run.window(W)
     return windows.steps, windows.g_23 / np.median(windows.g_23)
 
 
-def _adiabatic(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+def _adiabatic(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     windows = run.window(W)
     return windows.steps[:-1], windows.adiabatic(number(run, "learning_rate"))
 
 
-def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], Floats]:
+def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     return run.window(W).steps, run.window(W).ratio
 
 
@@ -201,7 +204,7 @@ def hierarchy(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
 
 def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     """Predicted against observed times to collapse: of modes followed and of modes by rank, and where it is planted."""
-    from spectral_edge.validate.referee.figures.collapse import calibration
+    from spectral_edge.validate.referee.figures.collapse import agreement
 
     panels = []
     few = worlds.planted("collapse-time", PLANTED)  # enough to be seen
@@ -209,10 +212,10 @@ def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     for world, one in (("recorded runs", verdict), ("planted world", planted)):
         for modes, pairs in one.details.get("pairs", {}).items():
             if pairs and (one is verdict or modes == "followed"):
-                panels.append(_calibration(partial(calibration, one, modes=modes), f"{world}, modes {modes}"))
+                panels.append(_agreement(partial(agreement, one, modes=modes), f"{world}, modes {modes}"))
     return panels
 
 
-def _calibration(draw: Callable[..., Axes], title: str) -> Panel:
+def _agreement(draw: Callable[..., Axes], title: str) -> Panel:
     what = f"collapse-time: predicted against observed times to collapse, and the mean of the others, {title}"
     return Panel(lambda ax: draw(ax).set_title(title), what, (4.3, 3.6))

@@ -11,13 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from spectral_edge import theory
+from spectral_edge.theory.palette import BLACK, BLUE, GREEN, GREY, ORANGE, RED
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee.cards import card, metric
 from spectral_edge.validate.referee.events import grok_step
 
-# Okabe and Ito's colours, told apart by colour-blind readers; line styles carry the distinction in grey.
-BLACK, ORANGE, GREEN, BLUE, RED = "#333333", "#e69f00", "#009e73", "#0072b2", "#d55e00"
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+#: Above so many windows a curve is drawn without markers.
+DENSE = 200
+
+
+def beside(ax: Axes, **options: Any) -> None:
+    """A legend outside the axes, at the right, where it hides nothing."""
+    if ax.get_legend_handles_labels()[1]:
+        style: dict[str, Any] = {"fontsize": 7, "frameon": False, "borderaxespad": 0.3}
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), **{**style, **options})
 
 
 def plain_ticks(axis: Axis) -> None:
@@ -42,21 +52,25 @@ def singular_values(windows: WindowSpectra, ax: Axes, threshold: float | None = 
         ax.plot(windows.steps, windows.sigma[:, j], color=colour, ls=style, label=name, **shade)
     if threshold is not None:
         ax.axhline(threshold, color=RED, ls=":", lw=1.6, label="BBP threshold")
-    ax.set(
-        xlabel="step",
-        ylabel="σⱼ (parameter units)",
-        yscale="log",
-        title="Singular values of the window",
-    )
-    ax.legend(fontsize=7, ncols=2, frameon=False)
+    if (windows.stored_floor > 1e-3 * windows.sigma[:, -1]).any():  # near enough to matter
+        ax.plot(windows.steps, windows.stored_floor, color=GREY, ls=":", lw=1.2, label="rounding")
+    ax.set(xlabel="step", ylabel="σⱼ (parameter units)", title="Singular values of the window")
+    if (windows.sigma > 0).any():
+        ax.set_yscale("log", nonpositive="mask")
+        plain_ticks(ax.yaxis)
+    beside(ax)
     return ax
 
 
 def ratio_profile(windows: WindowSpectra, ax: Axes) -> Axes:
     """Median of σ_j/σ_{j+1} over the windows, with its quartiles; the highest is where k* usually sits."""
     j = np.arange(1, windows.W)
-    low, middle, high = np.nanquantile(windows.ratios, [0.25, 0.5, 0.75], axis=0)
-    top = int(np.nanargmax(middle))
+    known = np.isfinite(windows.ratios).any(axis=0)
+    low, middle, high = np.ones((3, len(j)))  # no bar where no window has a ratio
+    if known.any():
+        quartiles = np.nanquantile(windows.ratios[:, known], [0.25, 0.5, 0.75], axis=0)
+        low[known], middle[known], high[known] = quartiles
+    top = int(np.argmax(middle))
     colours = [BLUE if i != top else ORANGE for i in range(len(j))]
     ax.bar(j, middle, color=colours, width=0.65)
     ax.errorbar(
@@ -74,22 +88,33 @@ def ratio_profile(windows: WindowSpectra, ax: Axes) -> Axes:
     return ax
 
 
-def ratio_over_time(windows: WindowSpectra, ax: Axes, event: int | None = None) -> Axes:
-    """Gap ratio R over training, coloured by k*."""
+def ratio_over_time(windows: WindowSpectra, ax: Axes, event: int | None = None, level: Any = None) -> Axes:
+    """Gap ratio R over training, coloured by k*, with the 99 % level of noise where it is known."""
     ax.plot(windows.steps, windows.ratio, color=BLACK, lw=0.9, zorder=1)
-    for k, (colour, marker) in enumerate(((BLUE, "o"), (ORANGE, "s"), (GREEN, "^")), start=1):
-        at = windows.k_star == k
-        if at.any():
+    dense = len(windows.steps) > DENSE
+    names = {1: "k* = 1", 2: "k* = 2", 3: "k* = 3", 4: "k* > 3"}
+    for k, (colour, marker) in enumerate(((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (RED, "x")), start=1):
+        at = windows.k_star == k if k < 4 else windows.k_star >= k
+        if not at.any():
+            continue
+        if dense:
+            curve = np.where(at, windows.ratio, np.nan)
+            ax.plot(windows.steps, curve, color=colour, lw=1.2, marker=".", ms=1.5, label=names[k])
+        else:
             ax.scatter(
-                windows.steps[at], windows.ratio[at], s=14, color=colour, marker=marker, label=f"k* = {k}"
+                windows.steps[at], windows.ratio[at], s=14, color=colour, marker=marker, label=names[k]
             )
-    at = windows.k_star > 3
-    if at.any():
-        ax.scatter(windows.steps[at], windows.ratio[at], s=14, color=RED, marker="x", label="k* > 3")
+    noise_level(windows, ax, level)
     mark_event(ax, event)
     ax.set(xlabel="step", ylabel="gap ratio R", title="Gap ratio over training")
-    ax.legend(fontsize=7, frameon=False)
+    beside(ax)
     return ax
+
+
+def noise_level(windows: WindowSpectra, ax: Axes, level: Any) -> None:
+    """Draw the 99 % level of noise, window by window, if there is one."""
+    if level is not None and np.isfinite(level).any():
+        ax.plot(windows.steps, level, color=GREY, ls="--", lw=1.2, label="99 % of noise")
 
 
 def mark_event(ax: Axes, event: int | None, label: str = "grokked") -> None:
@@ -98,25 +123,33 @@ def mark_event(ax: Axes, event: int | None, label: str = "grokked") -> None:
         ax.axvline(event, color=RED, ls=":", lw=1.4, label=label)
 
 
-def against_loss(run: GramSequence, windows: WindowSpectra, ax: Axes) -> Axes:
+def against_loss(run: GramSequence, windows: WindowSpectra, ax: Axes, level: Any = None) -> Axes:
     """Gap ratio and validation loss over training, with the grok step marked."""
     loss = metric(run, "test_loss")
     ax.plot(windows.steps, windows.ratio, color=BLUE, lw=1.5, label="R")
+    noise_level(windows, ax, level)
     ax.set(xlabel="step", ylabel="gap ratio R", title="Gap ratio and validation loss")
-    if loss is None:
-        ax.text(0.5, 0.95, "no validation loss was recorded", ha="center", va="top", transform=ax.transAxes)
+    if loss is None or not np.isfinite(loss).any():
+        ax.set_title("Gap ratio (no validation loss was recorded)")
+        beside(ax)
         return ax
+    known = np.isfinite(loss)  # a loss that is logged now and then is a line all the same
     other = ax.twinx()
-    other.plot(run.steps, loss, color=ORANGE, ls="--", lw=1.5, label="validation loss")
-    other.set(ylabel="validation loss", yscale="log")
+    other.plot(run.steps[known], loss[known], color=ORANGE, ls="--", lw=1.5, label="validation loss")
+    other.set_ylabel("validation loss")
+    if (loss[known] > 0).all():
+        other.set_yscale("log")
     other.spines["right"].set_visible(True)
     mark_event(ax, grok_step(run))
     lines = ax.get_legend_handles_labels(), other.get_legend_handles_labels()
-    ax.legend(*(a + b for a, b in zip(*lines, strict=True)), fontsize=7, frameon=False)
+    handles, labels = (a + b for a, b in zip(*lines, strict=True))
+    ax.legend(
+        handles, labels, fontsize=7, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16)
+    )
     return ax
 
 
-def window_figure(run: GramSequence, W: int, nu: float | None = None) -> Figure:
+def window_figure(run: GramSequence, W: int, nu: float | None = None, level: Any = None) -> Figure:
     """Figure 1 of the thesis, from any run: spectrum, ratio profile, R over training, R against the loss.
 
     Parameters
@@ -127,35 +160,38 @@ def window_figure(run: GramSequence, W: int, nu: float | None = None) -> Figure:
     nu : float, optional
         Noise per entry for the BBP threshold; by default estimated from the lower half of the spectra,
         where P is known.
+    level : (n,) array, optional
+        The 99 % level of noise in every window.
     """
     windows = run.window(W)
-    figure = Figure(figsize=(10, 7), layout="constrained")
+    figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.subplots(2, 2)
     threshold = None
     if run.P is not None:
         if nu is None:
             nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, run.P, debias=False)))
-        threshold = float(theory.bbp_threshold(nu, run.P, W))
+        threshold = float(theory.bbp_threshold(nu, run.P, W)) if nu > 0 else None
     singular_values(windows, axes[0, 0], threshold)
     ratio_profile(windows, axes[0, 1])
-    ratio_over_time(windows, axes[1, 0], grok_step(run))
-    against_loss(run, windows, axes[1, 1])
+    ratio_over_time(windows, axes[1, 0], grok_step(run), level)
+    against_loss(run, windows, axes[1, 1], level)
     for letter, ax in zip("ABCD", axes.flat, strict=True):
         ax.set_title(f"{letter}  {ax.get_title()}", loc="left", fontsize=10)
         ax.set_title("")
     return figure
 
 
-def consecutive(windows: WindowSpectra, ax: Axes, event: int | None = None) -> Axes:
-    """The leading ratios σ_j/σ_{j+1} over training."""
+def consecutive(windows: WindowSpectra, ax: Axes, event: int | None = None, level: Any = None) -> Axes:
+    """The leading ratios σ_j/σ_{j+1} over training, with the 99 % level of noise of the largest of them."""
     for j, style in _leading(windows):
         name = f"{j + 1}/σ{j + 2}".translate(SUBSCRIPTS)
         ax.plot(windows.steps, windows.ratios[:, j], label=f"σ{name}", **style)
     ax.set(xlabel="step", ylabel="σⱼ/σⱼ₊₁", title="Consecutive ratios")
-    if np.nanmax(windows.ratios[:, : len(_STYLES)]) > 10:
+    noise_level(windows, ax, level)
+    if (windows.ratios[:, : len(_STYLES)] > 10).any():
         ax.set_yscale("log")
     mark_event(ax, event)
-    ax.legend(fontsize=7, ncols=4, frameon=False)
+    beside(ax)
     return ax
 
 
@@ -164,9 +200,11 @@ def eigenvalue_gaps(windows: WindowSpectra, ax: Axes, event: int | None = None) 
     for j, style in _leading(windows):
         name = f"λ{j + 1} − λ{j + 2}".translate(SUBSCRIPTS)
         ax.plot(windows.steps, windows.lam[:, j] - windows.lam[:, j + 1], label=name, **style)
-    ax.set(xlabel="step", ylabel="λⱼ − λⱼ₊₁ (param. units²)", title="Eigenvalue gaps", yscale="log")
+    ax.set(xlabel="step", ylabel="λⱼ − λⱼ₊₁ (param. units²)", title="Eigenvalue gaps")
+    if (windows.lam[:, 0] > windows.lam[:, 1]).any():
+        ax.set_yscale("log", nonpositive="mask")
     mark_event(ax, event)
-    ax.legend(fontsize=7, ncols=4, frameon=False)
+    beside(ax)
     return ax
 
 
@@ -178,14 +216,14 @@ def _leading(windows: WindowSpectra) -> list[tuple[int, dict[str, Any]]]:
     return [(j, {"color": colour, "ls": style, "lw": 1.3}) for j, (colour, style) in shown]
 
 
-def evolution_figure(run: GramSequence, W: int) -> Figure:
+def evolution_figure(run: GramSequence, W: int, level: Any = None) -> Figure:
     """Figure 2 of the thesis, from any run: ratios, eigenvalue gaps, and R over the validation loss."""
     windows = run.window(W)
     figure = Figure(figsize=(9, 8.5), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True)
-    consecutive(windows, top, grok_step(run))
+    consecutive(windows, top, grok_step(run), level)
     eigenvalue_gaps(windows, middle, grok_step(run))
-    against_loss(run, windows, bottom)
+    against_loss(run, windows, bottom, level)
     for ax in (top, middle):
         ax.set_xlabel("")
     return figure
@@ -212,7 +250,7 @@ QUANTITIES = {
 
 
 def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axes:
-    """One of `QUANTITIES` over training, a thin line a run; a dot marks the grok step, a dotted line a change of data.
+    """One of `QUANTITIES` over training, a thin line per run; a dot marks grokking, a dotted line a change of data.
 
     Treated runs are blue, their controls orange and dashed, and black where a card does not tell; see `Card.contrast`.
     """

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from spectral_edge import theory
+from spectral_edge.theory import palette
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee.cards import card, is_plain, knows, metric
 from spectral_edge.validate.referee.events import grok_step
@@ -20,8 +21,6 @@ from spectral_edge.validate.referee.partners import twins
 COLUMNS = 60
 #: The query matrix whose singular values figure 4 shows.
 QUERY = "encoder.0.Q"
-# Green to red as in the thesis, and light to dark, so that the order survives in grey and for the colour-blind.
-_STABLE_TO_UNSTABLE = ["#7f1d00", "#c4500e", "#e99a4f", "#f0d9a8", "#c9ead0"]
 
 
 #: The coefficient as published, with the C that the text leaves open at 1, and the one that is a bound.
@@ -138,7 +137,7 @@ def stability_map(
     means = np.array([alpha[part].mean(axis=0) for part in parts])
     steps = windows.steps
     edges = np.array([steps[0], *(steps[part[-1] + 1] for part in parts)])
-    colours = LinearSegmentedColormap.from_list("stability", _STABLE_TO_UNSTABLE)
+    colours = LinearSegmentedColormap.from_list("stability", palette.STABILITY)
     mesh = ax.pcolormesh(
         edges,
         np.arange(windows.W + 1) + 0.5,
@@ -190,7 +189,7 @@ def query_figures(runs: Sequence[GramSequence]) -> list[ThesisFigure]:
 
 
 def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:
-    """σ_1/σ_2 of W_Q over training, one line a run."""
+    """σ_1/σ_2 of W_Q over training, one line per run."""
     for run, style in _styled(runs):
         ax.plot(run.steps, run.metrics[f"{QUERY}.sigma_1"] / run.metrics[f"{QUERY}.sigma_2"], **style)
     ax.set(xlabel="step", ylabel="σ₁/σ₂ of W_Q", title="Ratio of its singular values")
@@ -199,7 +198,7 @@ def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:
 
 
 def query_norm(runs: Sequence[GramSequence], ax: Axes) -> Axes:
-    """Frobenius norm of W_Q over training, one line a run."""
+    """Frobenius norm of W_Q over training, one line per run."""
     for run, style in _styled(runs):
         if f"{QUERY}.norm" in run.metrics:
             ax.plot(run.steps, run.metrics[f"{QUERY}.norm"], **style)

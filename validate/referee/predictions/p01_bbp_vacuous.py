@@ -9,11 +9,13 @@ from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, metric, number
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p, short
 from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Reading, Verdict, decide
 
 W = 10
 ACCEPTANCE = 5.0  # the published rule: σ_W/d_crit > 5 in every window
+COPIES = 5  # white noise sequences beside each run
 OVER = (
     1e-6  # a training loss that is down to this has nothing left to teach: windows from then on do not count
 )
@@ -60,7 +62,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             "no run with its P, learning rate and batch size and a window before the loss is nil"
         )
     readings: list[Reading] = []
-    white = [worlds.white_noise(run, PREDICTION.number, len(others)) for run, others in runs_noise]
+    white = [worlds.white_noise(run, PREDICTION.number, COPIES) for run, _ in runs_noise]
     left_out = sum(int((~training(run)).sum()) for run, _ in runs_noise)
     for name, statistic in READINGS.items():
         treated = [statistic(run) for run, _ in runs_noise]
@@ -110,7 +112,7 @@ def _white(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
 PREDICTION = Prediction(
     number=1,
     id="bbp-vacuous",
-    version=2,
+    version=3,
     claim="Every window lies above the BBP detection threshold.",
     reference="Proposition 4.1; docs/theory.md, 2.1",
     reported="σ_W/d_crit ≫ 1 in every window; > 5 is its acceptance",
@@ -124,4 +126,5 @@ PREDICTION = Prediction(
     # noise of the same norms stands at least as high (docs/theory.md, 2.2), so no world can be specific
     expected_when_planted=NOT_SPECIFIC,
     turned={"READINGS": lambda ratio: 1 / ratio},
+    needs=Needs(config=("learning_rate", "batch_size"), P=True),
 )

@@ -97,7 +97,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=2,
     id="gap-above-noise",
-    version=1,
+    version=2,
     claim="The gap ratio exceeds what noise alone shows.",
     reference="section 1.7; docs/theory.md, 2.6 and 2.7",
     statistic=f"share of windows with R above the {QUANTILE:.0%} quantile of noise",
@@ -106,5 +106,6 @@ PREDICTION = Prediction(
     rule=f"> {MAJORITY:.0%} of the windows",
     judge=judge,
     planted=worlds.planted("gap-above-noise"),
+    noise_refutes="noise does not exceed itself",
     turned={"_share": lambda share: 1 - share},
 )

@@ -10,6 +10,7 @@ from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Comparison, against
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific
 
@@ -23,12 +24,12 @@ Floats = NDArray[np.float64]
 
 
 class Flow(NamedTuple):
-    """What a run says of 3.3, one row a window with measured curvature.
+    """What a run says of 3.3, one row per window with measured curvature.
 
     Attributes
     ----------
     observed : (m,) array
-        Change of σ_k − σ_{k+1} to the next record, k = k* of the window, parameter units a step.
+        Change of σ_k − σ_{k+1} to the next record, k = k* of the window, parameter units per step.
     terms : (m, 3) array
         Curvature asymmetry, damping, and gradient driving with the measured p_j, the same unit.
     """
@@ -132,7 +133,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         for name, predict in READINGS.items()
     }
     return PREDICTION.verdict(
-        above_and_specific(first.treated, CHANCE, p_value),
+        above_and_specific(first.treated, CHANCE, (first, copies)),
         statistic=first.treated.value,
         control=first.control.value,
         statistic_name="share of windows in which ġ has the predicted sign",
@@ -157,7 +158,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=7,
     id="gap-flow",
-    version=1,
+    version=2,
     claim="The gap changes as its flow equation says.",
     reference="abstract, (i); docs/theory.md, 3.3",
     statistic="share of windows in which predicted and observed ġ have the same sign; out-of-sample R²",
@@ -167,4 +168,9 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("gap-flow"),
     turned={"measure": lambda flow: flow._replace(observed=-flow.observed)},
+    needs=Needs(
+        runs=f"one run with {FEWEST} window Hessians",
+        config=("learning_rate", "weight_decay"),
+        probes=("gradient", "hessian"),
+    ),
 )

@@ -9,6 +9,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -71,7 +72,7 @@ def rank_correlation(points: Points) -> float:
 
 
 def _permuted(run: GramSequence, points: Points) -> tuple[float, Floats]:
-    """The slope where the modes of each window are dealt out anew, and the rank correlation of many such deals."""
+    """The slope where the modes of each window are permuted, and the rank correlation of many such permutations."""
     rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
     # ranks once: Spearman's ρ of permuted values is Pearson's of permuted ranks
     ranks = [tuple(stats.zscore(stats.rankdata(v)) for v in pair) for pair in points]
@@ -104,7 +105,10 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     agrees = _agrees(slopes)
     if np.isnan(slopes.value):
         return PREDICTION.not_run(f"no run with {FEWEST} modes of positive h_j + ω")
-    if agrees is False or correlation.treated.high <= 0:
+    # a slope of none is what gradients that are noise have: another slope than the claimed one refutes
+    other = slopes.low > shuffled.high or slopes.high < shuffled.low
+    ordered = correlation.treated.low > 0 or correlation.treated.high < 0
+    if (agrees is False and other and ordered) or (other and correlation.treated.high < 0):
         verdict = REFUTED
     elif agrees and positive:
         verdict = SUPPORTED if decide(True, bool(_agrees(shuffled))) == SUPPORTED else UNDECIDED
@@ -138,15 +142,19 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=8,
     id="inverted-hierarchy",
-    version=1,
+    version=2,
     claim="In the steady state d_j is proportional to |G_j|/√(h_j + ω).",
     reference="docs/theory.md, 8.2 and 3.1",
     statistic="Theil–Sen slope of the logarithms over the modes, and rank correlation",
     treatment="runs with window Hessians and gradients",
     control="modes permuted",
-    rule=f"the slope's interval contains 1 (± {TOLERANCE:g}) and is at most {WIDEST:g} wide, and ρ > 0",
+    rule=(
+        f"the slope's interval contains 1 (± {TOLERANCE:g}) and is at most {WIDEST:g} wide, and ρ > 0; refuted by a "
+        "slope that is neither that nor the one of permuted modes"
+    ),
     judge=judge,
     planted=worlds.planted("inverted-hierarchy"),
     turned=dict.fromkeys(("_steady", "_points"), lambda points: [(-x, y) for x, y in points]),
     picture=drawn("hierarchy"),
+    needs=Needs(config=("weight_decay",), probes=("gradient", "hessian")),
 )

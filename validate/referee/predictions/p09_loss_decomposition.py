@@ -3,13 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import neg
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
-from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee import placebos, worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -24,9 +26,11 @@ from spectral_edge.validate.referee.verdict import (
 
 W = 10
 SHUFFLES = 200
-VALIDATION_CHANGE, G_TRAIN, G_VALIDATION = 1, 2, 3  # columns of the probe "ablation"
+VALIDATION_CHANGE, G_TRAIN, G_VALIDATION, ALONG = 1, 2, 3, 4  # columns of the probe "ablation"
 
 Floats = NDArray[np.float64]
+#: Something that ranks the modes of a window: (W,) values.
+Score = Callable[["Ablated"], Floats]
 
 #: α_j of a window to the next, (n − 1, W), by reading.
 STABILITY: dict[str, Callable[[WindowSpectra], Floats]] = {
@@ -36,95 +40,154 @@ STABILITY: dict[str, Callable[[WindowSpectra], Floats]] = {
 }
 
 
-def _rank_correlation(one: Floats, other: Floats) -> float:
-    """Spearman's ρ; 0 where one of the two ranks nothing."""
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(stats.spearmanr(one, other).statistic)
+class Ablated(NamedTuple):
+    """A window whose directions were ablated.
+
+    Attributes
+    ----------
+    row : int
+        Of the window.
+    table : (W, 5) array
+        What was measured.
+    plain, given : (W, W) arrays
+        What takes the mean out of a ranking of the modes; and what takes out their strength (their order) and the size
+        of ⟨θ, v_j⟩ too, which rank the cost whatever the gradients are.
+    """
+
+    row: int
+    table: Floats
+    plain: Floats
+    given: Floats
 
 
-def _ablations(run: GramSequence, probe: str = "ablation") -> list[tuple[int, Floats]]:
-    """The windows in which directions were ablated, with the measurement (W, 5), where a next window exists."""
-    values = run.probes[probe][W - 1 : run.T - 1]
-    return [(row, table) for row, table in enumerate(values) if np.isfinite(table).all()]
-
-
-def correlation(run: GramSequence, alpha: Floats | None, size: bool = False) -> float:
-    """Mean over ablated windows of ρ between α_jG_j^trainG_j^val (α = 1 where None) and the rise of the loss."""
+def ablated(run: GramSequence, probe: str = "ablation") -> list[Ablated]:
+    """The windows in which directions were ablated and a next window exists."""
     found = []
-    for row, table in _ablations(run):
-        importance = table[:, G_TRAIN] * table[:, G_VALIDATION] * (1.0 if alpha is None else alpha[row])
-        change = table[:, VALIDATION_CHANGE]
-        pair = (np.abs(importance), np.abs(change)) if size else (importance, change)
-        found.append(_rank_correlation(*pair))
-    return float(np.mean(found))
+    for row, table in enumerate(run.probes[probe][W - 1 : run.T - 1]):
+        if np.isfinite(table).all():
+            known = np.column_stack([np.ones(W), np.arange(W), stats.rankdata(table[:, ALONG] ** 2)])
+            found.append(
+                Ablated(row, table, *(np.eye(W) - c @ np.linalg.pinv(c) for c in (known[:, :1], known)))
+            )
+    return found
 
 
-def _random_directions(run: GramSequence) -> float:
-    """The same for isotropic directions, which have no α."""
-    tables = [table for _, table in _ablations(run, "ablation_random")]
-    pairs = [(t[:, G_TRAIN] * t[:, G_VALIDATION], t[:, VALIDATION_CHANGE]) for t in tables]
-    return float(np.mean([_rank_correlation(*pair) for pair in pairs])) if pairs else float("nan")
+def ranks(values: Floats, kept: Floats) -> Floats | None:
+    """What is left of the ranks of `values`, of length 1; None where nothing is: equal values rank nothing."""
+    x = stats.rankdata(values)
+    rest = kept @ x
+    length = np.linalg.norm(rest)
+    return rest / length if length > 1e-6 * np.linalg.norm(x) else None
 
 
-def _permuted(run: GramSequence, alpha: Floats) -> Floats:
+def pairs(
+    windows: Sequence[Ablated], score: Score, of: Score | None = None, given: bool = True
+) -> list[tuple[Floats, Floats]]:
+    """Ranks of a score of the modes and of the rise of the loss, in every window that the score `of` ranks.
+
+    A score that ranks nothing where `of` (by default itself) does counts as zeros.
+    """
+    found = []
+    for one in windows:
+        kept = one.given if given else one.plain
+        change, counts = ranks(one.table[:, VALIDATION_CHANGE], kept), ranks((of or score)(one), kept)
+        if change is not None and counts is not None:
+            own = ranks(score(one), kept)
+            found.append((np.zeros(W) if own is None else own, change))
+    return found
+
+
+def correlation(found: Sequence[tuple[Floats, Floats]]) -> float:
+    """Mean over windows of the correlation of two rankings; NaN where there is none."""
+    return float(np.mean([a @ b for a, b in found])) if found else float("nan")
+
+
+def importance(alpha: Floats | None) -> Score:
+    """α_jG_j^trainG_j^val, α = 1 where None."""
+    return lambda one: (
+        one.table[:, G_TRAIN] * one.table[:, G_VALIDATION] * (1.0 if alpha is None else alpha[one.row])
+    )
+
+
+#: What says nothing of gradients, beside α alone.
+PLACEBOS: dict[str, Score] = {
+    "rank alone, −j": lambda one: -np.arange(float(W)),
+    "⟨θ, v_j⟩² alone": lambda one: one.table[:, ALONG] ** 2,
+}
+
+
+def _permuted(run: GramSequence, found: Sequence[tuple[Floats, Floats]]) -> Floats:
+    if not found:
+        return np.zeros(0)
     rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
-    pairs = [
-        (alpha[row] * table[:, G_TRAIN] * table[:, G_VALIDATION], table[:, VALIDATION_CHANGE])
-        for row, table in _ablations(run)
-    ]
-    ranks = [tuple(stats.rankdata(v) for v in pair) for pair in pairs if all(np.ptp(v) > 0 for v in pair)]
-    scores = [tuple(stats.zscore(v) for v in pair) for pair in ranks]
-    return np.array([
-        sum(a @ rng.permutation(b) / len(a) for a, b in scores) / len(pairs) for _ in range(SHUFFLES)
-    ])  # fmt: skip
+    one, other = (np.array(rows) for rows in zip(*found, strict=True))
+    return np.array([np.mean(np.sum(one * rng.permuted(other, axis=1), axis=1)) for _ in range(SHUFFLES)])
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
-    """ρ of the importances with the measured loss under ablation, against α = 1 and against random directions."""
-    chosen = [
-        run for run in runs if "ablation" in run.probes and min(run.T, run.W_max) >= W and _ablations(run)
-    ]
+    """Partial ρ of the importances with the measured loss under ablation, and the same for what measures nothing."""
+    chosen = [run for run in runs if "ablation" in run.probes and min(run.T, run.W_max) >= W and ablated(run)]
     if not chosen:
         return PREDICTION.not_run("no run in which the directions were ablated")
-    plain = np.array([correlation(run, None) for run in chosen])
-    readings: list[Reading] = []
-    first = difference = None
-    for name, stability in STABILITY.items():
-        alphas = [stability(run.window(W)) for run in chosen]
-        rho = np.array([correlation(run, alpha) for run, alpha in zip(chosen, alphas, strict=True)])
-        if first is None:
-            first, difference = mean(rho), mean(rho - plain)
-            draws = [_permuted(run, alpha) for run, alpha in zip(chosen, alphas, strict=True)]
-            p_value = against(rho, draws).p_value
-            by_size = mean([correlation(run, a, True) for run, a in zip(chosen, alphas, strict=True)])
-            plain_size = mean([correlation(run, None, True) for run in chosen])
-        readings.append(Reading.above(f"{name}, against α = 1", mean(rho), mean(plain), 0.0))
-    assert first is not None
-    assert difference is not None
-    isotropic = mean([_random_directions(run) for run in chosen if "ablation_random" in run.probes])
-    readings.append(Reading.above("sizes of both, against α = 1", by_size, plain_size, 0.0))
-    readings.append(Reading.above("against random directions, α = 1", mean(plain), isotropic, 0.0))
+    windows = [ablated(run) for run in chosen]
+    alphas = {name: [of(run.window(W)) for run in chosen] for name, of in STABILITY.items()}
+    scores = {name: [importance(alpha) for alpha in own] for name, own in alphas.items()}
+    (first, judged), *others = scores.items()
+
+    def estimated(scores: Sequence[Score], given: bool = True) -> Floats:
+        """ρ of each run, in the windows that the judged importance ranks."""
+        return np.array(
+            [correlation(pairs(*row, given)) for row in zip(windows, scores, judged, strict=True)]
+        )
+
+    plain = [importance(None)] * len(chosen)
+    alone: list[Score] = [lambda one, own=own: own[one.row] for own in alphas[first]]  # type: ignore[misc]
+    rho, controls = estimated(judged), {"α = 1": estimated(plain), "α_j alone": estimated(alone)}
+    differences = {name: mean(rho - other) for name, other in controls.items()}
+    ranked = [pairs(*row) for row in zip(windows, judged, strict=True)]
+    found = against(rho, [_permuted(run, row) for run, row in zip(chosen, ranked, strict=True)])
+    readings = [Reading.above(f"{first}, against {c}", mean(rho), mean(x), 0.0) for c, x in controls.items()]
+    readings += [
+        Reading.above(f"{name}, against α = 1", mean(estimated(own)), mean(controls["α = 1"]), 0.0)
+        for name, own in others
+    ]
+    raw = mean(estimated(judged, False))
+    for name, placebo in {
+        "α_j alone": alone,
+        **{name: [one] * len(chosen) for name, one in PLACEBOS.items()},
+    }.items():
+        readings.append(
+            Reading.above(f"nothing taken out, against {name}", raw, mean(estimated(placebo, False)), 0.0)
+        )
+    isotropic = [ablated(run, "ablation_random") for run in chosen if "ablation_random" in run.probes]
+    everywhere = [
+        mean([correlation(pairs(x, importance(None), None, False)) for x in y]) for y in (windows, isotropic)
+    ]
+    readings.append(Reading.above("nothing taken out, α = 1, against random directions", *everywhere, 0.0))  # type: ignore[arg-type, call-arg]
+    least = min(differences.values(), key=lambda one: one.low)
+    value, one, alpha = (mean(x).value for x in (rho, *controls.values()))
     return PREDICTION.verdict(
-        _verdict(first, difference),
-        statistic=first.value,
-        control=mean(plain).value,
-        statistic_name="rank correlation of α_jG_jG_j' with the rise of the loss when v_j is removed",
-        effect=difference,
-        effect_name="that, less the same with α = 1",
-        p_value=p_value,
-        n=len(chosen),
+        _verdict(mean(rho), tuple(differences.values())),
+        statistic=value,
+        control=one,
+        statistic_name="rank correlation of α_jG_jG_j' with the rise of the loss without v_j, given j and ⟨θ, v_j⟩²",
+        effect=least,
+        effect_name="that, less the same with α = 1 or with α alone, whichever is nearer",
+        p_value=found.p_value,
+        n=int(np.isfinite(rho).sum()),
         readings=tuple(readings),
+        details={"windows_that_rank": sum(map(len, ranked)), "windows": sum(map(len, windows))},
         meaning=(
-            "The importance α_jG_j^trainG_j^val ranks the measured rise of the validation loss with "
-            f"ρ = {first.value:.2f}; without the stability coefficient ρ = {mean(plain).value:.2f}. "
-            "A window in which every α_j is 0 ranks nothing and counts as 0."
+            "Given the strength of a mode and its part of the parameters, the importance α_jG_j^trainG_j^val ranks "
+            f"the measured rise of the validation loss with ρ = {value:.2f}; without the stability coefficient "
+            f"ρ = {one:.2f}, with it alone {alpha:.2f}. A window in which every α_j is 0 ranks nothing and does not "
+            "count. Removed is v_j from the parameters: what undoing it in the update would cost was not recorded."
         ),
     )
 
 
 def without_link(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
-    """The runs with the measured changes of the loss dealt out anew among the modes of each window."""
+    """The runs with the measured changes of the loss permuted among the modes of each window."""
     found = []
     for run in runs:
         probes = dict(run.probes)
@@ -137,27 +200,29 @@ def without_link(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
     return found
 
 
-def _verdict(rho: Estimate, difference: Estimate) -> str:
-    positive, better = passes(rho, 0.0), passes(difference, 0.0)
-    if positive is False:
+def _verdict(rho: Estimate, differences: tuple[Estimate, ...]) -> str:
+    better = [passes(one, 0.0) for one in differences]
+    if rho.high < 0:
         return REFUTED
-    if positive and better:
+    if passes(rho, 0.0) and all(better):
         return SUPPORTED
-    return NOT_SPECIFIC if positive and better is False else UNDECIDED
+    return NOT_SPECIFIC if passes(rho, 0.0) and False in better else UNDECIDED
 
 
 PREDICTION = Prediction(
     number=9,
     id="loss-decomposition",
-    version=1,
+    version=2,
     claim="The importance α_jG_j^trainG_j^val ranks what removing v_j costs.",
     reference="abstract, (ii); docs/theory.md, 6.2 and 6.3",
-    statistic="Spearman's ρ over the modes of a window",
+    statistic="Spearman's ρ over the modes of a window, given their order and ⟨θ, v_j⟩²",
     treatment="runs whose directions were ablated",
-    control="α = 1; random directions",
-    rule="ρ's interval above 0, and above that of α = 1 (paired over runs)",
+    control="α = 1; α alone; random directions",
+    rule="ρ's interval above 0, and above those of α = 1 and of α alone (paired over runs)",
     judge=judge,
     planted=worlds.planted("loss-decomposition"),
     null_runs=without_link,
+    placebos=placebos.OF_IMPORTANCE,
     turned={"correlation": neg},
+    needs=Needs(probes=("ablation",)),
 )

@@ -8,6 +8,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import GapFall, fall_before, grok_step, last_fall
+from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_pairs
 from spectral_edge.validate.referee.statistics import LEVEL, against, difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
@@ -115,6 +116,12 @@ PREDICTION = Prediction(
     rule=f"interval of Youden's J above 0, and falls beyond those of noise (p < {LEVEL:g})",
     judge=judge,
     planted=worlds.planted("gap-precedes-grokking", 12, with_controls=True),
+    noise_refutes="a run that groks without a fall of its gap is what the claim denies",
     turned={"READINGS": lambda found: found and found._replace(fall=1 / found.fall)},
     picture=drawn("subleading"),
+    needs=Needs(
+        runs="a run with weight decay and a transition, and one without weight decay of the same task and seed",
+        config=("weight_decay", "seed"),
+        metrics=(TRANSITION,),
+    ),
 )

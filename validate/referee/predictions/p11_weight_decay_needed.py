@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee import placebos, worlds
+from spectral_edge.validate.referee.events import grok_step, transition
+from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_groups, shuffled
 from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
@@ -46,7 +47,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         effect_name="difference of the shares",
         p_value=p_value,
         n=n + m,
-        readings=(Reading("test accuracy ≥ 0.95", rate, other, passes(rate, 0.5), passes(other, 0.5)),),
+        readings=(Reading(transition(runs), rate, other, passes(rate, 0.5), passes(other, 0.5)),),
         meaning=(
             f"{hits} of {n} runs grokked with weight decay and {others} of {m} without (p = {p_value:.2g}, "
             "Fisher's exact test, two-sided). "
@@ -73,6 +74,9 @@ PREDICTION = Prediction(
     judge=judge,
     planted=worlds.planted("weight-decay-needed", 12, with_controls=True),
     null_runs=_decays_permuted,
+    noise_refutes="a coin that groks as often without weight decay is what the claim denies",
+    placebos=placebos.OF_DECAY,
     turned={"grok_step": lambda step: 100 if step is None else None},
     picture=drawn("grok_steps"),
+    needs=Needs("runs with weight decay and without", ("weight_decay",), (TRANSITION,), records=0, band=0),
 )

@@ -7,10 +7,11 @@ from operator import neg
 import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.needs import QUERIES, TRANSITION, Needs
 from spectral_edge.validate.referee.partners import Partner, decay_pairs
-from spectral_edge.validate.referee.statistics import Estimate, mean
+from spectral_edge.validate.referee.statistics import LEVEL, Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
     REFUTED,
@@ -19,6 +20,7 @@ from spectral_edge.validate.referee.verdict import (
     Prediction,
     Reading,
     Verdict,
+    beyond,
     drawn,
     passes,
 )
@@ -47,6 +49,13 @@ def rise(run: GramSequence, step: int, largest: bool = False) -> float:
     return max(rises) if largest else float(np.mean(rises))
 
 
+def elsewhere(run: GramSequence, step: int) -> list[float]:
+    """The rise at every other step of the run whose records are not those of this one."""
+    at = int(np.searchsorted(run.steps, step))
+    others = range(APART + RECORDS, run.T - RECORDS + 1)
+    return [rise(run, int(run.steps[i])) for i in others if abs(i - at) >= APART + 2 * RECORDS]
+
+
 def _estimates(
     treated: dict[Partner, GramSequence], control: dict[Partner, GramSequence], largest: bool
 ) -> tuple[Estimate, Estimate, Estimate]:
@@ -73,11 +82,17 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         return PREDICTION.not_run(
             "no grokked run with the singular values of W_Q beside one without weight decay of the same seed"
         )
+    paired = [(run, grok_step(run)) for key, run in treated.items() if key in control]
+    grokked = [(run, step) for run, step in paired if step is not None]
+    # what rises all along, as weight decay alone may make it, does not rise at grokking
+    times = against(
+        [rise(run, step) for run, step in grokked], [elsewhere(run, step) for run, step in grokked]
+    )
     rises, more = passes(one, 0.0), passes(difference, 0.0)
     if rises is False or more is False:
         verdict = REFUTED
     elif rises and more:
-        verdict = SUPPORTED
+        verdict = SUPPORTED if beyond((times,)) == SUPPORTED else NOT_SPECIFIC
     else:
         verdict = NOT_SPECIFIC if rises and passes(other, 0.0) else UNDECIDED
     return PREDICTION.verdict(
@@ -85,22 +100,34 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         statistic=float(np.exp(one.value)),
         control=float(np.exp(other.value)),
         statistic_name="σ_1/σ_2 of W_Q after the grok step over before",
-        effect=Estimate(*np.exp(difference).tolist()),
+        effect=_ratio(difference),
         effect_name="that ratio with decay over that without",
-        p_value=_one_sided(difference, n),
+        p_value=float(np.max([_one_sided(difference, n), times.p_value])),
         n=2 * n,
-        readings=tuple(
+        readings=(
+            *(
+                Reading(name, _ratio(a), _ratio(b), passes(a, 0), passes(b, 0))
+                for name, (a, b, _) in found.items()
+            ),
             Reading(
-                name, Estimate(*np.exp(a).tolist()), Estimate(*np.exp(b).tolist()), passes(a, 0), passes(b, 0)
-            )
-            for name, (a, b, _) in found.items()
+                "mean over the query matrices, against other steps of the run",
+                _ratio(times.treated),
+                _ratio(times.control),
+                beyond((times,)) == SUPPORTED,
+                None,
+            ),
         ),
         meaning=(
             f"σ_1/σ_2 of the query matrices changes by a factor {np.exp(one.value):.2f} at the grok step, and by "
-            f"{np.exp(other.value):.2f} at the same step without weight decay. Compared are {RECORDS} records from the "
+            f"{np.exp(other.value):.2f} at the same step without weight decay; at other steps of the runs that grok by "
+            f"{np.exp(times.control.value):.2f}. Compared are {RECORDS} records from the "
             f"grok step on with {RECORDS} that end {APART} records before it."
         ),
     )
+
+
+def _ratio(log: Estimate) -> Estimate:
+    return Estimate(*np.exp(log).tolist())
 
 
 def queries_swapped(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
@@ -135,16 +162,22 @@ def _one_sided(difference: Estimate, n: int) -> float:
 PREDICTION = Prediction(
     number=12,
     id="gap-opens-at-grokking",
-    version=1,
+    version=2,
     claim="σ_1/σ_2 of W_Q rises at grokking.",
     reference="figure 4; docs/theory.md, 8.4",
     statistic="ratio of σ_1/σ_2 after the grok step to before it",
     treatment="runs with weight decay that grok",
-    control="the run without weight decay of the same seed, at the same step",
-    rule="above 1, and its interval above the control's (in pairs)",
+    control="the run without weight decay of the same seed, at the same step; other steps of the run",
+    rule=f"above 1, its interval above the control's (in pairs), and beyond other steps of the run (p < {LEVEL:g})",
     judge=judge,
     planted=worlds.planted("gap-opens-at-grokking", with_controls=True),
     null_runs=queries_swapped,
+    placebos=placebos.OF_QUERIES,
     turned={"rise": neg},
     picture=drawn("queries"),
+    needs=Needs(
+        runs="a run with weight decay and a transition, and one without weight decay of the same task and seed",
+        config=("weight_decay", "seed"),
+        metrics=(TRANSITION, QUERIES),
+    ),
 )

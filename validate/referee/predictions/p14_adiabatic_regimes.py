@@ -10,6 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_pairs
 from spectral_edge.validate.referee.statistics import against, area_under_curve, mean
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific, drawn
@@ -62,7 +63,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     elsewhere = mean(matched)
     p_value = max(found.p_value, copies.p_value)
     return PREDICTION.verdict(
-        above_and_specific(found.treated, CHANCE, p_value),
+        above_and_specific(found.treated, CHANCE, (found, copies)),
         statistic=found.treated.value,
         control=found.control.value,
         statistic_name="area under the ROC curve of 𝒜 for windows near the transition",
@@ -99,7 +100,7 @@ def _matched(other: GramSequence, run: GramSequence, step: int) -> float:
 PREDICTION = Prediction(
     number=14,
     id="adiabatic-regimes",
-    version=1,
+    version=2,
     claim="The adiabatic parameter separates plateau, transition and forgetting.",
     reference="abstract, (iii); docs/theory.md, 5.6",
     statistic=f"area under the ROC curve of 𝒜 for windows within {W} records of the grok step",
@@ -110,4 +111,11 @@ PREDICTION = Prediction(
     planted=worlds.planted("adiabatic-regimes", with_controls=True),
     turned={"_parameter": neg},
     picture=drawn("adiabatic"),
+    needs=Needs(
+        runs="a run with weight decay and a transition, long enough to have windows away from it",
+        config=("weight_decay", "seed", "learning_rate"),
+        metrics=(TRANSITION,),
+        records=W + 1,
+        band=W + 1,
+    ),
 )

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.series import log_loss
-from spectral_edge.validate.referee.statistics import against
-from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, UNDECIDED, Prediction, Reading, Verdict
+from spectral_edge.validate.referee.statistics import LEVEL, against
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond
 
 W = 10
-LEVEL = 0.05
 CLOSED = 1.25  # a gap has collapsed where its ratio lies below this
 OPEN = 1.5  # and it was a gap before: the median of its ratio over the last W windows stood at least here
 SPAN = 5  # records over which the rate of the loss is taken, before the fall and after it
@@ -104,17 +104,16 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             f"{FEWEST} collapses at k* and {FEWEST} elsewhere in one run ({here} and {elsewhere} were found)"
         )
     found = against(observed, permuted)
-    verdict = SUPPORTED if found.p_value < LEVEL else REFUTED if found.treated.high <= 0 else UNDECIDED
     readings = [Reading.tested(f"closed below {CLOSED:g}", found)]
     for closed in (1.15, 1.35):
         readings.append(Reading.tested(f"closed below {closed:g}", against(*_effects(chosen, closed)[:2])))
     return PREDICTION.verdict(
-        verdict,
+        beyond((found,)),
         statistic=found.treated.value,
         control=found.control.value,
         statistic_name="rise of the rate of log loss after a collapse at k*, less that elsewhere",
         effect=found.excess,
-        effect_name="that, less what permuted positions give (log loss a record)",
+        effect_name="that, less what permuted positions give (log loss per record)",
         p_value=found.p_value,
         n=len(observed),
         readings=tuple(readings),
@@ -129,14 +128,19 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=16,
     id="gap-maximality",
-    version=1,
+    version=2,
     claim="Only a collapse at k* disrupts learning.",
     reference="abstract, (iii); docs/theory.md, 7.2",
     statistic="change of the rate of log loss after a collapse at k*, less that after one elsewhere",
     treatment="collapses at k*",
     control="collapses at j ≠ k*; positions permuted within a run",
-    rule=f"p < {LEVEL:g}",
+    rule=f"p < {LEVEL:g}, and the interval of the excess over permuted positions above 0",
     judge=judge,
     planted=worlds.planted("gap-maximality"),
     turned={"disruption": neg},
+    needs=Needs(
+        runs=f"one run with {FEWEST} collapses at k* and {FEWEST} elsewhere",
+        metrics=("test_loss",),
+        records=3 * W,
+    ),
 )

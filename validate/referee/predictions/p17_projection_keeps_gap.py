@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from spectral_edge import simulate, theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.statistics import geometric_mean
+from spectral_edge.validate.referee.statistics import Estimate, mean
 from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, UNDECIDED, Prediction, Reading, Verdict
 
 W = 10
-BOUND = 0.057  # published: the largest relative error of R at d = 10W
+BOUND = 0.057  # published: the mean relative error of R at d = 10W
 
 Floats = NDArray[np.float64]
 
@@ -38,51 +38,56 @@ def projected(run: GramSequence, d: int, seed: int) -> Floats:
     return theory.gap_ratio(sigma)
 
 
-def largest_error(run: GramSequence, d: int, seed: int = 17) -> float:
-    """Largest relative error of R over the windows."""
+def errors(run: GramSequence, d: int, seed: int = 17) -> Floats:
+    """Relative error of R in every window that has one."""
     ratio = run.window(W).ratio
-    return float(np.nanmax(np.abs(projected(run, d, seed) / ratio - 1)))
-
-
-def _reading(name: str, errors: Sequence[float], control: Sequence[float]) -> Reading:
-    return Reading(
-        name,
-        geometric_mean(errors),
-        geometric_mean(control),
-        bool(max(errors) <= BOUND),
-        bool(max(control) <= BOUND),
-    )
+    known = np.isfinite(ratio)
+    return np.asarray(np.abs(projected(run, d, seed)[known] / ratio[known] - 1))
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
-    """Largest relative error of R over all windows at d = 10W, and at d = W."""
+    """Mean relative error of R over the windows of a run at d = 10W, and at d = W."""
     chosen = [run for run in runs if min(run.T, run.W_max) >= W and np.isfinite(run.window(W).ratio).any()]
     if not chosen:
         return PREDICTION.not_run(f"no run with a window of {W} updates")
-    at = {d: [largest_error(run, d) for run in chosen] for d in (10 * W, W, 100 * W)}
-    errors = geometric_mean(at[10 * W])
-    if max(at[10 * W]) <= BOUND:
-        verdict = SUPPORTED if max(at[W]) > BOUND else UNDECIDED
-    else:
-        # one window beyond the bound is a counterexample; a handful of runs may owe it to one draw
-        verdict = REFUTED if errors.low > BOUND or len(chosen) == 1 else UNDECIDED
-    expected = float(theory.projection_error(10 * W))
+    at = {d: [errors(run, d) for run in chosen] for d in (10 * W, W, 100 * W)}
+    typical, control = (mean([x.mean() for x in at[d]]) for d in (10 * W, W))
+    readings = [
+        Reading(f"{name} error, d = {d}, control d = {W}", one, other, within(one), within(other))
+        for name, of, d in (
+            ("mean", np.mean, 10 * W), ("median", np.median, 10 * W), ("largest", np.max, 10 * W),
+            ("mean", np.mean, 100 * W),
+        )
+        for one, other in [(mean([of(x) for x in at[d]]), mean([of(x) for x in at[W]]))]
+    ]  # fmt: skip
+    inside = within(typical)
+    verdict = {True: SUPPORTED if within(control) is False else UNDECIDED, False: REFUTED, None: UNDECIDED}[
+        inside
+    ]
+    largest = max(float(x.max()) for x in at[10 * W])
+    kept = float(np.mean(np.concatenate(at[10 * W]) <= BOUND))
     return PREDICTION.verdict(
         verdict,
-        statistic=max(at[10 * W]),
-        control=max(at[W]),
-        statistic_name=f"largest relative error of R at d = {10 * W}",
-        effect=errors,
-        effect_name="geometric mean over runs of the largest error",
+        statistic=typical.value,
+        control=control.value,
+        statistic_name=f"mean relative error of R at d = {10 * W}",
+        effect=typical,
+        effect_name="mean over runs of their mean error",
         n=len(chosen),
-        readings=(_reading(f"d = {10 * W}, control d = {W}", at[10 * W], at[W]),
-                  _reading(f"d = {100 * W}, control d = {W}", at[100 * W], at[W])),
+        readings=tuple(readings),
         meaning=(
-            f"Projected to {10 * W} dimensions, R is off by up to {max(at[10 * W]):.0%} in a window, where the claim "
-            f"is at most {BOUND:.1%}. A projection of that size has an error of about {expected:.0%} in every window, "
-            "so no run could keep within the claim."
+            f"Projected to {10 * W} dimensions, R is off by {typical.value:.1%} in the mean, where the thesis reports "
+            f"{BOUND:.1%}; {kept:.0%} of the windows keep within that, and the worst is off by {largest:.0%}. A gap of "
+            f"3 would be off by {float(theory.projection_error(10 * W)):.0%}: how well R is kept says how small it is."
         ),
-    )  # fmt: skip
+    )
+
+
+def within(error: Estimate) -> bool | None:
+    """Whether the whole interval lies within the bound (True), beyond it (False), or neither (None)."""
+    if error.high <= BOUND:
+        return True
+    return False if error.low > BOUND else None
 
 
 def _planted(seed: int) -> list[GramSequence]:
@@ -97,17 +102,18 @@ def _planted(seed: int) -> list[GramSequence]:
 PREDICTION = Prediction(
     number=17,
     id="projection-keeps-gap",
-    version=1,
+    version=2,
     claim=f"A random projection to 10W dimensions keeps R within {BOUND:.1%}.",
     reference="docs/theory.md, 8.6",
     reported="within 5.7 % at d = 10W",
-    statistic="largest relative error of R over all windows",
+    statistic="mean relative error of R over the windows of a run",
     treatment="all runs, d = 10W",
     control="d = W",
-    rule=f"≤ {BOUND:.1%} in every window of every run",
+    rule=f"the interval of the mean over runs within {BOUND:.1%}, and the control's not",
     judge=judge,
     planted=_planted,
-    # the bound is below the standard error of any projection of this size, so no world can satisfy it
+    # a gap of 3 is off by more than that in the mean (8.6), whatever run it is in
     expected_when_planted=REFUTED,
-    turned={"largest_error": lambda error: 1e-3 / error},
+    noise_refutes="it is said of any updates, and noise is some",
+    turned={"errors": lambda error: 1e-3 / error},
 )

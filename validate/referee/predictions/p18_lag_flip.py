@@ -7,14 +7,22 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
-from spectral_edge.validate.referee.statistics import Comparison, against, mean, phase_randomised
+from spectral_edge.validate.referee.statistics import (
+    Comparison,
+    against,
+    mean,
+    monte_carlo_p,
+    phase_randomised,
+)
 from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, UNDECIDED, Prediction, Reading, Verdict
 
 WINDOWS = (10, 20)
 LEVEL = 0.05
 LONGEST = 15  # lags, in records
 SURROGATES = 200
+RUNS = 5  # fewer runs that correlate by themselves decide nothing
 FEWEST = 60  # records of the shortest run judged: four times the longest lag
 
 Floats = NDArray[np.float64]
@@ -43,12 +51,13 @@ def _series(run: GramSequence, W: int) -> tuple[Floats, Floats] | None:
 
 
 def _best(run: GramSequence, W: int) -> tuple[float, float]:
-    """The lag at which |r| is largest, and that |r|."""
+    """The lag at which |r| is largest, NaN at the edge of the scan, and that |r|."""
     pair = _series(run, W)
     if pair is None:
         return float("nan"), float("nan")
     r = np.abs(cross_correlation(pair[0][None], pair[1])[0])
-    return float(r.argmax() - LONGEST), float(r.max())
+    lag = float(r.argmax() - LONGEST)
+    return lag if abs(lag) < LONGEST else float("nan"), float(r.max())
 
 
 def _random_phases(run: GramSequence, W: int) -> Floats:
@@ -72,19 +81,25 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         )
     found: dict[str, Comparison] = {}
     lags: dict[int, Floats] = {}
+    alone = np.ones(len(chosen), dtype=bool)  # runs whose correlations are significant one by one
     for W in WINDOWS:
         rows = np.array([_best(run, W) for run, _ in chosen])
         lags[W] = rows[:, 0]
-        phases = [_random_phases(run, W) for run, _ in chosen]
-        others = [np.array([_best(copy, W)[1] for copy in copies]) for _, copies in chosen]
-        found[f"largest |r| at W = {W} against random phases"] = against(rows[:, 1], phases)
-        found[f"largest |r| at W = {W} against noise beside the same loss"] = against(rows[:, 1], others)
-    short, long = (mean(lags[W]) for W in WINDOWS)
-    difference = mean(lags[WINDOWS[0]] - lags[WINDOWS[1]])
+        nulls = {
+            "random phases": [_random_phases(run, W) for run, _ in chosen],
+            "noise beside the same loss": [[_best(copy, W)[1] for copy in copies] for _, copies in chosen],
+        }
+        for name, draws in nulls.items():
+            found[f"largest |r| at W = {W} against {name}"] = against(rows[:, 1], draws)  # type: ignore[arg-type]
+            alone &= [monte_carlo_p(r, row) <= LEVEL for r, row in zip(rows[:, 1], draws, strict=True)]  # type: ignore[call-overload]
+    known = alone & np.isfinite(lags[WINDOWS[0]] + lags[WINDOWS[1]])
+    short, long = (mean(lags[W][known]) for W in WINDOWS)
+    difference = mean((lags[WINDOWS[0]] - lags[WINDOWS[1]])[known])
     significant = all(one.p_value < LEVEL for one in found.values())
     flips = (short.low > 0 and long.high < 0) or (short.high < 0 and long.low > 0)
     same = (short.low > 0 and long.low > 0) or (short.high < 0 and long.high < 0)
-    verdict = SUPPORTED if significant and flips else REFUTED if same else UNDECIDED
+    enough = known.sum() >= RUNS
+    verdict = SUPPORTED if enough and significant and flips else REFUTED if enough and same else UNDECIDED
     return PREDICTION.verdict(
         verdict,
         statistic=short.value,
@@ -93,15 +108,23 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         effect=difference,
         effect_name="difference of the leads",
         p_value=max(one.p_value for one in found.values()),
-        n=len(chosen),
+        n=int(known.sum()),
         readings=(
             Reading(f"lead at W = {WINDOWS[0]} against W = {WINDOWS[1]}", short, long, flips, None),
             *(Reading.tested(name, one) for name, one in found.items()),
         ),
         meaning=(
-            f"R leads the loss by {short.value:.1f} records at W = {WINDOWS[0]} and by {long.value:.1f} at "
-            f"W = {WINDOWS[1]} (negative: it follows). A window looks back over W records, so its centre moves by five "
-            "records between the two whatever the training does."
+            f"{known.sum()} of {len(chosen)} runs correlate by themselves at both windows, at a lag within the scan of "
+            f"{LONGEST} records"
+            + (
+                f": there R leads the loss by {short.value:.1f} records at W = {WINDOWS[0]} and by {long.value:.1f} at "
+                f"W = {WINDOWS[1]} (negative: it follows). "
+                if known.any()
+                else ". "
+            )
+            + ("" if enough else f"Fewer than {RUNS} decide nothing. ")
+            + "A window looks back over W records, so its centre moves by five records "
+            "between the two whatever the training does."
         ),
     )  # fmt: skip
 
@@ -109,14 +132,18 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=18,
     id="lag-flip",
-    version=1,
+    version=2,
     claim="The lead of R over the loss changes its sign between W = 10 and W = 20.",
     reference="docs/theory.md, section 8; list of predictions, 18",
     statistic="lag of the largest correlation of log R and log validation loss, both without trend",
     treatment="all runs of 60 records or more",
     control="R with random phases; noise beside the same loss",
-    rule=f"both correlations significant against both (p < {LEVEL:g}); leads of opposite sign, intervals without 0",
+    rule=(
+        f"both correlations significant against both (p < {LEVEL:g}); leads of opposite sign, intervals without 0, "
+        f"over at least {RUNS} runs that correlate by themselves"
+    ),
     judge=judge,
     planted=worlds.planted("lag-flip"),
     turned={"cross_correlation": lambda r: r[..., ::-1] * np.linspace(0, 1, r.shape[-1])},
+    needs=Needs(metrics=("test_loss",), records=FEWEST, band=max(WINDOWS)),
 )

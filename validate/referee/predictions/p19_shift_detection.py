@@ -1,6 +1,7 @@
 """Prediction 19: a change of the data shows in R within one record."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,15 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card, knows
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.series import log_ratio
-from spectral_edge.validate.referee.statistics import LEVEL, against, difference_of_proportions, proportion
+from spectral_edge.validate.referee.statistics import (
+    LEVEL,
+    against,
+    clustered_proportion,
+    difference_of_proportions,
+    proportion,
+)
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
     REFUTED,
@@ -87,13 +95,17 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     hits, false, m = first
     n = len(shifted)
     effect = difference_of_proportions(hits, n, false, m)
-    copies = against(
-        [_found(run, at, THRESHOLDS[0]) for run, at in shifted],
-        [[_found(copy, at, THRESHOLDS[0]) for copy in beside[id(run)]] for run, at in shifted],
+    in_noise = [[_found(copy, at, THRESHOLDS[0]) for copy in beside[id(run)]] for run, at in shifted]
+    copies = against([_found(run, at, THRESHOLDS[0]) for run, at in shifted], in_noise)
+    against_noise = Reading.tested(
+        f"|Δ log R| > {THRESHOLDS[0]:g} medians, against noise of the same norms", copies
     )
-    readings.append(
-        Reading.tested(f"|Δ log R| > {THRESHOLDS[0]:g} medians, against noise of the same norms", copies)
+    # the intervals of shares, which end at 0 and 1, as Student's do not
+    own, others = (
+        proportion(hits, n),
+        clustered_proportion(list(map(sum, in_noise)), list(map(len, in_noise))),
     )
+    readings.append(replace(against_noise, treated=own, control=others))
     by_chance = float(
         stats.fisher_exact([[hits, n - hits], [false, m - false]], alternative="greater").pvalue
     )
@@ -133,6 +145,12 @@ PREDICTION = Prediction(
     rule=f"hit rate above the false-alarm rate (Fisher's exact test) and above that of noise, both p < {LEVEL:g}",
     judge=judge,
     planted=worlds.planted("shift-detection", with_controls=True),
+    noise_refutes="a change of the data that does not show in R is what the claim denies",
     turned={"alarms": np.logical_not},
     picture=drawn("shifts"),
+    needs=Needs(
+        runs="runs whose data change and runs whose data stay (shift_step 0), with experiment='shift' on their cards",
+        config=("shift_step",),
+        records=2 * W + HISTORY + 1,
+    ),
 )

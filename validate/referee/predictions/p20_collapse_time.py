@@ -6,9 +6,10 @@ import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.collapse.accuracy import Calibration, Forecasts
+from spectral_edge.validate.referee.collapse.accuracy import Agreement, Forecasts
 from spectral_edge.validate.referee.collapse.forecasts import FORMS
 from spectral_edge.validate.referee.collapse.states import FOLLOWED, LEAD, missing, persistence
+from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.statistics import UNKNOWN, short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -30,7 +31,7 @@ LINE = "straight line"
 BY_RANK = (FORM, LINE)
 
 
-def holds(found: Calibration) -> bool | None:
+def holds(found: Agreement) -> bool | None:
     """The rule: the slope's interval holds 1 and not 0, and the error is below the control's.
 
     False where the slope is wrong by more than `SLACK` or the error above the control's; None = neither way.
@@ -90,13 +91,13 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     )
 
 
-def _readings(found: Forecasts, suffix: str) -> tuple[tuple[Reading, ...], dict[str, Calibration], float]:
-    """Every form as a reading, its calibration, and the error of the control; nothing where collapses are few."""
+def _readings(found: Forecasts, suffix: str) -> tuple[tuple[Reading, ...], dict[str, Agreement], float]:
+    """Every form as a reading, its agreement, and the error of the control; nothing where collapses are few."""
     events, runs = found.counts
     if events < EVENTS or runs < RUNS:
         return (), {}, float("nan")
-    mean = found.calibrated(found.mean).error
-    results = {form + suffix: found.calibrated(times) for form, times in found.predicted.items()}
+    mean = found.agreement_of(found.mean).error
+    results = {form + suffix: found.agreement_of(times) for form, times in found.predicted.items()}
     readings = [Reading(form, one.error, mean, holds(one), False) for form, one in results.items()]
     return tuple(readings), results, mean.value
 
@@ -115,4 +116,11 @@ PREDICTION = Prediction(
     planted=worlds.planted("collapse-time", 12),
     turned={"FORMS": lambda time: 1 / time},
     picture=drawn("collapses"),
+    needs=Needs(
+        runs=f"{RUNS} runs whose gaps collapse",
+        config=("learning_rate", "weight_decay"),
+        probes=("gradient", "hessian"),
+        records=3 * LEAD,
+        band=2 * LEAD,
+    ),
 )

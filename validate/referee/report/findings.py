@@ -30,7 +30,9 @@ _CAVEATS = """## What to keep in mind
   rest on them (4, 7, 8, 20) test the claims as far as that is the same.
 - The scale of the source p_j is not derived in the thesis. Where it matters it is fitted on the run's own past.
 - *Size* is how often a test comes out supported in noise, *power* how often the planted world gets the verdict that is
-  due there, each over the sets of runs that `spectral-edge validate --calibrate` judged.
+  expected there, each over the sets of runs that `spectral-edge validate --calibrate` judged; the *worst size* is that
+  in the worst of the worlds of `spectral-edge validate --calibrate --stress`, noise by other generators. A verdict that
+  such a world gets in more than 7 % of its sets is not given.
 - p-values are Holm-corrected over all twenty; a verdict rests on its rule, not on the corrected p-value.
 """
 
@@ -54,14 +56,15 @@ def _summary(board: Scoreboard) -> Iterator[str]:
     count = Counter(verdict.verdict for verdict in board)
     told = ", ".join(f"{count[name]} {name}" for name in VERDICTS if count[name])
     yield f"Of {FAMILY} predictions, judged on {len(board.runs)} runs: {told}.\n"
-    yield "| # | prediction | verdict | found | control | effect, 95 % | size | power | the thesis reports |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    head = "# | prediction | verdict | found | control | effect, 95 % | size | worst size | power | the thesis reports"
+    yield f"| {head} |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     by_id = {prediction.id: prediction for prediction in PREDICTIONS}
     for v in board:
         reported = by_id[v.id].reported or _NO_NUMBER
         cells = (
             str(v.number), f"[{v.id}](#{v.number}-{v.id})", f"**{v.verdict}**", short(v.statistic), short(v.control),
-            _estimate(v.effect), _estimate(v.size), _estimate(v.power), reported,
+            _estimate(v.effect), _estimate(v.size), _estimate(v.stress_size), _estimate(v.power), reported,
         )  # fmt: skip
         yield f"| {' | '.join(map(_cell, cells))} |"
     yield ""
@@ -94,8 +97,16 @@ def _section(prediction: Prediction, v: Verdict) -> Iterator[str]:
         yield f"- effect: {v.effect_name}: {_estimate(v.effect)}"
         yield f"- p = {short(v.p_value, 2)} ({short(v.p_holm, 2)} by Holm); n = {v.n}"
         planted, noise = v.worlds["planted"], v.worlds["noise"]
-        yield f"- in the planted world {planted} (due: {prediction.expected_when_planted}), in noise {noise}"
-    yield f"- size {_estimate(v.size)}, power {_estimate(v.power)}\n"
+        yield f"- in the planted world {planted} (expected: {prediction.expected_when_planted}), in noise {noise}"
+    yield f"- size {_estimate(v.size)}, power {_estimate(v.power)}"
+    if v.stress_world:
+        yield f"- supported most often where nothing is to be found: {_estimate(v.stress_size)}, “{v.stress_world}”"
+    if v.refuted_world:
+        right = f"; rightly: {prediction.noise_refutes}" if prediction.noise_refutes else ""
+        yield f"- refuted most often there: {_estimate(v.refuted_size)}, “{v.refuted_world}”{right}"
+    for name, verdict in v.placebos.items():
+        yield f"- placebo, {name}: {verdict}"
+    yield ""
     if v.readings:
         yield "| reading | treated | control |"
         yield "|---|---|---|"

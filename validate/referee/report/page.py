@@ -12,6 +12,7 @@ from spectral_edge.theory.files import replace_atomically
 from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card, metric
+from spectral_edge.validate.referee.events import transition
 from spectral_edge.validate.referee.figures import predictions as prediction_figures
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel, Picture, picture, style, svg
@@ -131,6 +132,7 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
         "version": version("spectral-edge"),
         "family": FAMILY,
         "W": W,
+        "transition": transition(board.runs),
     }
     return environment.get_template("page.html.jinja").render(context)
 

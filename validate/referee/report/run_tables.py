@@ -13,6 +13,8 @@ from spectral_edge.validate.referee.partners import decay_groups
 FAMILIES = {
     "modular-addition": "Modular addition",
     "modular": "Modular arithmetic, five more operations",
+    "modular-dual": "Two operations at once",
+    "modular-tri": "Three operations at once",
     "dyck-depth": "Dyck-1",
     "scan": "SCAN",
     "modular-shift": "Shift",
@@ -22,7 +24,8 @@ FAMILIES = {
 _HEAD = """# How the recorded runs ended
 
 Written by `make findings`; do not edit. What the runs are is in [README.md](README.md). A run has grokked when its test
-accuracy first reaches {threshold:g}; accuracies and losses are those of the last record.
+accuracy first reaches {threshold:g}; accuracies and losses are those of the last record. Where a run went on after its
+recipe would have stopped it, "stop" is that step.
 """
 
 
@@ -47,8 +50,9 @@ def document(runs: Sequence[GramSequence]) -> str:
 
 
 def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
-    yield "| run | grokked | grok step | last step | training accuracy | test accuracy | training loss | test loss |"
-    yield "|---|---|---|---|---|---|---|---|"
+    heads = ("run", "grokked", "grok step", "stop", "last step")
+    yield _row(*heads, "training accuracy", "test accuracy", "training loss", "test loss")
+    yield "|---|---|---|---|---|---|---|---|---|"
     for run in runs:
         step = grok_step(run)
         last = (f"{_last(run, f'{half}_accuracy'):.3f}" for half in ("train", "test"))
@@ -58,10 +62,16 @@ def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
             card(run).run or "unnamed",
             grokked,
             _steps(step),
+            _steps(_stop(run)),
             _steps(int(run.steps[-1])),
             *last,
             *losses,
         )
+
+
+def _stop(run: GramSequence) -> int | None:
+    stop = run.config.get("stop_step")
+    return int(stop) if isinstance(stop, int) and stop < run.steps[-1] else None
 
 
 def _last(run: GramSequence, name: str) -> float:

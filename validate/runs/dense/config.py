@@ -43,13 +43,11 @@ class DenseConfig:
     record_every : int
         Optimiser steps between two records.
     W_max : int
-        Lags of K, and of the inner products with gradients.
+        Lags of K: enough to follow the modes of a window as wide as `span`.
     span : int
-        Lags of the curvature probes.
+        Updates of the window that curvature is measured on; gradients reach one lag further.
     curvature_every : int
         Records between two measurements of curvature.
-    precision : str
-        Dtype the probes are kept in, "float32" or "float64". K is float64 always.
     """
 
     regime: str
@@ -64,13 +62,15 @@ class DenseConfig:
     batch_size: int | None = None
     max_steps: int = 1_500
     record_every: int = 1
-    W_max: int = 20
+    W_max: int = 16
     span: int = 10
     curvature_every: int = 5
-    precision: str = "float32"
 
     #: Groups of recordings a run has.
     groups: ClassVar[tuple[str, ...]] = ("dense",)
+    place: ClassVar[str] = ""
+    family: ClassVar[str] = "dense"
+    recipe: ClassVar[str] = "own"
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -82,7 +82,6 @@ class DenseConfig:
         """
         choice("network", self.network, NETWORKS)
         choice("optimizer", self.optimizer, OPTIMIZERS)
-        choice("precision", self.precision, ("float32", "float64"))
         for name in ("max_steps", "record_every", "W_max", "span", "curvature_every"):
             whole(name, getattr(self, name), 1)
         whole("span", self.span, 2, self.W_max)
@@ -114,23 +113,24 @@ class DenseConfig:
         return {"run": self.name, "task": self.task, "experiment": "dense", **fields}
 
 
+#: Without exchanges in sight curvature is looked at half as often.
+_QUIET: dict[str, Any] = {"max_steps": 800, "curvature_every": 10}
+_ADAMW: dict[str, Any] = {"optimizer": "AdamW", "learning_rate": 3e-3, "weight_decay": 0.1}
 #: Settings by name. Gradient descent is "at the edge" where learning rate times sharpness has settled near 2.
 REGIMES: dict[str, dict[str, Any]] = {
-    "mlp-gd": {"learning_rate": 0.05, "max_steps": 1_000},
+    "mlp-gd": {"learning_rate": 0.05, **_QUIET},
     "mlp-gd-edge": {"learning_rate": 0.2},
     "mlp-momentum": {"learning_rate": 0.01, "momentum": 0.9, "max_steps": 1_000},
-    "mlp-sgd": {"learning_rate": 0.05, "batch_size": 32, "max_steps": 1_000},
-    "mlp-adam": {"optimizer": "Adam", "learning_rate": 1e-3, "max_steps": 1_000},
-    "mlp-adamw": {"optimizer": "AdamW", "learning_rate": 3e-3, "weight_decay": 0.1},
-    "mlp-adamw-batch": {
-        "optimizer": "AdamW", "learning_rate": 1e-3, "weight_decay": 0.1, "batch_size": 32, "max_steps": 1_000,
-    },
-    "linear-gd": {"network": "linear", "learning_rate": 0.01, "max_steps": 1_000},
-    "quadratic-gd": {"network": "quadratic", "learning_rate": 1.0},
+    "mlp-sgd": {"learning_rate": 0.05, "batch_size": 32, **_QUIET},
+    "mlp-adam": {"optimizer": "Adam", "learning_rate": 1e-3, "max_steps": 800},
+    "mlp-adamw": _ADAMW,
+    "mlp-adamw-batch": {**_ADAMW, "learning_rate": 1e-3, "batch_size": 32, **_QUIET},
+    "linear-gd": {"network": "linear", "learning_rate": 0.01, **_QUIET},
+    "quadratic-gd": {"network": "quadratic", "learning_rate": 1.0, "curvature_every": 10},
     "quadratic-gd-edge": {"network": "quadratic", "learning_rate": 4.0},
+    "quadratic-adamw": {"network": "quadratic", **_ADAMW, "max_steps": 1_000},
     "transformer-adamw": {
-        "network": "transformer", "optimizer": "AdamW", "learning_rate": 3e-3, "weight_decay": 1.0, "beta2": 0.98,
-        "max_steps": 1_800,
+        "network": "transformer", **_ADAMW, "weight_decay": 1.0, "beta2": 0.98, "max_steps": 1_800,
     },
 }  # fmt: skip
 

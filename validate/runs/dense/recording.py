@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -50,8 +51,8 @@ def train(
     if files is not None and files.done:
         return {"dense": _same(config, GramSequence.load(files.recordings["dense"]))}
     with _one_thread():
-        recorder = _Training(config).finish(progress)
-    sequences = {"dense": recorder.sequence()}
+        observer = _Training(config).finish(progress)
+    sequences = {"dense": observer.sequence()}
     if files is not None:
         files.put(sequences)
     return sequences
@@ -106,28 +107,28 @@ class _Training:
         self.optimizer = _optimizer(config, self.flat.theta)
         self.batches = torch.Generator().manual_seed(config.seed + 2_000_000)
 
-    def finish(self, progress: Progress | None) -> "_Recorder":
+    def finish(self, progress: Progress | None) -> "_Observer":
         config, flat = self.config, self.flat
-        recorder = _Recorder(config, flat)
+        observer = _Observer(config, flat)
         for step in range(1, config.max_steps + 1):
-            self.descend(recorder)
+            self.descend(observer)
             self.optimizer.step()
             if step % config.record_every:
                 continue
-            metrics = recorder.record(step, self.preconditioner(step))
+            metrics = observer.record(step, self.preconditioner(step))
             if not np.isfinite(metrics["train_loss"]):
                 raise ValueError(
                     f"learning_rate must let the run converge, got a loss of infinity at step {step}"
                 )
-            if progress is not None and len(recorder.steps) % TOLD_EVERY == 0:
+            if progress is not None and len(observer.steps) % TOLD_EVERY == 0:
                 progress(step, metrics)
-        return recorder
+        return observer
 
-    def descend(self, recorder: "_Recorder") -> None:
+    def descend(self, observer: "_Observer") -> None:
         """Set the gradient of the next step; of all examples, it is the one that was just recorded."""
         flat, examples = self.flat, self.flat.problem.train
-        if self.config.batch_size is None and recorder.slope is not None:
-            flat.theta.grad, recorder.slope = recorder.slope, None
+        if self.config.batch_size is None and observer.slope is not None:
+            flat.theta.grad, observer.slope = observer.slope, None
             return
         if self.config.batch_size is not None:
             rows = torch.randint(len(examples.labels), (self.config.batch_size,), generator=self.batches)
@@ -154,7 +155,7 @@ def _optimizer(config: DenseConfig, theta: Tensor) -> torch.optim.Optimizer:
     return torch.optim.AdamW([theta], betas=betas, **shared)
 
 
-class _Recorder:
+class _Observer:
     """All parameters of the run, and what was measured at each record."""
 
     def __init__(self, config: DenseConfig, flat: _Flat) -> None:
@@ -172,7 +173,7 @@ class _Recorder:
         flat, config = self.flat, self.config
         self.steps.append(step)
         self.thetas.append(flat.theta.detach().clone())
-        recent = torch.stack(self.thetas[-config.W_max - 2 :]).diff(dim=0).flip(0)  # newest first
+        X = torch.stack(self.thetas[-config.span - 2 :]).diff(dim=0).flip(0)  # newest first
         metrics: dict[str, float] = {}
         probes: dict[str, Tensor] = {}
         curved = len(self.steps) % config.curvature_every == 0 and len(self.steps) >= config.span
@@ -185,10 +186,10 @@ class _Recorder:
             metrics[f"{part}_loss"] = float(loss.detach())
             if flat.problem.classes:
                 metrics[f"{part}_accuracy"] = float((output.argmax(-1) == examples.labels).double().mean())
-            probes[name] = recent @ slope.detach()
+            probes[name] = (X @ slope.detach()).float()
         self.slope = slope.detach()
         if curved:
-            probes |= self._curvature(slope, recent[: config.span], D, metrics)
+            probes |= self._curvature(slope, X[: config.span], D, metrics)
         self.metrics.append(metrics)
         self.probes.append(probes)
         return metrics
@@ -196,7 +197,11 @@ class _Recorder:
     def _curvature(
         self, slope: Tensor, X: Tensor, D: Tensor | None, metrics: dict[str, float]
     ) -> dict[str, Tensor]:
-        """Products of the window (newest first) with H, D⁻¹H and D; the sharpness by one step of a power iteration."""
+        """Products of the window (newest first) with H, D⁻¹H and D; the sharpness by one step of a power iteration.
+
+        The response, H itself where D = I, stays in float64: the weaker modes of a smooth window are a thousandth of
+        the first, and what curvature says of them is a millionth of its largest entry.
+        """
         root = torch.ones_like(X[0]) if D is None else D.sqrt()
         sharpest = self._sharpest / self._sharpest.norm()
         directions = torch.cat([X, (sharpest / root)[None]])
@@ -206,38 +211,37 @@ class _Recorder:
         metrics["sharpness"] = float(sharpest @ self._sharpest)
         metrics["response_norm"] = float(response[0].norm())
         M = X @ HX.T
-        found = {"hessian": (M + M.T) / 2}
-        if D is not None:
-            found |= {"response": X @ response.T, "metric": X * D @ X.T}
-        return found
+        M = (M + M.T) / 2
+        if D is None:
+            return {"hessian": M}
+        return {"hessian": M.float(), "response": X @ response.T, "metric": (X * D @ X.T).float()}
 
     def sequence(self) -> GramSequence:
-        """K in float64, probes as the configuration has it."""
+        """The recording."""
         config = self.config
-        return GramSequence.from_parameters(
+        found = GramSequence.from_parameters(
             torch.stack(self.thetas).numpy(),
             [0, *self.steps],
             W_max=config.W_max,
             precision="float64",
             metrics={name: self._column(name) for name in self.metrics[-1]},
-            probes={name: self._stack(name) for name in self.probes[-1]},
             config={
                 **config.card(),
                 "spectral_edge": version("spectral-edge"),
                 "torch": str(torch.__version__),
             },
         )
+        # beside the checks, which would make all of it float64
+        return replace(found, probes={name: self._stack(name) for name in self.probes[-1]})
 
     def _column(self, name: str) -> np.ndarray:
         return np.array([found.get(name, np.nan) for found in self.metrics])
 
     def _stack(self, name: str) -> np.ndarray:
         """NaN where a probe was not measured, and before its first lags."""
-        stacked = np.full(
-            (len(self.probes), *self.probes[-1][name].shape), np.nan, dtype=self.config.precision
-        )
+        last = self.probes[-1][name].numpy()
+        stacked = np.full((len(self.probes), *last.shape), np.nan, dtype=last.dtype)
         for row, found in zip(stacked, self.probes, strict=True):
             if name in found:
-                value = found[name].numpy()
-                row[: len(value)] = value
+                row[: len(found[name])] = found[name]
         return stacked

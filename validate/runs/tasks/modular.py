@@ -47,7 +47,8 @@ class ModularConfig(RunConfig):
         super().__post_init__()
         for operation in self.operations:
             choice("operation", operation, tuple(OPERATIONS))
-        choice("the number of operations", len(self.operations), tuple(FAMILIES))
+        if len(self.operations) not in FAMILIES:
+            raise ValueError(f"operation must name at most {max(FAMILIES)}, got {self.operation!r}")
         if not 0 < self.train_share < 1:
             raise ValueError(f"train_share must lie between 0 and 1, got {self.train_share}")
 

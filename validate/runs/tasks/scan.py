@@ -66,12 +66,12 @@ class ScanConfig(RunConfig):
 
     @property
     def family(self) -> str:
-        """The language, and its split."""
-        return "scan-simple"
+        """The language."""
+        return "scan"
 
     @property
     def subject(self) -> str:
-        """The family."""
+        """The family and its split."""
         return "scan-simple"
 
     @property
@@ -91,7 +91,7 @@ class ScanConfig(RunConfig):
         seen, unseen = (
             sorted(rows, key=lambda pair: len(pair[1])) for rows in (train[: self.examined_commands], test)
         )
-        return [(1, Data(*map(encoded, (train, seen, unseen))))]
+        return [(1, Data(*map(encoded, (train, seen, unseen))))]  # type: ignore[arg-type]
 
     def model(self) -> "torch.nn.Module":
         """An encoder of commands and a decoder of actions."""

@@ -25,13 +25,18 @@ ABLATIONS, LAST_ABLATION = 10, 500
 GROUPS = {"attention": "attention weights", "all": "all weights"}
 
 
+def is_curved(record: int) -> bool:
+    """Whether the window Hessian is taken at this record (the first is 1)."""
+    return record >= WINDOW and record % (HESSIAN_EVERY if record <= 100 else LATER) == 0
+
+
 def ablated_records(config: RunConfig) -> set[int]:
     """At which records the directions are ablated: evenly in log time, so that a run that stops early has some."""
     last = min(config.max_steps // config.record_every, LAST_ABLATION)
     return set() if last < WINDOW else set(np.geomspace(WINDOW, last, ABLATIONS).round().astype(int).tolist())
 
 
-class Recorder:
+class Observer:
     """Two trackers, over the attention matrices and over the rest; both together are all weights."""
 
     def __init__(
@@ -41,14 +46,15 @@ class Recorder:
         optimizers: list[torch.optim.Optimizer],
         path: Path | None,
         card: dict[str, Any],
+        resumed: bool = False,
     ) -> None:
         self.config, self.model, self.optimizers, self.card = config, model, optimizers, card
         names = [name for name, _ in model.named_parameters()]
         attention = [name for name in names if is_attention(name)]
         rest = [name for name in names if not is_attention(name)]
         self.trackers = {
-            "attention": self._tracker(attention, path),
-            "rest": self._tracker(rest, None),
+            "attention": self._tracker(attention, path, resumed),
+            "rest": self._tracker(rest, None, resumed),
         }
         self._names = {"attention": attention, "all": attention + rest}
         self._thetas: list[torch.Tensor] = []  # the last WINDOW + 1, attention matrices first
@@ -57,10 +63,13 @@ class Recorder:
         self.extra: dict[str, dict[str, dict[int, Any]]] = {group: {} for group in GROUPS}
         self._ablated = ablated_records(config)
 
-    def _tracker(self, names: list[str], path: Path | None) -> GramTracker:
+    def _tracker(self, names: list[str], path: Path | None, resumed: bool) -> GramTracker:
         card = {**self.card, "group": GROUPS["attention"]}
         wanted = set(names)
-        return GramTracker(W_MAX, path=path, config=card, select=wanted.__contains__, probe_parameters=True)
+        return GramTracker(
+            W_MAX, path=path, resume=resumed, overwrite=not resumed, config=card, select=wanted.__contains__,
+            probe_parameters=True, say=None,
+        )  # fmt: skip
 
     def start(self) -> None:
         """The starting point θ_0."""
@@ -92,9 +101,8 @@ class Recorder:
         return metrics
 
     def _look_closer(self, probes: dict[str, Any], data: Data) -> None:
-        curved = self.records % (HESSIAN_EVERY if self.records <= 100 else LATER) == 0
-        ablated = self.records in self._ablated
-        if self.records < WINDOW or not (curved or ablated):
+        curved, ablated = is_curved(self.records), self.records in self._ablated
+        if not (curved or ablated):
             return
         thetas = torch.stack(self._thetas)
         for group, names in self._names.items():
@@ -134,6 +142,11 @@ class Recorder:
             group: replace(self._lean(group, found), config={**found.config, **card})
             for group, found in (("attention", attention), ("all", whole))
         }
+
+    def close(self) -> None:
+        """Give the files back."""
+        for tracker in self.trackers.values():
+            tracker.close()
 
     def _lean(self, group: str, sequence: GramSequence) -> GramSequence:
         probes: dict[str, Any] = dict(sequence.probes)

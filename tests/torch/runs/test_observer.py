@@ -1,5 +1,6 @@
 """What a recording holds, against brute force on a tiny model."""
 
+import dataclasses
 from functools import cache
 
 import numpy as np
@@ -10,10 +11,10 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.runs import examine
 from spectral_edge.validate.runs.models import is_attention
-from spectral_edge.validate.runs.recording import ablated_records
+from spectral_edge.validate.runs.observer import ablated_records, is_curved
 from spectral_edge.validate.runs.tasks.modular import ModularConfig
 from spectral_edge.validate.runs.training import train
-from tests.torch.runs.tiny import MODULAR
+from tests.torch.runs.tiny import MODULAR, TASKS
 
 DATA = MODULAR.phases()[0][1]
 
@@ -128,7 +129,8 @@ def test_ablation_is_the_loss_without_the_direction() -> None:
 
 
 def test_ten_records_are_ablated_more_of_them_early() -> None:
-    assert sorted(ablated_records(ModularConfig())) == [10, 13, 17, 22, 28, 36, 46, 60, 77, 100]
+    assert sorted(ablated_records(ModularConfig())) == [10, 15, 24, 37, 57, 88, 136, 210, 324, 500]
+    assert ablated_records(ModularConfig(max_steps=10_000)) == {10, 13, 17, 22, 28, 36, 46, 60, 77, 100}
     assert ablated_records(ModularConfig(max_steps=900)) == set()
 
 
@@ -171,3 +173,49 @@ def test_recording_changes_nothing() -> None:
         assert found[column][-1] == pytest.approx(
             float(loss_at(stacked("all")[-1], which).detach()), rel=1e-5
         )
+
+
+@pytest.mark.parametrize("group", ["attention", "all"])
+def test_metric_is_that_of_adam_written_out(group: str) -> None:
+    """δᵀDδ, D = √v̂ + ε, with v̂ from the gradients of every step by hand."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    v, thetas = None, [parameters_to_vector(MODULAR.model().parameters()).detach().double()]
+    model = MODULAR.model()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0)
+    generator = torch.Generator().manual_seed(MODULAR.seed + 1)
+    (inputs,), labels = DATA.train.inputs, DATA.train.labels
+    for step in range(1, 51):
+        chosen = torch.randint(len(labels), (MODULAR.batch_size,), generator=generator)
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs[chosen]), labels[chosen]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        slope = parameters_to_vector([p.grad for p in model.parameters()]).double()
+        v = 0.02 * slope**2 if v is None else 0.98 * v + 0.02 * slope**2
+        optimiser.step()
+        if step % MODULAR.record_every == 0:
+            thetas.append(parameters_to_vector(model.parameters()).detach().double())
+    torch.set_num_threads(threads)
+    D = (v / (1 - 0.98**50)).sqrt() + 1e-8
+    wanted = torch.cat(
+        [torch.full((p.numel(),), group == "all" or is_attention(n)) for n, p in model.named_parameters()]
+    )
+    updates = [now - before for now, before in zip(thetas[1:], thetas[:-1], strict=True)][::-1]
+    expected = np.array([[float((a * D * b)[wanted].sum()) for b in updates] for a in updates])
+    found = recording()[group].probes["metric"]
+    assert found[9] == pytest.approx(expected, rel=1e-3, abs=1e-4 * expected.max())
+    there = np.isfinite(found).all(axis=(1, 2))
+    assert np.array_equal(there, np.isfinite(recording()[group].probes["hessian"]).all(axis=(1, 2)))
+
+
+def test_muon_has_no_metric() -> None:
+    config = dataclasses.replace(TASKS["language"], record_every=1, max_steps=10)
+    found = train(config)["attention"].probes
+    assert "hessian" in found
+    assert "metric" not in found
+
+
+def test_window_hessians_are_fewer_after_the_hundredth_record() -> None:
+    curved = [record for record in range(1, 500) if is_curved(record)]
+    assert curved[:3] == [10, 15, 20]
+    assert curved[18:21] == [100, 110, 120]

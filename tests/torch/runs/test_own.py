@@ -1,0 +1,164 @@
+"""A plan of runs for a task of one's own: recorded with all probes, the same however often interrupted, and judged."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spectral_edge import validate
+from spectral_edge.validate import GramSequence
+from spectral_edge.validate.runs import Plan, record
+
+
+def make_model(seed):
+    return nn.Sequential(nn.Linear(6, 12), nn.Dropout(0.1), nn.Tanh(), nn.Linear(12, 2))
+
+
+def make_data(seed):
+    x = torch.randn(120, 6, generator=torch.Generator().manual_seed(seed))
+    y = (x[:, 0] * x[:, 1] > 0).long()
+    return (x[:80], y[:80]), (x[80:], y[80:])
+
+
+def evaluate(model, examples):
+    assert not model.training
+    x, y = examples
+    return {"accuracy": (model(x).argmax(1) == y).float().mean()}
+
+
+OPTIONS = {
+    "task": "product-sign", "make_model": make_model, "make_data": make_data, "evaluate": evaluate,
+    "weight_decays": (0.5, 0.0), "seeds": (0, 1), "batch_size": 16, "learning_rate": 1e-2,
+    "max_steps": 120, "record_every": 4, "W_max": 12, "window": 5, "hessian_every": 2, "ablations": 3,
+}  # fmt: skip
+
+
+def test_every_run_has_all_probes_and_its_card(tmp_path):
+    told = []
+    runs = record(Plan(**OPTIONS), tmp_path, lambda name, step, metrics: told.append((name, step)))
+    names = [f"product-sign-wd{decay}-seed{seed}" for seed in (0, 1) for decay in ("0.5", "0")]
+    assert list(runs) == names
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(f"{name}.npz" for name in names)
+    assert told[29] == (names[0], 120)
+    run = GramSequence.load(tmp_path / f"{names[0]}.npz")
+    assert run.T == 30
+    assert run.K.shape == (30, 13)
+    assert run.probes.keys() == {
+        "gradient", "validation_gradient", "parameters", "hessian", "response", "metric", "ablation", "ablation_random",
+    }  # fmt: skip
+    for name, count in {
+        "gradient": 30,
+        "response": 15,
+        "metric": 15,
+        "ablation": 3,
+        "ablation_random": 3,
+    }.items():
+        measured = ~np.isnan(run.probes[name].reshape(30, -1)).all(axis=1)
+        assert measured.sum() == count, name
+    assert run.metrics.keys() == {
+        "train_loss", "train_accuracy", "test_loss", "test_accuracy", "response_norm",
+    }  # fmt: skip
+    card = {
+        key: run.config[key] for key in ("task", "weight_decay", "seed", "batch_size", "optimizer", "betas")
+    }
+    assert card == {
+        "task": "product-sign", "weight_decay": 0.5, "seed": 0, "batch_size": 16, "optimizer": "AdamW",
+        "betas": [0.9, 0.98],
+    }  # fmt: skip
+    # pairs begin alike and differ by their decay
+    pair = [runs[name].metrics["train_loss"] for name in names[:2]]
+    assert abs(pair[0][0] - pair[1][0]) < 0.05 * pair[0][0]
+    assert not np.array_equal(*pair)
+
+
+def test_an_interrupted_plan_is_the_uninterrupted_one(tmp_path):
+    whole = record(Plan(**OPTIONS))
+
+    class Stop(Exception):
+        pass
+
+    def stop_at(name, step, metrics):
+        if (name, step) in (("product-sign-wd0.5-seed0", 52), ("product-sign-wd0-seed0", 100)):
+            raise Stop
+
+    for _ in range(2):
+        with pytest.raises(Stop):
+            record(Plan(**OPTIONS), tmp_path, stop_at)
+        left = sorted(entry.name for entry in (tmp_path / "unfinished").iterdir())
+        assert any(name.endswith(".pt") for name in left)
+        stop_at.__defaults__ = None
+    found = record(Plan(**OPTIONS), tmp_path)
+    assert not (tmp_path / "unfinished").exists()
+    for name, run in whole.items():
+        np.testing.assert_array_equal(found[name].K, run.K)
+        for probe in run.probes:
+            np.testing.assert_array_equal(found[name].probes[probe], run.probes[probe])
+        assert found[name].config == run.config
+
+
+def test_a_run_that_is_there_is_not_made_again(tmp_path):
+    plan = Plan(**OPTIONS | {"seeds": (0,), "max_steps": 40, "ablations": 0})
+    record(plan, tmp_path)
+    again = Plan(
+        **OPTIONS | {"seeds": (0,), "max_steps": 40, "ablations": 0, "make_model": lambda seed: 1 / 0}
+    )
+    assert record(again, tmp_path)["product-sign-wd0-seed0"].T == 10
+    other = Plan(**OPTIONS | {"seeds": (0,), "max_steps": 80, "ablations": 0})
+    with pytest.raises(
+        ValueError, match=r"out must hold no other run called .*, got one with max_steps = 40, not 80"
+    ):
+        record(other, tmp_path)
+
+
+def test_a_run_stops_after_its_target():
+    plan = Plan(
+        **OPTIONS
+        | {"seeds": (0,), "target": lambda metrics: metrics["train_loss"] < 1e9, "steps_after_target": 60}
+    )
+    assert [run.steps[-1] for run in record(plan).values()] == [64, 64]
+
+
+def test_another_optimiser_and_all_examples_at_every_step():
+    def sgd(model, decay):
+        return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=decay)
+
+    options = {"seeds": (0,), "batch_size": 0, "make_optimizer": sgd, "max_steps": 40, "ablations": 0}
+    run = record(Plan(**OPTIONS | options))["product-sign-wd0.5-seed0"]
+    assert (run.config["optimizer"], run.config["momentum"], run.config["batch_size"]) == ("SGD", 0.9, 80)
+    M, R = run.probes["hessian"][-1], run.probes["response"][-1]
+    np.testing.assert_allclose(R, M, rtol=1e-3, atol=1e-4 * np.nanmax(np.abs(M)))  # D is 1
+
+    def unknown(model, decay):
+        return torch.optim.Adamax(model.parameters(), weight_decay=decay)
+
+    run = record(Plan(**OPTIONS | options | {"make_optimizer": unknown}))["product-sign-wd0-seed0"]
+    assert "hessian" in run.probes
+    assert "response" not in run.probes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "a/b"}, "task must be a name that a file can have, got 'a/b'"),
+        ({"evaluate": 3}, "evaluate must be callable, got 3"),
+        ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
+        ({"weight_decays": (-1.0,)}, "weight_decays must not be negative, got -1.0"),
+        ({"window": 40}, "window must be between 2 and 13, got 40"),
+    ],
+)
+def test_a_plan_is_checked_before_anything_runs(options, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(**OPTIONS | options)
+
+
+def test_data_of_another_form_are_refused():
+    plan = Plan(**OPTIONS | {"make_data": lambda seed: ((torch.zeros(3), torch.zeros(4)), (torch.zeros(3),))})
+    with pytest.raises(ValueError, match="make_data must return two halves of at least two tensors"):
+        record(plan)
+
+
+def test_the_runs_can_be_judged(tmp_path):
+    plan = Plan(**OPTIONS | {"seeds": (0, 1, 2)})
+    board = validate.check(list(record(plan).values()))
+    for id in ("krylov-bound", "inverted-hierarchy", "loss-decomposition", "weight-decay-needed"):
+        assert "missing" not in board[id].details or not board[id].details["missing"], board[id]

@@ -1,0 +1,226 @@
+"""How often each test decides where nothing is to be found, in the worlds of `stress`: the worst counts."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from threadpoolctl import threadpool_limits
+
+from spectral_edge.theory.checks import whole
+from spectral_edge.theory.files import replace_atomically
+from spectral_edge.validate.referee import stress, worlds
+from spectral_edge.validate.referee.rules import rule, shared
+from spectral_edge.validate.referee.size_and_power import FIRST, LARGEST_SIZE
+from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
+from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, Prediction
+
+#: Sets of runs of each world.
+SETS = 40
+#: Sets of a world in which a test decides too often for chance to be excluded.
+MOST = 200
+#: The same as `SETS` for ``--quick``.
+QUICK = 4
+
+
+def _shared() -> str:
+    return shared(stress.__name__)
+
+
+class Tally(NamedTuple):
+    """What came of `n` sets of runs of one world."""
+
+    n: int = 0
+    supported: int = 0
+    refuted: int = 0
+
+    def plus(self, verdict: str) -> "Tally":
+        """With one more set of runs that came out so."""
+        return Tally(self.n + 1, self.supported + (verdict == SUPPORTED), self.refuted + (verdict == REFUTED))
+
+
+Tallies = dict[str, dict[str, Tally]]
+
+
+class StressSize(NamedTuple):
+    """The worst of all worlds.
+
+    Attributes
+    ----------
+    size : Estimate
+        Share of the sets that come out supported where that is most.
+    world : str
+        Which world that is; empty where none was counted.
+    refuted : Estimate
+        Share of the sets that come out refuted where that is most.
+    refuted_world : str
+    """
+
+    size: Estimate = UNKNOWN
+    world: str = ""
+    refuted: Estimate = UNKNOWN
+    refuted_world: str = ""
+
+
+def judged(world: str, seed: int, predictions: Sequence[Prediction]) -> dict[str, str]:
+    """The verdicts of predictions on one set of runs, which share its updates and its noise."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        runs = stress.runs_of(world, seed)
+        noise = [worlds.matched_noise(run, seed) for run in runs]
+        found = {}
+        for prediction in predictions:
+            seen = stress.viewed(runs, prediction.id)
+            found[prediction.id] = prediction.judge(
+                [run for run in seen if run is not None],
+                [copies for run, copies in zip(seen, noise, strict=True) if run is not None],
+            ).verdict
+    return found
+
+
+def _task(world: str, seed: int, numbers: tuple[int, ...]) -> dict[str, str]:
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    return judged(world, seed, [p for p in PREDICTIONS if p.number in numbers])
+
+
+def count(
+    predictions: Sequence[Prediction],
+    *,
+    sets: int = SETS,
+    most: int = MOST,
+    path: str | Path | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> Tallies:
+    """Judge sets of runs of every world of `stress`, and count what comes out supported or refuted.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        Those to judge.
+    sets : int
+        Sets of runs of each world, of the seeds `FIRST`, `FIRST` + 1, …
+    most : int
+        A world in which more than `LARGEST_SIZE` of them come out supported is counted up to so many: the worst of
+        many worlds is bad by chance.
+    path : path, optional
+        File for the counts; what is there of the same rules is not done again.
+    executor : concurrent.futures.Executor, optional
+        Shares the work; without one it is done here.
+    progress : callable, optional
+        Called with a world and how many of its sets are done.
+
+    Returns
+    -------
+    dict of str to dict of str to Tally
+        By prediction and world.
+
+    Raises
+    ------
+    ValueError
+        If `sets` is not a positive whole number.
+    """
+    whole("sets", sets, 1)
+    counts = _there(predictions, path)
+    # all to a tenth first, then to the end, and only then what needs more: stopped early, something is known of each
+    for goal in sorted({max(1, sets // 10), sets, most}):
+        for world in stress.WORLDS:
+            wanted = [p for p in predictions if goal <= sets or _too_often(counts[p.id][world])]
+            for verdicts in _verdicts(world, goal, wanted, counts, executor):
+                for id, verdict in verdicts.items():
+                    counts[id][world] = counts[id][world].plus(verdict)
+                if path is not None:
+                    store(predictions, counts, path)
+                if progress is not None:
+                    progress(world, min(counts[p.id][world].n for p in predictions))
+    return counts
+
+
+def _too_often(tally: Tally) -> bool:
+    return tally.supported > LARGEST_SIZE * tally.n
+
+
+def _verdicts(
+    world: str, goal: int, predictions: Sequence[Prediction], counts: Tallies, executor: Executor | None
+) -> Iterator[dict[str, str]]:
+    """The verdicts of the sets that are still to be judged, in order: what is counted is always the first so many."""
+    starts = {p.number: counts[p.id][world].n for p in predictions}
+    tasks = []
+    for i in range(goal):
+        numbers = tuple(number for number, start in starts.items() if start <= i)
+        if numbers:
+            tasks.append((world, FIRST + i, numbers))
+    if executor is None:
+        yield from (_task(*task) for task in tasks)
+    elif tasks:
+        yield from executor.map(_task, *zip(*tasks, strict=True))
+
+
+def stored_file() -> Path:
+    """Where the counts that come with the package are."""
+    return Path(str(files(__name__.rpartition(".")[0]) / "stress_size.json"))
+
+
+@cache
+def stored() -> dict[str, Any]:
+    """What is in the file that comes with the package."""
+    return _read(stored_file())
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    path = Path(path)
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def _tallies(prediction: Prediction, found: dict[str, Any], of_now: bool = False) -> dict[str, Tally]:
+    """The counts of a prediction's present rule, and `of_now`, with what rules share as it is now; else none."""
+    entry = found.get(prediction.id, {"rule": "", "worlds": {}})
+    fresh = entry["rule"] == rule(prediction) and (not of_now or entry["shared"] == _shared())
+    return {world: Tally(*entry["worlds"].get(world, ())) if fresh else Tally() for world in stress.WORLDS}
+
+
+def stored_tallies(prediction: Prediction) -> dict[str, Tally]:
+    """The counts of a prediction's present rule that come with the package."""
+    return _tallies(prediction, stored())
+
+
+def _there(predictions: Sequence[Prediction], path: str | Path | None) -> Tallies:
+    found = {} if path is None else _read(path)
+    return {p.id: _tallies(p, found, of_now=True) for p in predictions}
+
+
+def store(predictions: Sequence[Prediction], counts: Tallies, path: str | Path) -> Path:
+    """Write the counts; those of other predictions that are there stay."""
+    mine = {p.id: {"rule": rule(p), "shared": _shared(), "worlds": counts[p.id]} for p in predictions}
+    lines = [
+        f'{json.dumps(id)}: {{"rule": "{entry["rule"]}", "shared": "{entry["shared"]}", "worlds": {{\n'
+        + ",\n".join(
+            f"  {json.dumps(world)}: {json.dumps(tally)}" for world, tally in entry["worlds"].items()
+        )
+        + "\n}}"
+        for id, entry in sorted({**_read(path), **mine}.items())
+    ]
+    stored.cache_clear()
+    return replace_atomically(path, lambda file: file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode()))
+
+
+def worst(prediction: Prediction, tallies: dict[str, Tally] | None = None) -> StressSize:
+    """The worst worlds of a prediction's test, of those in which its claim does not hold; by default as stored."""
+    tallies = stored_tallies(prediction) if tallies is None else tallies
+    counted = {
+        world: tally
+        for world, tally in tallies.items()
+        if tally.n and prediction.id not in stress.TRUE.get(world, frozenset())
+    }
+    if not counted:
+        return StressSize()
+    world = max(counted, key=lambda one: counted[one].supported / counted[one].n)
+    other = max(counted, key=lambda one: counted[one].refuted / counted[one].n)
+    return StressSize(
+        proportion(counted[world].supported, counted[world].n), world,
+        proportion(counted[other].refuted, counted[other].n), other,
+    )  # fmt: skip

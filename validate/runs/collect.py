@@ -1,0 +1,80 @@
+"""Bring finished runs into the package, and take out of it what they supersede.
+
+Run it as ``python -m spectral_edge.validate.runs.collect FOLDER``, and then ``make findings``.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.runs.bundle import Files, bundled_folder
+from spectral_edge.validate.runs.config import RunConfig
+from spectral_edge.validate.runs.plan import planned
+
+#: What a recording says beside its configuration.
+_BESIDE = ("text_length", "text_sha256", "command", "spectral_edge", "torch", "group", "stop_step")
+
+
+def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -> Iterator[str]:
+    """Copy the runs of every subject of the plan that is whole, all its decays and seeds; tell what is done.
+
+    A bundled run that is not of the plan is superseded by those of the same task and operation.
+
+    Parameters
+    ----------
+    out : path
+        Where the runs were recorded.
+    into : path, optional
+        Where they are to be; by default, the package's own folder.
+
+    Yields
+    ------
+    str
+        One line per subject, one per run that was taken out.
+    """
+    source, target = Path(out), Path(into or bundled_folder())
+    subjects: dict[str, list[RunConfig]] = {}
+    for run in planned().values():
+        subjects.setdefault(" ".join(filter(None, (run.subject, run.variant))), []).append(run)
+    for subject, runs in subjects.items():
+        fresh = [run for run in runs if Files(source, run.name).done]
+        there = [run for run in runs if run in fresh or Files(target / run.place, run.name).done]
+        if len(there) < len(runs):
+            yield f"{subject}: {len(there)} of {len(runs)} are finished"
+            continue
+        for run in fresh:
+            _take(run, source, target)
+        yield f"{subject}: {len(fresh)} taken, {len(runs) - len(fresh)} were there"
+        yield from _clear(runs[0], target)
+
+
+def _take(run: RunConfig, source: Path, target: Path) -> None:
+    found = {group: GramSequence.load(path) for group, path in Files(source, run.name).recordings.items()}
+    card = run.card()
+    for group, sequence in found.items():
+        told = {name: sequence.config.get(name, value) for name, value in card.items()}
+        told |= {name: card[name] for name in ("run", "task", "experiment", "family", "recipe")}
+        told |= {name: sequence.config[name] for name in _BESIDE if name in sequence.config}
+        found[group] = replace(sequence, config=told)
+    Files(target / run.place, run.name).put(found)
+
+
+def _clear(run: RunConfig, target: Path) -> Iterator[str]:
+    """Take out what the subject of `run` supersedes."""
+    of = (run.task, getattr(run, "operation", None))
+    for path in sorted(target.glob("*.npz")):
+        card = GramSequence.load(path).config
+        if path.stem not in planned() and (card.get("task"), card.get("operation")) == of:
+            for old in Files(target, path.stem).recordings.values():
+                old.unlink(missing_ok=True)
+            yield f"{path.stem}: superseded, taken out"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m spectral_edge.validate.runs.collect FOLDER")
+    for line in collect(sys.argv[1]):
+        print(line)

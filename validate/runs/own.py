@@ -1,0 +1,423 @@
+"""A plan of runs for one's own task, recorded with all probes as the package's are (torch extra)."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectral_edge.theory.checks import nonnegative, positive, whole
+from spectral_edge.theory.files import replace_atomically
+from spectral_edge.validate.gram import GramSequence, GramTracker
+from spectral_edge.validate.gram.live import probes
+from spectral_edge.validate.runs.plan import SEEDS
+
+if TYPE_CHECKING:
+    import torch
+
+#: Tensors whose first axis is the examples; the last of them is what a model should say.
+Examples = Sequence["torch.Tensor"]
+#: A checkpoint is written when this many times its writing time has passed since the last one.
+PATIENCE = 20.0
+
+
+def cross_entropy(model: Any, examples: Examples) -> "torch.Tensor":
+    """Mean cross-entropy of ``model(*inputs)``, classes last, against the labels; labels of −100 do not count."""
+    from torch.nn.functional import cross_entropy
+
+    *inputs, labels = examples
+    return cross_entropy(model(*inputs).flatten(0, -2), labels.flatten(), ignore_index=-100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The runs that the predictions ask for, on a task of one's own: with and without weight decay, seed by seed.
+
+    Attributes
+    ----------
+    task : str
+        The task's name; the runs' names begin with it.
+    make_model : callable
+        Takes a seed, returns the model with its initial weights. PyTorch's random numbers are seeded before.
+    make_data : callable
+        Takes a seed, returns what is trained on and what is tested on: each a sequence of tensors whose first axis is
+        the examples, inputs first and labels last.
+    evaluate : callable
+        Takes a model and examples, returns what is measured, ``{"accuracy": …}`` with plain numbers: recorded as
+        "train_accuracy" and "test_accuracy". The loss is recorded anyhow.
+    loss : callable
+        Takes a model and examples, returns the mean loss that is trained; by default `cross_entropy`.
+    make_optimizer : callable, optional
+        Takes a model and a weight decay, returns the optimiser, or several. By default AdamW.
+    weight_decays, seeds : sequences
+        A run for each pair. The predictions compare runs with and without decay: at least three seeds of each.
+    learning_rate, betas : float, pair of float
+        Of the default optimiser.
+    batch_size : int
+        Drawn with replacement; 0 for all examples at every step.
+    gradient_clip : float, optional
+        Largest norm of the gradient.
+    max_steps, record_every : int
+        Steps of a run, and between two records.
+    target : callable, optional
+        Takes the metrics of a record; the run stops `steps_after_target` steps after it is first true.
+    steps_after_target : int
+    examined : int
+        How many examples of each half the metrics, gradients and curvature are taken on, evenly spaced.
+    W_max, window : int
+        The band that is kept; how many updates curvature and ablations reach back.
+    hessian_every, ablations : int
+        Curvature is taken at every so many records; at how many records directions are ablated, evenly in log time.
+    select : str, list of str, or callable, optional
+        Which parameters.
+    device : str
+
+    Notes
+    -----
+    The same plan gives the same runs on one machine with the same number of threads, however often interrupted.
+
+    Examples
+    --------
+    >>> import torch
+    >>> def data(seed):
+    ...     x = torch.randn(96, 6, generator=torch.Generator().manual_seed(seed))
+    ...     y = (x[:, 0] > 0).long()
+    ...     return (x[:64], y[:64]), (x[64:], y[64:])
+    >>> plan = Plan(
+    ...     task="sign",
+    ...     make_model=lambda seed: torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)),
+    ...     make_data=data,
+    ...     evaluate=lambda model, half: {"accuracy": float((model(half[0]).argmax(1) == half[1]).float().mean())},
+    ...     seeds=(0,), max_steps=60, record_every=5, W_max=10, window=4, ablations=1,
+    ... )
+    >>> runs = record(plan)
+    >>> sorted(runs), sorted(runs["sign-wd1-seed0"].metrics)[-2:]
+    (['sign-wd0-seed0', 'sign-wd1-seed0'], ['train_accuracy', 'train_loss'])
+    """
+
+    task: str
+    make_model: Callable[[int], "torch.nn.Module"]
+    make_data: Callable[[int], tuple[Examples, Examples]]
+    evaluate: Callable[[Any, Examples], Mapping[str, float]]
+    loss: Callable[[Any, Examples], "torch.Tensor"] = cross_entropy
+    make_optimizer: Callable[[Any, float], Any] | None = None
+    weight_decays: Sequence[float] = (1.0, 0.0)
+    seeds: Sequence[int] = SEEDS
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    batch_size: int = 512
+    gradient_clip: float | None = 1.0
+    max_steps: int = 10_000
+    record_every: int = 100
+    target: Callable[[Mapping[str, float]], bool] | None = None
+    steps_after_target: int = 300
+    examined: int = 2048
+    W_max: int = 32
+    window: int = 10
+    hessian_every: int = 5
+    ablations: int = 10
+    select: Any = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises
+        ------
+        ValueError
+            That names the first that is out of range.
+        """
+        if not self.task or set(self.task) & set("/\\"):
+            raise ValueError(f"task must be a name that a file can have, got {self.task!r}")
+        for name in ("make_model", "make_data", "evaluate", "loss"):
+            if not callable(getattr(self, name)):
+                raise ValueError(f"{name} must be callable, got {getattr(self, name)!r}")
+        for name in ("max_steps", "record_every", "examined", "hessian_every"):
+            whole(name, getattr(self, name), 1)
+        for name in ("batch_size", "ablations", "steps_after_target"):
+            whole(name, getattr(self, name), 0)
+        whole("window", self.window, 2, whole("W_max", self.W_max, 2) + 1)
+        positive("learning_rate", self.learning_rate)
+        for decay in self.weight_decays:
+            nonnegative("weight_decays", decay)
+        for seed in self.seeds:
+            whole("seeds", seed, 0)
+
+    def runs(self) -> Iterator[tuple[str, float, int]]:
+        """Name, weight decay and seed of every run: seed by seed, so that whoever stops early has pairs."""
+        for seed in self.seeds:
+            for decay in self.weight_decays:
+                yield f"{self.task}-wd{decay:g}-seed{seed}", float(decay), int(seed)
+
+    def card(self, name: str, decay: float, seed: int) -> dict[str, Any]:
+        """What a recording says of how it was made."""
+        batch = {"batch_size": self.batch_size} if self.batch_size else {}  # else all examples, however many
+        return {
+            "run": name,
+            "task": self.task,
+            "experiment": "grokking",
+            "weight_decay": decay,
+            "seed": seed,
+            "gradient_clip": self.gradient_clip,
+            "max_steps": self.max_steps,
+            "record_every": self.record_every,
+            **batch,
+        }
+
+
+#: Called after every record with the run's name, the step and the metrics.
+Progress = Callable[[str, int, dict[str, float]], object]
+
+
+def record(
+    plan: Plan, out: str | PathLike[str] | None = None, progress: Progress | None = None
+) -> dict[str, GramSequence]:
+    """Make the runs of a plan and record them; goes on where an earlier call with the same `out` was cut short.
+
+    Recorded are K, the gradients and validation gradients along the window, curvature, the optimiser's response and
+    metric, ablations of the window's directions and of random ones, the parameters along the window, losses and
+    whatever `plan.evaluate` measures: all that the predictions want.
+
+    Parameters
+    ----------
+    plan : Plan
+    out : path, optional
+        Folder for ``NAME.npz``, judged by ``spectral-edge validate OUT``; unfinished runs and their checkpoints are in
+        its folder ``unfinished``. A run that is there is not made again. Default: in memory only.
+    progress : callable, optional
+        Called after every record.
+
+    Returns
+    -------
+    dict of str to GramSequence
+        By the runs' names.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not installed.
+    ValueError
+        If `out` holds a run of a plan's name that was made otherwise.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise ImportError("recording a run needs PyTorch: pip install 'spectral-edge[torch]'") from None
+    found = {}
+    for name, decay, seed in plan.runs():
+        card = plan.card(name, decay, seed)
+        path = None if out is None else Path(out) / f"{name}.npz"
+        if path is not None and path.exists():
+            found[name] = GramSequence.load(path)
+            _require_same(card, found[name].config, name)
+            continue
+        with torch.random.fork_rng(devices=_indices(plan.device)):
+            torch.manual_seed(seed)
+            run = _Run(plan, card, decay, seed, path)
+            found[name] = run.finish(None if progress is None else lambda *told, n=name: progress(n, *told))
+    return found
+
+
+def _indices(device: str) -> list[int]:
+    import torch
+
+    return [torch.device(device).index or 0] if device.startswith("cuda") else []
+
+
+def _require_same(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> None:
+    for key, value in card.items():
+        if found.get(key) != value:
+            raise ValueError(
+                f"out must hold no other run called {name}, got one with {key} = {found.get(key)!r}, not {value!r}: "
+                "choose another folder or task name"
+            )
+
+
+class _Run:
+    """One run, between two checkpoints."""
+
+    def __init__(self, plan: Plan, card: dict[str, Any], decay: float, seed: int, path: Path | None) -> None:
+        import torch
+
+        from spectral_edge.validate.gram.integrations.pytorch import card as known
+
+        self.plan, self.path, self.card = plan, path, card
+        self.model = plan.make_model(seed).to(plan.device)
+        self.train, test = (self._placed(half) for half in plan.make_data(seed))
+        self.examined = {"train": _evenly(self.train, plan.examined), "test": _evenly(test, plan.examined)}
+        self.optimizers = self._optimizers(decay)
+        self.batches = torch.Generator().manual_seed(seed + 1)
+        self.step, self.stop, self.reached = 0, plan.max_steps, False
+        self._due = 0.0
+        self.tracker = GramTracker(
+            plan.W_max,
+            path=self._beside(".npz"),
+            overwrite=True,  # what an earlier part wrote comes back with its checkpoint, or is made again
+            config=known(self.optimizers) | {"batch_size": len(self.train[0])} | card,
+            select=plan.select,
+            probe_parameters=True,
+            say=None,
+        )
+        self.probes = probes.from_loss(
+            self.model,
+            lambda model: plan.loss(model, self.examined["train"]),
+            validation=lambda model: plan.loss(model, self.examined["test"]),
+            optimizer=self.optimizers if self._has_metric() else None,
+            window=plan.window,
+            hessian_every=plan.hessian_every,
+            ablation_every=self._ablated(),
+            seed=seed,
+        )
+        if not self._load():
+            self.tracker.update(self.model, step=0)
+
+    def _placed(self, half: Examples) -> tuple["torch.Tensor", ...]:
+        tensors = tuple(tensor.to(self.plan.device) for tensor in half)
+        if len(tensors) < 2 or len({len(tensor) for tensor in tensors}) > 1:
+            raise ValueError(
+                "make_data must return two halves of at least two tensors with the examples on their first axis, "
+                f"got shapes {[tuple(tensor.shape) for tensor in tensors]}"
+            )
+        return tensors
+
+    def _optimizers(self, decay: float) -> list[Any]:
+        import torch
+
+        if self.plan.make_optimizer is None:
+            made: Any = torch.optim.AdamW(
+                self.model.parameters(), lr=self.plan.learning_rate, betas=self.plan.betas, weight_decay=decay
+            )
+        else:
+            made = self.plan.make_optimizer(self.model, decay)
+        return list(made) if isinstance(made, list | tuple) else [made]
+
+    def _has_metric(self) -> bool:
+        from spectral_edge.validate.gram.live.metric import KNOWN
+
+        return all(type(optimizer).__name__ in KNOWN for optimizer in self.optimizers)
+
+    def _ablated(self) -> set[int] | None:
+        """At which records directions are ablated: evenly in log time, so that a run that stops early has some."""
+        last, first = self.plan.max_steps // self.plan.record_every, self.plan.window
+        if not self.plan.ablations or last < first:
+            return None
+        return set(np.geomspace(first, last, self.plan.ablations).round().astype(int).tolist())
+
+    def finish(self, progress: Callable[[int, dict[str, float]], object] | None) -> GramSequence:
+        """Train to the end and put the recording in its place."""
+        plan = self.plan
+        while self.step < self.stop:
+            self.step += 1
+            self._train()
+            if self.step % plan.record_every:
+                continue
+            metrics = self._measured()
+            self.tracker.update(self.model, step=self.step, probes=self.probes, **metrics)  # type: ignore[arg-type]
+            if plan.target is not None and not self.reached and plan.target(metrics):
+                self.reached, self.stop = True, min(self.stop, self.step + plan.steps_after_target)
+            self._save()
+            if progress is not None:
+                progress(self.step, metrics)
+        sequence = self.tracker.sequence()
+        self.tracker.close()
+        if self.path is not None:
+            sequence.save(self.path)
+            self._clear()
+        return sequence
+
+    def _train(self) -> None:
+        import torch
+
+        batch, size = self.train, self.plan.batch_size
+        if size:
+            rows = torch.randint(len(batch[0]), (size,), generator=self.batches)
+            batch = tuple(tensor[rows.to(tensor.device)] for tensor in batch)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        self.plan.loss(self.model, batch).backward()
+        if self.plan.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.gradient_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def _measured(self) -> dict[str, float]:
+        """Losses and whatever is evaluated of both halves, in evaluation mode; random numbers stay as they are."""
+        import torch
+
+        found: dict[str, float] = {}
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=_indices(self.plan.device)):
+            for half, examples in self.examined.items():
+                found[f"{half}_loss"] = float(self.plan.loss(self.model, examples))
+                for name, value in self.plan.evaluate(self.model, examples).items():
+                    found[f"{half}_{name}"] = float(value)
+        self.model.train(training)
+        return found
+
+    # -- on disk -----------------------------------------------------------------------------------------
+
+    def _beside(self, suffix: str) -> Path | None:
+        return None if self.path is None else self.path.parent / "unfinished" / f"{self.path.stem}{suffix}"
+
+    def _save(self) -> None:
+        import torch
+
+        target = self._beside(".pt")
+        if target is None or monotonic() < self._due:
+            return
+        begun = monotonic()
+        state = {
+            "card": self.card,
+            "progress": [self.step, self.stop, self.reached],
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "random": [self.batches.get_state(), torch.get_rng_state()],
+            "tracker": self.tracker.state_dict(),
+        }
+        replace_atomically(target, lambda file: torch.save(state, file))
+        done = monotonic()
+        self._due = done + PATIENCE * (done - begun)
+
+    def _load(self) -> bool:
+        """Take up an earlier part of the run, if there is one."""
+        import torch
+
+        source = self._beside(".pt")
+        if source is None or not source.exists():
+            return False
+        state = torch.load(source, weights_only=True)
+        _require_same(self.card, state["card"], self.card["run"])
+        self.step, self.stop, self.reached = state["progress"]
+        self.model.load_state_dict(state["model"])
+        for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(found)
+        batches, everything = state["random"]
+        self.batches.set_state(batches)
+        torch.set_rng_state(everything)
+        self.tracker.load_state_dict(state["tracker"])
+        return True
+
+    def _clear(self) -> None:
+        """Remove what an interrupted run leaves."""
+        rest = self._beside("")
+        assert rest is not None
+        for path in list(rest.parent.iterdir()):
+            if path.name.startswith((f"{rest.name}.npz", f"{rest.name}.pt")):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # other runs are in it
+            rest.parent.rmdir()
+
+
+def _evenly(examples: tuple["torch.Tensor", ...], count: int) -> tuple["torch.Tensor", ...]:
+    """`count` of the examples, evenly spaced; all where there are not more."""
+    import torch
+
+    if len(examples[0]) <= count:
+        return examples
+    rows = torch.linspace(0, len(examples[0]) - 1, count).long()
+    return tuple(tensor[rows.to(tensor.device)] for tensor in examples)
