@@ -75,7 +75,8 @@ def prepare(app: Any, config: Any) -> None:
         (HERE / "api" / f"{floor}.md").write_text(api_page(floor), encoding="utf-8")
     (HERE / "api" / "commands.md").write_text(commands_page(), encoding="utf-8")
     found = find_spec("jupyter_server_mathjax")
-    assert found is not None and found.origin is not None
+    if found is None or found.origin is None:
+        raise ImportError("the documentation needs jupyter-server-mathjax: pip install 'spectral-edge[docs]'")
     target = HERE / "_static" / "mathjax"
     if not target.exists():
         shutil.copytree(Path(found.origin).parent / "static", target)
@@ -89,7 +90,11 @@ def api_page(floor: str) -> str:
         home = getattr(getattr(module, name), "__module__", module.__name__)
         about = inspect.getdoc(import_module(home)).splitlines()[0].rstrip(".")
         groups.setdefault(about if home != module.__name__ else "The floor itself", []).append(name)
-    parts = [f"# {floor}", f"{inspect.getdoc(module).splitlines()[0]}\n", f"`from spectral_edge import {floor}`\n"]
+    parts = [
+        f"# {floor}",
+        f"{inspect.getdoc(module).splitlines()[0]}\n",
+        f"`from spectral_edge import {floor}`\n",
+    ]
     for about, names in groups.items():
         listed = "\n".join(f"   {name}" for name in sorted(names, key=str.lower))
         parts.append(
@@ -113,7 +118,11 @@ def commands_page() -> str:
         for parameter in command.get_params(context):
             record = parameter.get_help_record(context)
             if record is not None and "--help" not in record[0]:
-                rows.append("| " + " | ".join(f"`{c}`" if i == 0 else c.replace("|", "/") for i, c in enumerate(record)) + " |")
+                rows.append(
+                    "| "
+                    + " | ".join(f"`{c}`" if i == 0 else c.replace("|", "/") for i, c in enumerate(record))
+                    + " |"
+                )
         options = "| option | meaning |\n|---|---|\n" + "\n".join(rows) + "\n" if rows else ""
         parts.append(f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n\n{options}")
     return "\n".join(parts)
@@ -122,7 +131,9 @@ def commands_page() -> str:
 def name_statements(app: Any, docname: str, source: list[str]) -> None:
     """Give every statement and section of the theory a name that docstrings can link to."""
     if docname == "theory":
-        source[0] = re.sub(r"^(##+ )(\d+(?:\.\d+)?[a-z]?)( |\. )", r"(statement-\2)=\n\1\2\3", source[0], flags=re.M)
+        source[0] = re.sub(
+            r"^(##+ )(\d+(?:\.\d+)?[a-z]?)( |\. )", r"(statement-\2)=\n\1\2\3", source[0], flags=re.M
+        )
 
 
 def link_statements(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -139,12 +150,16 @@ def link_statements(app: Any, what: str, name: str, obj: Any, options: Any, line
             continue
         # |x| is an absolute value and g_- a name here, not reStructuredText
         line = re.sub(r"(?<!`)\|", r"\\|", re.sub(r"(?<=\w)_(?=[^\w`]|$)", r"\\_", line))
-        lines[i] = re.sub(r"\b([Ss]ections?) (\d+(?:\.\d+)?[a-z]?)\b", linked, line).replace(" of docs/theory.md", "")
+        lines[i] = re.sub(r"\b([Ss]ections?) (\d+(?:\.\d+)?[a-z]?)\b", linked, line).replace(
+            " of docs/theory.md", ""
+        )
 
 
 def statements() -> set[str]:
     """Numbers of the sections and statements of docs/theory.md."""
-    return set(re.findall(r"^##+ (\d+(?:\.\d+)?[a-z]?)[ .]", (HERE / "theory.md").read_text(encoding="utf-8"), re.M))
+    return set(
+        re.findall(r"^##+ (\d+(?:\.\d+)?[a-z]?)[ .]", (HERE / "theory.md").read_text(encoding="utf-8"), re.M)
+    )
 
 
 def link_files(app: Any, docname: str, source: list[str]) -> None:

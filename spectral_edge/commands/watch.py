@@ -92,7 +92,7 @@ def frame(source: "Source", W: int, pace: Pace) -> "RenderableType":
         head += f"  expected end in {_duration(left)}"
     if sequence.T <= W:
         return Text(f"{head}\n{W + 1 - sequence.T} more updates until there is a window of {W}")
-    shown = runs.view(sequence, W)
+    shown = source.view(W)
     parts: list[Any] = [
         Text(head, style="bold"),
         Text(),
@@ -130,10 +130,11 @@ def _gap(shown: "RunView") -> Any:
     k, ratio = shown.windows.k_star[-1], shown.windows.ratio[-1]
     if not np.isfinite(k):
         return Text("no gap: the window has numerical rank below 2")
-    if not np.isfinite(shown.level):
+    level = shown.level[-1]
+    if not np.isfinite(level):
         known = "what noise gives cannot be said yet"
     else:
-        known = f"{'above' if ratio > shown.level else 'within'} what noise alone reaches ({shown.level:.4g})"
+        known = f"{'above' if ratio > level else 'within'} what noise alone reaches ({level:.4g})"
     return Text(f"k* = {k:.0f}   R = {ratio:.4g}, {known}")
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-#: Okabe and Ito's colours, told apart by colour-blind readers; dashes and hatches carry the difference in grey.
-BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#888888"
-#: The same, lighter where the page is dark.
-LIGHTER = {BLUE: "#56B4E9", GREEN: "#2fd0a5", RED: "#ff8a4c", PURPLE: "#e6a3c8"}
+from spectral_edge.theory.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
+
+#: Colours of figures, lighter where the page is dark.
+LIGHTER = {BLUE: SKY, GREEN: "#2fd0a5", RED: "#ff8a4c", PURPLE: "#e6a3c8"}
 REGIME_COLOURS = (BLUE, RED, ORANGE, GREY)
 DASHES = ("solid", "dashed", "dotdash", "dotted")
 TOOLS = "pan,wheel_zoom,box_zoom,reset,save"

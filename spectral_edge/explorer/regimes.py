@@ -61,7 +61,8 @@ class Point:
 
     def moved(self, **values: float) -> "Point":
         """The point with some values changed; both signals stay positive, so d0 moves with g0 where it must."""
-        point = replace(self, **{n: int(v) if n == "W" else float(v) for n, v in values.items()})
+        whole: dict[str, Any] = {n: int(v) if n == "W" else float(v) for n, v in values.items()}
+        point = replace(self, **whole)
         lowest = point.g0 / 2 * (1 + 1e-6)
         return point if point.d0 > lowest else replace(point, d0=point.g0 / 2 + 0.05)
 
@@ -104,10 +105,10 @@ class Plane:
     ----------
     x, y : (n,) float64
         Values along the axes.
-    regime : (n, n) uint8
-        Index into `REGIMES`; rows along y. `NOWHERE` where d0 ≤ g0/2.
-    collapse_time : (n, n) float64
-        Steps; NaN where never.
+    sweep : GapSweep
+        The equation at every point of the plane.
+    fine : (n, n) bool
+        Where there is an equation: both signals positive, d0 > g0/2.
     """
 
     point: Point
@@ -115,8 +116,33 @@ class Plane:
     y_name: str
     x: Floats
     y: Floats
-    regime: NDArray[np.uint8]
-    collapse_time: Floats
+    sweep: simulate.GapSweep
+    fine: NDArray[np.bool_]
+
+    @cached_property
+    def regime(self) -> NDArray[np.uint8]:
+        """(n, n) index into `REGIMES`, rows along y; `NOWHERE` where there is no equation."""
+        index = np.select([self.sweep.regime == name for name in REGIMES], range(len(REGIMES)))
+        return np.where(self.fine, index, NOWHERE).astype(np.uint8)
+
+    @cached_property
+    def collapse_time(self) -> Floats:
+        """(n, n) float64, steps; NaN where never."""
+        return np.where(self.fine, self.sweep.collapse_time, np.nan)
+
+    def figure(self) -> Any:
+        """The map as the library draws it."""
+        ax = self.sweep.plot(x=self.x_name, y=self.y_name)
+        ax.set(
+            **{
+                f"{a}scale": "log"
+                for a, n in (("x", self.x_name), ("y", self.y_name))
+                if SLIDERS[n].logarithmic
+            }
+        )
+        if not self.fine.all():
+            ax.contourf(self.x, self.y, ~self.fine, levels=[0.5, 1.5], colors=["white"], zorder=3)
+        return ax.figure
 
     def code(self) -> str:
         """Python that computes this map again."""
@@ -155,20 +181,16 @@ def plane(point: Point, x_name: str, y_name: str, *, n: int = GRID, ranges: Any 
     if x_name == y_name:
         raise ValueError(f"x and y must be two parameters, got {x_name!r} twice")
     limits = {name: (SLIDERS[name].low, SLIDERS[name].high) for name in (x_name, y_name)} | (ranges or {})
-    x, y = (axis(name, *limits[name], n) for name in (x_name, y_name))
+    x, y = (axis(name, limits[name][0], limits[name][1], n) for name in (x_name, y_name))
     values: dict[str, Any] = {**asdict(point), x_name: x[None, :], y_name: y[:, None]}
     fine = np.broadcast_to(np.asarray(values["d0"]) > np.asarray(values["g0"]) / 2, (y.size, x.size))
     if "d0" in (x_name, y_name) or "g0" in (x_name, y_name):
         # where a signal would be negative there is no equation: solved with a gap of 0, then left out
         values["g0"] = np.where(fine, values["g0"], 0.0)
-    pairs = {n: (values.pop(f"{n}_k"), values.pop(f"{n}_next")) for n in ("h", "p")}
-    found = simulate.gap_sweep(**values, **pairs, method="exact")
-    crossings = np.broadcast_to(found.crossings, fine.shape)
-    # as `GapSweep.regime`, by number: -1 is the marginal case, more than two crossings count by their parity
-    index = np.where(crossings > 2, 2 - crossings % 2, crossings)
-    regime = np.where(fine, np.where(index < 0, REGIMES.index("marginal"), index), NOWHERE).astype(np.uint8)
-    times = np.where(fine, np.broadcast_to(found.collapse_time, fine.shape), np.nan)
-    return Plane(point, x_name, y_name, x, y, regime, times)
+    values |= {n: (values.pop(f"{n}_k"), values.pop(f"{n}_next")) for n in ("h", "p")}
+    found = simulate.gap_sweep(**values, method="exact")
+    found = replace(found, parameters={x_name: x[None, :], y_name: y[:, None]})
+    return Plane(point, x_name, y_name, x, y, found, fine)
 
 
 @dataclass(frozen=True)

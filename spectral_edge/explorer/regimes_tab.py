@@ -10,9 +10,10 @@ from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper, Range1d
 from bokeh.plotting.contour import contour_data
 
-from spectral_edge import simulate, theory
+from spectral_edge import theory
 from spectral_edge.explorer import regimes
-from spectral_edge.explorer.look import BLUE, GREEN, ORANGE, PURPLE, RED, REGIME_COLOURS, Look
+from spectral_edge.explorer.look import REGIME_COLOURS, Look
+from spectral_edge.theory.palette import BLUE, GREEN, ORANGE, PURPLE, RED
 
 #: Collapse times between two contours of a map, at most.
 CONTOURS = 9
@@ -185,8 +186,9 @@ class RegimesTab:
             pn.GridBox(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=320)
                          for plot in (self.signals, self.terms, self.phase)), sizing_mode="stretch_width",
                        styles={"grid-template-columns": "repeat(auto-fit, minmax(320px, 1fr))"}),
-            pn.Card(pn.Row(pn.Column(self.kappa, self.b, self.c, width=190), pn.pane.Bokeh(self.feedback, sizing_mode="stretch_width", min_width=260)),
-                    title="α-feedback (7.3) and its bistable region", collapsed=False, sizing_mode="stretch_width"),
+            pn.Card(pn.Row(pn.Column(self.kappa, self.b, self.c, width=190),
+                           pn.pane.Bokeh(self.feedback, sizing_mode="stretch_width", min_width=260)),
+                    title="α-feedback (7.3) and its bistable region", sizing_mode="stretch_width"),
             pn.Card(pn.Row(pn.Column(self.P, self.B, width=190), self.bbp),
                     title="BBP: three scales (2.1–2.3) at the η and W of the sliders", sizing_mode="stretch_width"),
             pn.Card(self.code, title="The same in Python", collapsed=True, sizing_mode="stretch_width"),
@@ -295,34 +297,25 @@ class RegimesTab:
                                 ("direction half recovered", answer.direction_scale))
         )  # fmt: skip
         self.bbp.object = (
-            f"<div style='color:{self.look.text}'><table><tr><th></th><th>value</th><th>in units of d_crit</th></tr>{rows}"
-            f"</table><p>{answer}</p></div>"
+            f"<div style='color:{self.look.text}'><table><tr><th></th><th>value</th><th>in units of d_crit</th></tr>"
+            f"{rows}</table><p>{answer}</p></div>"
         )
 
     def _figure(self) -> BytesIO:
-        """The map as the library draws it."""
-        found, values = self.plane, asdict(self.point)
-        given: dict[str, Any] = {**values, found.x_name: found.x[None, :], found.y_name: found.y[:, None]}
-        fine = np.asarray(given["d0"]) > np.asarray(given["g0"]) / 2
-        if not np.all(fine):
-            raise ValueError("g0 must be below 2·d0 everywhere for a figure: choose other axes")
-        pairs = {n: (given.pop(f"{n}_k"), given.pop(f"{n}_next")) for n in ("h", "p")}
-        ax = simulate.gap_sweep(**given, **pairs).plot(x=found.x_name, y=found.y_name)
+        """The map as it is shown, as a figure for a paper."""
         buffer = BytesIO()
-        ax.figure.savefig(buffer, format="svg")  # type: ignore[call-arg]
+        self.plane.figure().savefig(buffer, format="svg")
         buffer.seek(0)
         return buffer
 
 
 def _contours(lines: Any, found: regimes.Plane) -> None:
     times = np.ma.masked_invalid(found.collapse_time)
-    visible = times.count() > 3 and times.max() > times.min()
-    if visible:
-        levels = np.unique(np.quantile(times.compressed(), np.linspace(0.05, 0.95, CONTOURS)))
-        visible = levels.size > 1
-    if visible:
+    known = times.compressed()
+    levels = np.unique(np.quantile(known, np.linspace(0.05, 0.95, CONTOURS))) if known.size > 3 else known
+    lines.visible = levels.size > 1
+    if lines.visible:
         lines.set_data(contour_data(found.x, found.y, times, levels, want_fill=False, want_line=True))
-    lines.visible = visible
 
 
 def _slider(name: str, value: float) -> Any:

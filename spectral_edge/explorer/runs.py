@@ -8,16 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge import simulate, validate
+from spectral_edge import validate
 from spectral_edge.validate import GramSequence, WindowSpectra
-from spectral_edge.validate.gram.files.reading import read_sequence
 from spectral_edge.validate.gram.live.journal import journal_path
+from spectral_edge.validate.referee import cards
+from spectral_edge.validate.referee.analysis import above_noise
+from spectral_edge.validate.referee.reading import read_runs
 from spectral_edge.validate.runs.bundle import bundled_folder
 
 Floats = NDArray[np.float64]
 
-#: Draws behind the noise level of R.
-NULL_DRAWS = 2000
+#: Noise runs behind the level of R: fewer the longer a run is, so that a page answers within a second or two.
+NOISE_DRAWS, FEWEST_DRAWS, DRAWN_WINDOWS = 100, 40, 40_000
+#: What a list calls all parameters of a run together.
+WHOLE = "all parameters"
 #: Windows wider than this are not offered: a slider of more positions says nothing more.
 WIDEST = 32
 
@@ -34,7 +38,9 @@ class Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._seen: Any = None
+        self.notes: list[str] = []
         self._sequence: GramSequence | None = None
+        self._views: dict[tuple[int, str], RunView] = {}
 
     @property
     def name(self) -> str:
@@ -47,7 +53,7 @@ class Source:
         return self._state() != self._seen
 
     def _state(self) -> tuple[Any, ...]:
-        state = []
+        state: list[tuple[int, int] | None] = []
         for path in (self.path, journal_path(self.path)):
             try:
                 found = path.stat()
@@ -67,14 +73,31 @@ class Source:
         Raises
         ------
         ValueError
-            If the file is none of what `read_sequence` reads, or damaged.
+            If the file is none of what `referee.reading.read_runs` reads, or damaged.
         """
         state = self._state()
         if self._sequence is None or state != self._seen:
-            # a recording that is killed or young may have a journal only, which `load` reads by itself
-            self._sequence = read_sequence(self.path) if self.path.exists() else GramSequence.load(self.path)
+            (self._sequence,), self.notes = read_runs([self.path])
             self._seen = state
+            self._views = {}
         return self._sequence
+
+    def parts(self) -> list[str]:
+        """What can be looked at: all parameters, and each group that was recorded apart (``by="layer"``)."""
+        return [WHOLE, *self.read().parts()]
+
+    def view(self, W: int, part: str = WHOLE) -> "RunView":
+        """Curves of the run, or of one group of its parameters, for windows of W; made once for each state of the file.
+
+        Raises
+        ------
+        ValueError
+            As `read`; or if the run is shorter than a window.
+        """
+        sequence = self.read()
+        if (W, part) not in self._views:
+            self._views[W, part] = view(sequence if part == WHOLE else sequence.parts()[part], W)
+        return self._views[W, part]
 
 
 def sources(paths: Iterable[Path]) -> list[Source]:
@@ -96,10 +119,9 @@ def sources(paths: Iterable[Path]) -> list[Source]:
 
 
 class Curve(NamedTuple):
-    """A recorded metric over its own steps."""
+    """A recorded metric, one value for each step of the run."""
 
     name: str
-    steps: NDArray[np.int64]
     values: Floats
 
 
@@ -109,10 +131,13 @@ class RunView:
 
     Attributes
     ----------
+    sequence : GramSequence
+        The run, or one group of its parameters.
     windows : WindowSpectra
         Its spectra.
-    level : float
-        The 99 % level of R for noise as correlated in time as the run's updates; NaN where it cannot be said.
+    level : (n,) float64
+        The 99 % level of R for noise as large and as correlated in time as the run's updates, window by window; NaN
+        where it cannot be said.
     alpha : (n − 1, W) float64
         Stability coefficients, the guaranteed form.
     adiabatic : (n − 1,) float64
@@ -121,8 +146,9 @@ class RunView:
         What was recorded beside the updates.
     """
 
+    sequence: GramSequence
     windows: WindowSpectra
-    level: float
+    level: Floats
     alpha: Floats
     adiabatic: Floats
     losses: tuple[Curve, ...]
@@ -149,32 +175,28 @@ def view(sequence: GramSequence, W: int) -> RunView:
     if sequence.T <= W:
         raise ValueError(f"W must be below the {sequence.T} updates recorded so far, got {W}")
     windows = sequence.window(W)
-    eta = sequence.config.get("learning_rate")
-    adiabatic = np.full(len(windows.steps) - 1, np.nan)
-    if isinstance(eta, (int, float)) and eta > 0:
-        adiabatic = windows.adiabatic(float(eta))
-    curves = [Curve(name, sequence.steps, values) for name, values in sequence.metrics.items()]
+    eta = cards.card(sequence).learning_rate
+    adiabatic = np.full(len(windows.steps) - 1, np.nan) if eta is None else windows.adiabatic(eta)
+    curves = [Curve(name, values) for name, values in sequence.metrics.items()]
     return RunView(
-        windows, noise_level(sequence, W), windows.alpha(), adiabatic,
+        sequence, windows, noise_level(sequence, W), windows.alpha(), adiabatic,
         tuple(curve for curve in curves if "loss" in curve.name),
         tuple(curve for curve in curves if "acc" in curve.name),
     )  # fmt: skip
 
 
-def noise_level(sequence: GramSequence, W: int) -> float:
-    """The 99 % quantile of R for noise with the run's autocorrelation and effective dimension."""
+def noise_level(sequence: GramSequence, W: int) -> Floats:
+    """The 99 % level of R under noise like the run's updates, window by window."""
+    draws = int(np.clip(DRAWN_WINDOWS // sequence.T, FEWEST_DRAWS, NOISE_DRAWS))
     try:
-        P = sequence.effective_dimension(W)
-        tau = sequence.autocorrelation(W - 1)
-        null = simulate.null_ratio(max(P, W + 1), W, NULL_DRAWS, seed=0, autocorrelation=tau)
-    except (ValueError, np.linalg.LinAlgError):
-        return float("nan")
-    return float(null.quantile(0.99))
+        return above_noise(sequence, W, draws).level
+    except (ValueError, np.linalg.LinAlgError):  # too short a run to say how its noise is correlated
+        return np.full(len(sequence.window(W).steps), np.nan)
 
 
 def told_forecast(sequence: GramSequence, W: int, step: int) -> str:
     """When the modes at the gap are expected to exchange order, in a sentence."""
     try:
         return str(validate.forecast(sequence, W=W, step=step))
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         return f"No forecast: {error}."

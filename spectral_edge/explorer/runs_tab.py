@@ -1,6 +1,7 @@
 """The tab *Runs*: spectra, gaps, losses on one time axis; a window in full; two runs side by side."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from bokeh.models import ColumnDataSource, DataRange1d, FixedTicker, LinearColor
 
 from spectral_edge import theory
 from spectral_edge.explorer import runs
-from spectral_edge.explorer.look import BLUE, DASHES, GREEN, GREY, ORANGE, PURPLE, RED, Look
+from spectral_edge.explorer.look import DASHES, Look
+from spectral_edge.theory.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+from spectral_edge.validate.referee import cards
 
 #: Milliseconds between two looks at a file that grows.
 EVERY = 1500
@@ -34,18 +37,20 @@ class RunsTab:
         names = list(self.found)
         self.run = pn.widgets.Select(name="run", options=names, value=names[0], width=250)
         self.other = pn.widgets.Select(name="beside it", options=[NOTHING, *names], value=NOTHING, width=250)
+        self.part = pn.widgets.Select(name="parameters", options=[runs.WHOLE], value=runs.WHOLE, width=250)
         self.W = pn.widgets.IntSlider(name="window W", start=3, end=32, value=10, width=250)
         self.step = pn.widgets.IntSlider(name="window that ends at step", start=0, end=1, value=0, width=250)
         self.follow = pn.widgets.Checkbox(name="follow the file while it grows", value=True)
-        self.link = {"run": self.run, "beside": self.other, "window": self.W, "step": self.step}
+        self.link = {"run": self.run, "beside": self.other, "layer": self.part, "window": self.W,
+                     "step": self.step}  # fmt: skip
         self.note = pn.pane.HTML(sizing_mode="stretch_width", styles={"color": look.text})
         self.told = pn.pane.HTML(sizing_mode="stretch_width", styles={"color": look.text})
+        self._held = False
         self.panels: list[_Panels] = []
         self.plots = pn.Column(sizing_mode="stretch_width")
         self.detail = pn.Row(sizing_mode="stretch_width")
-        for widget in (self.run, self.other):
+        for widget in (self.run, self.other, self.part, self.W):
             widget.param.watch(lambda _: self.show(), "value")
-        self.W.param.watch(lambda _: self.show(), "value")
         self.step.param.watch(lambda _: self._show_window(), "value")
         self.show()
 
@@ -53,7 +58,9 @@ class RunsTab:
         """The tab's layout; a page that is open looks at its file every second and a half."""
         if pn.state.curdoc is not None:
             pn.state.add_periodic_callback(self.look_again, period=EVERY)
-        left = pn.Column(self.run, self.other, self.W, self.step, self.follow, self.note, width=270)
+        left = pn.Column(
+            self.run, self.other, self.part, self.W, self.step, self.follow, self.note, width=270
+        )
         right = pn.Column(self.detail, self.told, self.plots, sizing_mode="stretch_width", min_width=380)
         return pn.Row(left, right, sizing_mode="stretch_width")
 
@@ -68,43 +75,62 @@ class RunsTab:
             if last:
                 self.step.value = self.step.end
 
+    def _offer(self, source: runs.Source, sequence: Any) -> None:
+        """Let the widgets offer what the first run has: groups of parameters, widths of windows."""
+        if self._held:
+            return
+        self._held = True  # what is set here is shown once, by who called
+        try:
+            parts, (low, high) = source.parts(), runs.widths(sequence)
+            self.part.param.update(
+                options=parts, value=self.part.value if self.part.value in parts else runs.WHOLE
+            )
+            self.W.param.update(start=low, end=high, value=min(max(self.W.value, low), high))
+        finally:
+            self._held = False
+
     def show(self) -> None:
         """Read the chosen runs and draw them anew."""
+        if self._held:
+            return
         names = [name for name in (self.run.value, self.other.value) if name in self.found]
         notes, shown = [], []
         for name in names:
             source = self.found[name]
             try:
                 sequence = source.read()
-                low, high = runs.widths(sequence)
-                self.W.param.update(start=low, end=high, value=min(max(self.W.value, low), high))
-                shown.append((name, sequence, runs.view(sequence, self.W.value)))
+                if name == names[0]:
+                    self._offer(source, sequence)
+                part = self.part.value if self.part.value in source.parts() else runs.WHOLE
+                view = source.view(self.W.value, part)
+                shown.append((name if part == runs.WHOLE else f"{name}, {part}", view))
                 notes.append(_card(name, sequence, source))
             except (ValueError, OSError) as error:
-                notes.append(f"<b>{name}</b>: {error}")
+                notes.append(f"<b>{escape(name)}</b>: {escape(str(error))}")
         self.note.object = "<br><br>".join(notes)
         if not shown:
             self.plots.objects, self.detail.objects, self.panels = [], [], []
             return
         same = len(self.panels) == len(shown) and all(
-            p.fits(name, view) for p, (name, _, view) in zip(self.panels, shown, strict=True)
+            p.fits(name, view) for p, (name, view) in zip(self.panels, shown, strict=True)
         )
         if not same:
             time = DataRange1d()
-            self.panels = [_Panels(self.look, name, view, time, self._tapped) for name, _, view in shown]
+            self.panels = [_Panels(self.look, name, view, time, self._tapped) for name, view in shown]
             columns = [
                 pn.Column(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width") for plot in panels.plots),
                           sizing_mode="stretch_width", min_width=320)
                 for panels in self.panels
             ]  # fmt: skip
             self.plots.objects = [pn.Row(*columns, sizing_mode="stretch_width")]
-        for panels, (_, _, view) in zip(self.panels, shown, strict=True):
+        for panels, (_, view) in zip(self.panels, shown, strict=True):
             panels.update(view)
         self.shown = shown
-        steps = shown[0][2].windows.steps
+        steps = shown[0][1].windows.steps
         value = self.step.value if steps[0] <= self.step.value <= steps[-1] else int(steps[-1])
-        self.step.param.update(start=int(steps[0]), end=int(max(steps[-1], steps[0] + 1)),
-                               step=max(1, int(np.median(np.diff(steps))) if len(steps) > 1 else 1), value=value)  # fmt: skip
+        stride = max(1, int(np.median(np.diff(steps)))) if len(steps) > 1 else 1
+        end = int(max(steps[-1], steps[0] + 1))
+        self.step.param.update(start=int(steps[0]), end=end, step=stride, value=value)
         self._show_window()
 
     def _tapped(self, event: Any) -> None:
@@ -115,13 +141,13 @@ class RunsTab:
         if not self.panels:
             return
         profiles, lines = [], []
-        for (name, sequence, view), panels in zip(self.shown, self.panels, strict=True):
+        for (name, view), panels in zip(self.shown, self.panels, strict=True):
             at = view.at(self.step.value)
-            panels.mark(int(view.windows.steps[at]))
-            profiles.append(_profile(self.look, name, sequence, view, at))
+            step = int(view.windows.steps[at])
+            panels.mark(step)
+            profiles.append(_profile(self.look, name, view, at))
             lines.append(
-                _sentence(name, view, at)
-                + runs.told_forecast(sequence, view.windows.W, int(view.windows.steps[at]))
+                _sentence(name, view, at) + escape(runs.told_forecast(view.sequence, view.windows.W, step))
             )
         self.detail.objects = [
             pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=240)
@@ -186,8 +212,8 @@ class _Panels:
         position.scatter(
             "step", "k_star", source=self.data, color=look.colour(BLUE), size=5, legend_label="plain"
         )
-        position.scatter("step", "k_star_weighted", source=self.data, color=look.colour(ORANGE), size=5, marker="triangle",
-                         legend_label="weighted")  # fmt: skip
+        position.scatter("step", "k_star_weighted", source=self.data, color=look.colour(ORANGE), size=5,
+                         marker="triangle", legend_label="weighted")  # fmt: skip
         position.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W)))
         look.legend(position)
         gap = self._plot(
@@ -229,7 +255,7 @@ class _Panels:
         windows = view.windows
         table = {name: np.asarray(values, dtype=float) for name, values in windows.to_dict().items()}
         n = len(windows.steps)
-        table |= {"level": np.full(n, view.level), "adiabatic": np.append(view.adiabatic, np.nan)[:n]}
+        table |= {"level": view.level, "adiabatic": np.append(view.adiabatic, np.nan)[:n]}
         positive = ["adiabatic", "g_23", *(f"sigma_{j + 1}" for j in range(self.W))]
         for name in positive:  # a logarithmic axis has no place for 0
             table[name] = np.where(table[name] > 0, table[name], np.nan)
@@ -244,8 +270,7 @@ class _Panels:
                 "dh": [self.W],
             }
         curves = {curve.name: curve.values for curve in (*view.losses, *view.accuracies)}
-        steps = view.losses[0].steps if view.losses else view.accuracies[0].steps if view.accuracies else []
-        self.metrics.data = {"step": np.asarray(steps), **curves}
+        self.metrics.data = {"step": view.sequence.steps, **curves}
 
     def mark(self, step: int) -> None:
         """Draw the line where the chosen window ends."""
@@ -254,19 +279,23 @@ class _Panels:
 
 
 def _card(name: str, sequence: Any, source: runs.Source) -> str:
-    config = sequence.config
-    rows = [("updates", f"{sequence.T:,}"), ("parameters", f"{sequence.P:,}" if sequence.P else "unknown"),
-            ("last step", f"{sequence.steps[-1]:,}")]  # fmt: skip
-    rows += [(key.replace("_", " "), config[key]) for key in ("task", "optimizer", "learning_rate", "weight_decay", "seed")
-             if config.get(key) is not None]  # fmt: skip
+    card = cards.card(sequence)
+    rows = [("updates", f"{sequence.T:,}"), ("parameters", f"{sequence.P:,}" if sequence.P else "unknown")]
+    rows.append(("last step", f"{sequence.steps[-1]:,}"))
+    for field in ("task", "optimizer", "learning_rate", "weight_decay", "seed"):
+        value = getattr(card, field)
+        if value is not None:
+            rows.append((field.replace("_", " "), f"{value:g}" if isinstance(value, float) else str(value)))
     cells = "".join(
-        f"<tr><td>{key}</td><td style='text-align:right'>{value}</td></tr>" for key, value in rows
+        f"<tr><td>{escape(key)}</td><td style='text-align:right'>{escape(value)}</td></tr>"
+        for key, value in rows
     )
     state = " <i>(being recorded)</i>" if source.growing else ""
-    return f"<b>{name}</b>{state}<table style='width:100%'>{cells}</table>"
+    notes = "".join(f"<p>{escape(note)}</p>" for note in source.notes)
+    return f"<b>{escape(name)}</b>{state}<table style='width:100%'>{cells}</table>{notes}"
 
 
-def _profile(look: Look, name: str, sequence: Any, view: runs.RunView, at: int) -> tuple[Any, Any]:
+def _profile(look: Look, name: str, view: runs.RunView, at: int) -> tuple[Any, Any]:
     """Figure 1 of the thesis for one window: its spectrum with the BBP threshold, and its ratios."""
     windows = view.windows
     j, sigma, ratios = np.arange(1, windows.W + 1), windows.sigma[at], windows.ratios[at]
@@ -275,9 +304,9 @@ def _profile(look: Look, name: str, sequence: Any, view: runs.RunView, at: int) 
     seen = sigma > 0
     spectrum.line(j[seen], sigma[seen], color=look.colour(BLUE), width=1)
     spectrum.scatter(j[seen], sigma[seen], color=look.colour(BLUE), size=7)
-    if sequence.P:
-        nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, sequence.P, debias=False)))
-        threshold = float(theory.bbp_threshold(nu, sequence.P, windows.W))
+    if windows.P:
+        nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, windows.P, debias=False)))
+        threshold = float(theory.bbp_threshold(nu, windows.P, windows.W))
         if threshold > 0:
             spectrum.line(
                 [1, windows.W],
@@ -298,11 +327,10 @@ def _sentence(name: str, view: runs.RunView, at: int) -> str:
     windows = view.windows
     k, ratio = windows.k_star[at], windows.ratio[at]
     if not np.isfinite(k):
-        return (
-            f"<b>{name}</b>, step {windows.steps[at]:,}: the window has numerical rank below 2, so no gap. "
-        )
-    if not np.isfinite(view.level):
+        return f"<b>{escape(name)}</b>, step {windows.steps[at]:,}: the window has numerical rank below 2, so no gap. "
+    level = view.level[at]
+    if not np.isfinite(level):
         known = "what noise would give cannot be said for so short a run"
     else:
-        known = f"{'above' if ratio > view.level else 'within'} what noise alone reaches ({view.level:.3g})"
-    return f"<b>{name}</b>, step {windows.steps[at]:,}: k* = {k:.0f}, R = {ratio:.4g}, {known}. "
+        known = f"{'above' if ratio > level else 'within'} what noise alone reaches ({level:.3g})"
+    return f"<b>{escape(name)}</b>, step {windows.steps[at]:,}: k* = {k:.0f}, R = {ratio:.4g}, {known}. "

@@ -26,10 +26,13 @@ def page(paths: Sequence[Path]) -> Callable[[], Any]:
         dark = arguments.get("theme") == "dark"
         look = Look(dark)
         regimes, runs = RegimesTab(look), RunsTab(look, sources(paths))
-        tabs = pn.Tabs(("Regimes", regimes.view()), ("Runs", runs.view()), sizing_mode="stretch_width",
-                       active=int(bool(paths)), stylesheets=[f".bk-tab {{ color: {look.text}; }}"])  # fmt: skip
+        label = f".bk-tab, .bk-tab.bk-active {{ color: {look.text}; background: {look.background}; }}"
+        tabs = pn.Tabs(
+            ("Regimes", regimes.view()), ("Runs", runs.view()),
+            active=int(bool(paths)), sizing_mode="stretch_width", stylesheets=[label],
+        )  # fmt: skip
         pn.config.theme = "dark" if dark else "default"
-        template = pn.Template(TEMPLATE.read_text(encoding="utf-8"))
+        template = pn.Template(TEMPLATE.read_text(encoding="utf-8"), location=True)
         for name, value in (("dark", dark), ("background", look.background), ("text", look.text), ("line", look.grid),
                             ("subtitle", SUBTITLE), ("title", TITLE)):  # fmt: skip
             template.add_variable(name, value)
