@@ -5,7 +5,6 @@ import re
 import shutil
 from importlib import import_module
 from importlib.metadata import version as installed
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,16 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # MathJax from an installed package: a built page needs no network
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+source_suffix = {
+    ".rst": "restructuredtext",
+    ".md": "myst-nb",
+    ".ipynb": "myst-nb",
+}  # autosummary writes the first
+templates_path = ["_templates"]
 exclude_patterns = ["_build"]
 nitpicky = False
 
@@ -36,6 +40,7 @@ html_title = f"spectral-edge {release}"
 html_theme_options = {
     "navigation_depth": 3,
     "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     "footer_start": ["copyright"],
@@ -50,10 +55,6 @@ myst_heading_anchors = 3
 myst_dmath_double_inline = True
 nb_execution_mode = "off"  # the notebooks are stored executed, and a test executes them
 
-# MathJax from an installed package, so that a built page needs no network.
-mathjax_path = "mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full"
-mathjax2_config = {"tex2jax": {"inlineMath": [["\\(", "\\)"]], "displayMath": [["\\[", "\\]"]]}}
-
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autodoc_typehints = "none"  # numpydoc's sections say what an argument is
@@ -64,7 +65,7 @@ copybutton_prompt_is_regexp = True
 
 
 def prepare(app: Any, config: Any) -> None:
-    """Put what stands elsewhere where Sphinx looks for it: notebooks, the changelog, the reference, MathJax."""
+    """Put what stands elsewhere where Sphinx looks for it: notebooks, the changelog, the reference."""
     notebooks = HERE / "notebooks"
     notebooks.mkdir(exist_ok=True)
     (HERE / "api").mkdir(exist_ok=True)
@@ -74,12 +75,6 @@ def prepare(app: Any, config: Any) -> None:
     for floor in ("theory", "simulate", "validate"):
         (HERE / "api" / f"{floor}.md").write_text(api_page(floor), encoding="utf-8")
     (HERE / "api" / "commands.md").write_text(commands_page(), encoding="utf-8")
-    found = find_spec("jupyter_server_mathjax")
-    if found is None or found.origin is None:
-        raise ImportError("the documentation needs jupyter-server-mathjax: pip install 'spectral-edge[docs]'")
-    target = HERE / "_static" / "mathjax"
-    if not target.exists():
-        shutil.copytree(Path(found.origin).parent / "static", target)
 
 
 def api_page(floor: str) -> str:
