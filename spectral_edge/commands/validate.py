@@ -213,14 +213,13 @@ def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
 
 def _stress_row(prediction: "Prediction", tallies: "dict[str, Tally]", quick: bool) -> dict[str, Any]:
     from spectral_edge.validate.referee import stress_size
-    from spectral_edge.validate.referee.statistics import proportion
 
     worst, before = stress_size.worst(prediction, tallies), stress_size.stored_tallies(prediction)
     pairs = [
-        (proportion(getattr(now, what), now.n), proportion(getattr(before[world], what), before[world].n))
+        (now.share(what), before[world].share(what))
         for world, now in tallies.items()
         for what in ("supported", "refuted")
-        if quick and before[world].n
+        if quick and now.judged and before[world].judged
     ]
     return {
         "id": prediction.id,

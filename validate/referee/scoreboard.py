@@ -181,6 +181,7 @@ def check(
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
     runs, gaps = _uninterrupted(with_event(runs, event))
+    runs, narrow = _reaching(runs)
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
         raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     report = progress or (lambda part: None)
@@ -192,7 +193,7 @@ def check(
             verdicts.append(_capped(_with_rates(verdict, prediction), prediction))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    notes = [*gaps, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
+    notes = [*gaps, *narrow, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
     return Scoreboard(judged, tuple(runs), seed, tuple(notes))
 
 
@@ -208,6 +209,21 @@ def _uninterrupted(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], li
                 f"{card(run).run or 'a run'} was resumed without the updates it had kept: it is judged by its longest "
                 f"stretch, steps {longest.steps[0]} to {longest.steps[-1]} of {run.steps[0]} to {run.steps[-1]}"
             )
+    return found, notes
+
+
+def _reaching(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[str]]:
+    """The runs without probes that do not reach over the windows that are judged, and what to say of it."""
+    found, notes = [], []
+    for run in runs:
+        narrow = {name: v.shape[1] for name, v in run.probes.items() if v.ndim == 3 and v.shape[1] < worlds.W}
+        if narrow:
+            run = replace(run, probes={name: v for name, v in run.probes.items() if name not in narrow})
+            notes.append(
+                f"{card(run).run or 'a run'}: {', '.join(sorted(narrow))} reach over {min(narrow.values())} updates, "
+                f"the windows that are judged over {worlds.W}: not used (from_loss(window=…))"
+            )
+        found.append(run)
     return found, notes
 
 

@@ -77,6 +77,8 @@ def test_each_world_has_its_habit() -> None:
     assert lam[0] > 5 * lam[20]
     for world in ("one direction drifts", "three directions rotate"):  # far records have something in common
         assert correlation(updates(world, 60), 20).mean() > 0.1
+    gone = correlation(updates("directions come and go"))
+    assert gone.min() < 0.35 < 0.8 < gone.max()
     switched = updates("correlation and size change", stress.LONGEST)
     assert np.linalg.norm(switched[-1]) < 0.6 * np.linalg.norm(switched[0])
     assert correlation(switched)[:10].mean() > 0.6
@@ -142,7 +144,7 @@ def test_interrupted_counts_go_on_and_counts_of_other_rules_are_not_kept(tmp_pat
     stress_size.count(FAST, **FEW, path=path, progress=lambda world, n: told.append(world))
     assert not told  # nothing left to do
     entry = json.loads(path.read_text())
-    entry[FAST[0].id] |= {"rule": "of yesterday", "worlds": {"norms decay": [2, 2, 0]}}
+    entry[FAST[0].id] |= {"rule": "of yesterday", "worlds": {"norms decay": [2, 2, 2, 0]}}
     path.write_text(json.dumps(entry))
     assert stress_size.count(FAST, **FEW, path=path) == found
 
@@ -156,20 +158,22 @@ def test_a_world_that_is_bad_by_chance_is_counted_further(monkeypatch: pytest.Mo
         lambda world, seed, numbers: {FAST[0].id: next(credulous) if world == "norms decay" else "undecided"},
     )
     found = stress_size.count(FAST[:1], sets=2, most=20)[FAST[0].id]
-    assert found == {"correlation 0.5": Tally(2, 0, 0), "norms decay": Tally(20, 1, 0)}
+    assert found == {"correlation 0.5": Tally(2, 2, 0, 0), "norms decay": Tally(20, 20, 1, 0)}
 
 
 def test_the_worst_world_is_the_one_shown_but_where_the_claim_holds() -> None:
     prediction = next(p for p in PREDICTIONS if p.id == "gap-above-noise")
     tallies = {
-        "correlation 0.5": Tally(40, 1, 38),
-        "norms decay": Tally(40, 2, 0),
-        "one direction drifts": Tally(40, 40, 0),  # a gap above noise is what a direction makes
+        "correlation 0.5": Tally(40, 40, 1, 38),
+        "norms decay": Tally(40, 20, 2, 0),  # of those that could be judged
+        "norms wander": Tally(40, 0, 0, 0),
+        "one direction drifts": Tally(40, 40, 40, 0),  # a gap above noise is what a direction makes
     }
     found = stress_size.worst(prediction, tallies)
-    assert found == StressSize(proportion(2, 40), "norms decay", proportion(38, 40), "correlation 0.5")
+    assert found == StressSize(proportion(2, 20), "norms decay", proportion(38, 40), "correlation 0.5")
     assert stress_size.worst(FAST[0], tallies).world == "one direction drifts"
     assert stress_size.worst(FAST[0], {}).world == ""
+    assert stress_size.worst(FAST[0], {"norms wander": Tally(40, 0, 0, 0)}).world == ""
 
 
 def test_no_sets() -> None:
