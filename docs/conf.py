@@ -4,13 +4,13 @@ import inspect
 import re
 import shutil
 from importlib import import_module
+from importlib.metadata import metadata
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-PAGES = "https://github.com/spectral-edge/spectral-edge/blob/main"
 
 project = "spectral-edge"
 author = "The spectral-edge authors"
@@ -157,15 +157,23 @@ def statements() -> set[str]:
     )
 
 
+def source_address() -> str | None:
+    """Where the repository can be read: the address that pyproject.toml gives as ``Source``, if it does."""
+    urls = dict(line.split(", ", 1) for line in metadata("spectral-edge").get_all("Project-URL") or ())
+    return urls.get("Source")
+
+
 def link_files(app: Any, docname: str, source: list[str]) -> None:
-    """Links to files of the repository lead there; the pages themselves stay readable in the repository."""
+    """Links to files of the repository lead there, or are words only; the pages stay readable in the repository."""
 
     def linked(match: re.Match[str]) -> str:
-        target = (Path(app.env.doc2path(docname)).parent / match[1]).resolve()
-        inside = target.is_relative_to(HERE) or not target.is_relative_to(ROOT) or not target.exists()
-        return match[0] if inside else f"]({PAGES}/{target.relative_to(ROOT)})"
+        target = (Path(app.env.doc2path(docname)).parent / match[2]).resolve()
+        if target.is_relative_to(HERE) or not target.is_relative_to(ROOT) or not target.exists():
+            return match[0]
+        return f"[{match[1]}]({address}/blob/main/{target.relative_to(ROOT)})" if address else match[1]
 
-    source[0] = re.sub(r"\]\((\.\.?/[^)#]+)\)", linked, source[0])
+    address = source_address()
+    source[0] = re.sub(r"\[([^\]]+)\]\((\.\.?/[^)#]+)\)", linked, source[0])
 
 
 def setup(app: Any) -> None:
