@@ -29,6 +29,7 @@ from spectral_edge.validate.referee.verdict import (
     UNDECIDED,
     Prediction,
     Verdict,
+    verdict_alone,
 )
 
 if TYPE_CHECKING:
@@ -276,9 +277,10 @@ class _Bench:
             verdict = prediction.judge(self.runs, self.noise)
             if verdict.verdict == NOT_RUN:
                 return _with_needs(verdict, prediction, self.runs)
-            planted = calibration.planted(prediction, self.seed)
-            noise = prediction.judge_noise(self.runs, self.noise, self.seed)
-            placebos = self._placebos(prediction) if verdict.verdict == SUPPORTED else {}
+            with verdict_alone():
+                planted = calibration.planted(prediction, self.seed)
+                noise = prediction.judge_noise(self.runs, self.noise, self.seed)
+                placebos = self._placebos(prediction) if verdict.verdict == SUPPORTED else {}
             return replace(verdict, worlds={"planted": planted, "noise": noise}, placebos=placebos)
 
     def _placebos(self, prediction: Prediction) -> dict[str, str]:
