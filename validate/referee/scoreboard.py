@@ -30,6 +30,7 @@ from spectral_edge.validate.referee.verdict import (
     UNDECIDED,
     Prediction,
     Verdict,
+    verdict_alone,
 )
 
 if TYPE_CHECKING:
@@ -299,9 +300,10 @@ class _Bench:
             verdict = replace(prediction.judge(runs, own_noise), published=published)
             if verdict.verdict == NOT_RUN:
                 return _with_needs(verdict, prediction, runs)
-            planted = calibration.planted(prediction, self.seed)
-            noise = prediction.judge_noise(runs, own_noise, self.seed)
-            placebos = self._placebos(prediction, runs) if verdict.verdict == SUPPORTED else {}
+            with verdict_alone():
+                planted = calibration.planted(prediction, self.seed)
+                noise = prediction.judge_noise(runs, own_noise, self.seed)
+                placebos = self._placebos(prediction, runs) if verdict.verdict == SUPPORTED else {}
             return replace(verdict, worlds={"planted": planted, "noise": noise}, placebos=placebos)
 
     def _own(self, prediction: Prediction) -> tuple[list[GramSequence], list[worlds.Noise]]:

@@ -1,8 +1,10 @@
 """What a prediction returns: a verdict with its statistic, interval, control and readings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
@@ -22,6 +24,35 @@ SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
     "not run",
 )
 VERDICTS = (SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN)
+
+
+_T = TypeVar("_T")
+_ALONE: ContextVar[bool] = ContextVar("the verdict alone", default=False)
+
+
+@contextmanager
+def verdict_alone() -> Iterator[None]:
+    """Judge without the readings that decide nothing: whoever counts verdicts needs none of them, and they cost most.
+
+    What is judged so has the same verdict, statistic, effect and p-value.
+    """
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+def tried(readings: Mapping[str, _T], deciding: int = 1) -> dict[str, _T]:
+    """The readings to go through: all of them; the `deciding` first where the verdict alone is asked for.
+
+    Examples
+    --------
+    >>> with verdict_alone():
+    ...     tried({"the rule's": 1, "another": 2})
+    {"the rule's": 1}
+    """
+    return dict(list(readings.items())[: deciding if _ALONE.get() else None])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Comparison, against
-from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific, tried
 
 W = 10
 LEVEL = 0.05
@@ -121,7 +121,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if not chosen:
         return PREDICTION.not_run(f"no run with gradients and {FEWEST} window Hessians")
     found: dict[str, Comparison] = {}
-    for name, predict in READINGS.items():
+    for name, predict in tried(READINGS).items():
         rows = [_compare(run, flow, predict) for run, flow, _ in chosen]
         found[name] = against([row[0] for row in rows], [row[1] for row in rows])
     first = next(iter(found.values()))
@@ -131,7 +131,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     p_value = max(first.p_value, copies.p_value)
     r_squared = {
         name: float(np.median([_r_squared(flow, predict) for _, flow, _ in chosen]))
-        for name, predict in READINGS.items()
+        for name, predict in tried(READINGS).items()
     }
     return PREDICTION.verdict(
         above_and_specific(first.treated, CHANCE, (first, copies)),

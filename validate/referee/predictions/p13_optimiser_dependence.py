@@ -29,6 +29,7 @@ from spectral_edge.validate.referee.verdict import (
     Reading,
     Verdict,
     drawn,
+    tried,
 )
 
 W = 10
@@ -95,7 +96,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if min(map(len, groups.values())) < 2:
         return PREDICTION.not_run("two runs of Muon and two of AdamW on one model")
     readings, modes, first = [], {}, None
-    for reading, k_star in READINGS.items():
+    for reading, k_star in tried(READINGS).items():
         muon, adamw = (np.array([shares(k_star(*pair)) for pair in groups[name]]) for name in CLAIMED)
         pairs = mean([_between(a[None], b[None]) for a in muon for b in adamw])
         seeds = mean(_seeds(muon) + _seeds(adamw))
