@@ -16,7 +16,7 @@ from spectral_edge.validate.referee import stress, worlds
 from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.size_and_power import FIRST, LARGEST_SIZE
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
-from spectral_edge.validate.referee.verdict import NOT_RUN, REFUTED, SUPPORTED, Prediction
+from spectral_edge.validate.referee.verdict import NOT_RUN, REFUTED, SUPPORTED, Prediction, verdict_alone
 
 #: Sets of runs of each world.
 SETS = 40
@@ -73,7 +73,7 @@ class StressSize(NamedTuple):
 
 def judged(world: str, seed: int, predictions: Sequence[Prediction]) -> dict[str, str]:
     """The verdicts of predictions on one set of runs, which share its updates and its noise."""
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), verdict_alone():
         runs = stress.runs_of(world, seed)
         noise = [worlds.matched_noise(run, seed) for run in runs]
         found = {}

@@ -1,13 +1,16 @@
 """What a prediction returns: a verdict with its statistic, interval, control and readings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.placebos import OF_UPDATES, Placebo
+from spectral_edge.validate.referee.published.record import AsPublished, Published
 from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
 
 if TYPE_CHECKING:
@@ -21,6 +24,35 @@ SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
     "not run",
 )
 VERDICTS = (SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN)
+
+
+_T = TypeVar("_T")
+_ALONE: ContextVar[bool] = ContextVar("the verdict alone", default=False)
+
+
+@contextmanager
+def verdict_alone() -> Iterator[None]:
+    """Judge without the readings that decide nothing: whoever counts verdicts needs none of them, and they cost most.
+
+    What is judged so has the same verdict, statistic, effect and p-value.
+    """
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+def tried(readings: Mapping[str, _T], deciding: int = 1) -> dict[str, _T]:
+    """The readings to go through: all of them; the `deciding` first where the verdict alone is asked for.
+
+    Examples
+    --------
+    >>> with verdict_alone():
+    ...     tried({"the rule's": 1, "another": 2})
+    {"the rule's": 1}
+    """
+    return dict(list(readings.items())[: deciding if _ALONE.get() else None])
 
 
 @dataclass(frozen=True)
@@ -82,6 +114,8 @@ class Verdict:
         How often it comes out refuted in the worst of those worlds and of the noise world; `refuted_world` is that.
     placebos : dict of str to str
         Verdicts of the same rule on statistics that measure nothing of the claim; of a *supported* one alone.
+    published : Published
+        The same claim by the author's own statistic and criterion; filled in by the scoreboard.
     details : dict
         Per-run figures behind the statistic (JSON values).
     """
@@ -108,6 +142,7 @@ class Verdict:
     refuted_size: Estimate = UNKNOWN
     refuted_world: str = ""
     placebos: dict[str, str] = field(default_factory=dict)
+    published: Published = field(default_factory=Published)
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -151,6 +186,11 @@ class Prediction:
         version is not its own.
     reported : str
         What the thesis itself reports, where it gives a number that is known to us.
+    published : AsPublished
+        The author's own test of it.
+    compares : bool
+        Whether runs with and without weight decay are compared: those of a recipe that has one kind alone in their
+        family do not count then.
     needs : Needs
         What runs must hold for it to be judged on them.
     picture : callable, optional
@@ -178,6 +218,10 @@ class Prediction:
     expected_when_planted: str = SUPPORTED
     version: int = 1
     reported: str = ""
+    compares: bool = False
+    published: AsPublished = field(
+        default_factory=lambda: AsPublished("No test of the author's is known to us.")
+    )
     needs: Needs = field(default_factory=Needs)
     picture: "Picture | Drawn | None" = None
     turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import against, block_shuffled
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond, drawn
@@ -109,6 +110,7 @@ PREDICTION = Prediction(
     control="shuffled blocks of R; noise of the same norms and colour",
     rule=f"p < 0.05 against both, and both excesses above 0; not specific where an excess of {SMALLEST:g} is excluded",
     judge=judge,
+    published=published.PHASES,
     planted=worlds.planted("three-phases"),
     turned={"log_ratio": neg},
     picture=drawn("phases"),
