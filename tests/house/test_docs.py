@@ -54,3 +54,9 @@ def test_contents_and_pages_are_the_same() -> None:
             lines = [line for line in contents.split("\n") if line and not line.startswith((":", *MADE))]
             named |= {(path.parent / f"{line}.md").resolve() for line in lines}
     assert named == set(pages) - {docs / "index.md"}
+
+
+def test_the_readme_counts_the_propositions() -> None:
+    from spectral_edge import theory
+
+    assert f"{len(theory.propositions())} propositions" in (ROOT / "README.md").read_text(encoding="utf-8")
