@@ -198,5 +198,5 @@ def told_forecast(sequence: GramSequence, W: int, step: int) -> str:
     """When the modes at the gap are expected to exchange order, in a sentence."""
     try:
         return str(validate.forecast(sequence, W=W, step=step))
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         return f"No forecast: {error}."

@@ -121,6 +121,11 @@ PREDICTION = Prediction(
     treatment="all runs",
     control="noise of the same effective dimension and norms, white in time",
     rule=f"> {ACCEPTANCE:g} in every window of every run while it trains (loss above {OVER:g})",
+    changed_by=(
+        "A noise level that is measured, where η/√(BP) is assumed: the spread of a hundred mini-batch "
+        "gradients at one step of each run. The claim would say something if the runs stood higher above that "
+        "threshold than noise of the same norms does."
+    ),
     judge=judge,
     published=published.ABOVE_THRESHOLD,
     planted=worlds.planted("bbp-vacuous"),

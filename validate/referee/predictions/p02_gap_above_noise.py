@@ -105,6 +105,12 @@ PREDICTION = Prediction(
     treatment="all runs",
     control="noise of the same effective dimension, norms and colour",
     rule=f"> {MAJORITY:.0%} of the windows",
+    boundaries=(MAJORITY,),
+    changed_by=(
+        "Twin runs (same start, other batches): what two of them share is signal, and no model of noise is "
+        "needed. It takes the time of the runs once more. Or records at every step with full batch, where a "
+        "direction outlasts the four updates that noise remembers."
+    ),
     judge=judge,
     published=published.HAS_GAP,
     planted=worlds.planted("gap-above-noise"),

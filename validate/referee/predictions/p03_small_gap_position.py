@@ -123,6 +123,11 @@ PREDICTION = Prediction(
     treatment="runs with weight decay",
     control="runs without weight decay; noise of the same effective dimension, norms and colour",
     rule=f"≥ {SHARE:.0%} of the windows, if more windows have a gap than chance makes",
+    boundaries=(SHARE,),
+    changed_by=(
+        "Records at every step with full batch: there windows have a gap. Where none stands above noise, more "
+        "runs of the same kind say nothing of its position."
+    ),
     judge=judge,
     compares=True,
     published=published.SMALL_POSITION,

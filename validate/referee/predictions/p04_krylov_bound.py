@@ -173,6 +173,11 @@ PREDICTION = Prediction(
     treatment="runs with the window Hessian: h_j from Hessian-vector products in the window",
     control="h_j of other windows of the same run",
     rule=f"≥ {SHARE:.0%} of the windows",
+    boundaries=(SHARE,),
+    changed_by=(
+        "Curvature as the optimiser sees it: the probe `response` (δᵀD⁻¹Hδ), which costs no more Hessian "
+        "products than the plain one, in runs whose windows have a gap."
+    ),
     judge=judge,
     published=published.KRYLOV,
     planted=worlds.planted("krylov-bound", 12),

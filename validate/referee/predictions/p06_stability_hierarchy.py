@@ -138,6 +138,12 @@ PREDICTION = Prediction(
     treatment="all runs",
     control="noise of the same effective dimension, norms and colour, around its own k*",
     rule=f"both orders above 0 and p < 0.05 against noise; not specific where {SMALLEST:g} more than noise is excluded",
+    boundaries=(0.0, SMALLEST),
+    changed_by=(
+        "Overlaps of windows that share no update, W records apart: those of neighbouring windows are ordered "
+        "in noise too, since they share all but two updates. In runs recorded at every step with full batch "
+        "modes last so long."
+    ),
     judge=judge,
     published=published.HIERARCHY,
     planted=worlds.planted("stability-hierarchy"),

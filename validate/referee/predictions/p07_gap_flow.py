@@ -166,6 +166,12 @@ PREDICTION = Prediction(
     treatment="runs with window Hessians and gradients",
     control="the terms of the equation taken from other times of the run; noise with isotropic gradients",
     rule=f"interval above {CHANCE:.0%}, and p < {LEVEL:g} against both controls",
+    boundaries=(CHANCE,),
+    changed_by=(
+        "Records at every step with full batch: at a hundred steps a window loses its oldest update and gains "
+        "a new one that nothing before it foretells, and the sign of ġ with them. Curvature as the optimiser "
+        "sees it (probe `response`) costs no further Hessian products."
+    ),
     judge=judge,
     published=published.FLOW,
     planted=worlds.planted("gap-flow"),

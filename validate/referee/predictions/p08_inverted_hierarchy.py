@@ -159,6 +159,13 @@ PREDICTION = Prediction(
         f"the slope's interval contains 1 (± {TOLERANCE:g}) and is at most {WIDEST:g} wide, and ρ > 0; refuted by a "
         "slope that is neither that nor the one of permuted modes"
     ),
+    boundaries=(SLOPE - TOLERANCE, SLOPE + TOLERANCE),
+    changed_by=(
+        "The slope over the interval between records, from one run recorded at every step and thinned: if it "
+        "changes its sign with the interval, the claim is about the interval. The exponent −½ of h_j + ω is "
+        "beyond measurement: d_j² = η²Wp_j holds for any h_j where updates are gradients (docs/theory.md, "
+        "3.1b)."
+    ),
     judge=judge,
     published=published.STEADY,
     planted=worlds.planted("inverted-hierarchy"),

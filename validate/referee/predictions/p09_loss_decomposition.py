@@ -219,6 +219,11 @@ PREDICTION = Prediction(
     treatment="runs whose directions were ablated",
     control="α = 1; α alone; random directions",
     rule="ρ's interval above 0, and above those of α = 1 and of α alone (paired over runs)",
+    boundaries=(0.0,),
+    changed_by=(
+        "Undoing v_j in the last update, L(θ − ⟨δ, v_j⟩v_j) − L(θ), in the place of taking v_j out of the "
+        "parameters: W forward passes per record on the validation set, minutes per run."
+    ),
     judge=judge,
     published=published.ABLATION,
     planted=worlds.planted("loss-decomposition"),

@@ -186,6 +186,11 @@ PREDICTION = Prediction(
         f"the stated positions, p < {LEVEL:g} when optimisers are permuted over the runs, and a distance beyond that "
         "of noise; undecided where none is the most frequent"
     ),
+    changed_by=(
+        "One dense run of either optimiser per seed, six seeds, thinned to intervals of 1, 10 and 100 steps: "
+        "minutes for a small network. k* depends on the interval between records, and a verdict at one of "
+        "them is about that one."
+    ),
     judge=judge,
     published=published.BY_OPTIMISER,
     planted=worlds.planted("optimiser-dependence", with_controls=True),

@@ -124,6 +124,11 @@ PREDICTION = Prediction(
     treatment="runs with weight decay that grok",
     control="the label at other times of the run; noise of the same norms; the run without decay at the same steps",
     rule=f"interval above {CHANCE:g}, and p < {LEVEL:g} against the label at other times and against noise",
+    boundaries=(CHANCE,),
+    changed_by=(
+        "Records every 25 steps around the grok step: a run whose windows all lie within one W of the "
+        "transition cannot be judged, and those are the ones that learn fast. Minutes per run."
+    ),
     judge=judge,
     published=published.REGIMES,
     planted=worlds.planted("adiabatic-regimes", with_controls=True),

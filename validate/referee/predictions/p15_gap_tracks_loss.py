@@ -116,6 +116,11 @@ PREDICTION = Prediction(
     treatment="all runs",
     control="R with random phases; noise beside the same loss; R beside the losses of other runs",
     rule=f"p < 0.05 against each, and every excess above 0; not specific where an excess of {SMALLEST:g} is excluded",
+    boundaries=(0.0, SMALLEST),
+    changed_by=(
+        "Losses on the batches that made the updates of a window, in the place of the validation loss at its "
+        "end, recorded at every step: a link, if there is one, is between those."
+    ),
     judge=judge,
     published=published.TRACKS,
     planted=worlds.planted("gap-tracks-loss"),

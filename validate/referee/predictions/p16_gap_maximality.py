@@ -136,6 +136,12 @@ PREDICTION = Prediction(
     treatment="collapses at k*",
     control="collapses at j ≠ k*; positions permuted within a run",
     rule=f"p < {LEVEL:g}, and the interval of the excess over permuted positions above 0",
+    boundaries=(0.0,),
+    changed_by=(
+        "An intervention in the place of chance: take v_1 … v_k* of the window out of the updates for W "
+        "steps, beside as many random and as many bulk directions of the same window, and compare the losses. "
+        "Minutes per run, and no collapse has to be waited for."
+    ),
     judge=judge,
     published=published.MAXIMALITY,
     planted=worlds.planted("gap-maximality"),

@@ -151,6 +151,11 @@ PREDICTION = Prediction(
         f"both correlations significant against both (p < {LEVEL:g}); leads of opposite sign, intervals without 0, "
         f"over at least {RUNS} runs that correlate by themselves"
     ),
+    changed_by=(
+        "Records at every few steps, so that a lag of the size of a window lies well within the scan, in runs "
+        "of 300 records and more: a run whose largest correlation stands at the edge, or is no larger than "
+        "that of random phases, does not count."
+    ),
     judge=judge,
     published=published.FLIPS,
     planted=worlds.planted("lag-flip"),
