@@ -180,6 +180,7 @@ def check(
     runs = [runs] if isinstance(runs, GramSequence) else list(runs)
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
+    seed = whole("seed", seed, 0)
     runs, gaps = _uninterrupted(with_event(runs, event))
     runs, narrow = _reaching(runs)
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
@@ -220,8 +221,8 @@ def _reaching(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[st
         if narrow:
             run = replace(run, probes={name: v for name, v in run.probes.items() if name not in narrow})
             notes.append(
-                f"{card(run).run or 'a run'}: {', '.join(sorted(narrow))} reach over {min(narrow.values())} updates, the "
-                f"windows that are judged over {worlds.W}: not used (from_loss(window=…))"
+                f"{card(run).run or 'a run'}: {', '.join(sorted(narrow))} reach over {min(narrow.values())} updates, "
+                f"the windows that are judged over {worlds.W}: not used (from_loss(window=…))"
             )
         found.append(run)
     return found, notes
