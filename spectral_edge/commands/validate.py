@@ -128,9 +128,9 @@ def show(board: "Scoreboard", warning: "EarlyWarning | None", why: str) -> None:
     console.print(runs_table(board.to_dict()["runs"]))
     console.print(board.table(wide=console.width >= 120))
     for verdict in board:
+        told = f"{verdict.meaning} {verdict.published}"
         console.print(
-            Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(verdict.meaning)}", (0, 0, 0, 2)),
-            highlight=False,
+            Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(told)}", (0, 0, 0, 2)), highlight=False
         )
     if warning is None:
         console.print(f"\nNo early warning: {why}", highlight=False, markup=False)
@@ -214,14 +214,13 @@ def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
 
 def _stress_row(prediction: "Prediction", tallies: "dict[str, Tally]", quick: bool) -> dict[str, Any]:
     from spectral_edge.validate.referee import stress_size
-    from spectral_edge.validate.referee.statistics import proportion
 
     worst, before = stress_size.worst(prediction, tallies), stress_size.stored_tallies(prediction)
     pairs = [
-        (proportion(getattr(now, what), now.n), proportion(getattr(before[world], what), before[world].n))
+        (now.share(what), before[world].share(what))
         for world, now in tallies.items()
         for what in ("supported", "refuted")
-        if quick and before[world].n
+        if quick and now.judged and before[world].judged
     ]
     return {
         "id": prediction.id,
