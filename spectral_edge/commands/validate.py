@@ -127,9 +127,9 @@ def show(board: "Scoreboard", warning: "EarlyWarning | None", why: str) -> None:
     console.print(runs_table(board.to_dict()["runs"]))
     console.print(board.table(wide=console.width >= 120))
     for verdict in board:
+        told = f"{verdict.meaning} {verdict.published}"
         console.print(
-            Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(verdict.meaning)}", (0, 0, 0, 2)),
-            highlight=False,
+            Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(told)}", (0, 0, 0, 2)), highlight=False
         )
     if warning is None:
         console.print(f"\nNo early warning: {why}", highlight=False, markup=False)

@@ -21,6 +21,7 @@ from spectral_edge.validate.referee.events import Event, grok_step, is_watched, 
 from spectral_edge.validate.referee.needs import how
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
+from spectral_edge.validate.referee.published.record import CONFIRMED, MISSING, NO_TEST, NOT_CONFIRMED
 from spectral_edge.validate.referee.statistics import holm, short
 from spectral_edge.validate.referee.verdict import (
     NOT_RUN,
@@ -47,6 +48,8 @@ _STYLES = {
     "undecided": "bold cyan",
     "not run": "dim",
 }
+#: Whether the author's criterion is met, where there is little room.
+_WORDS = {CONFIRMED: "yes", NOT_CONFIRMED: "no", NO_TEST: "no test", MISSING: "missing"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,11 @@ class Scoreboard:
         return pd.DataFrame([_flat(verdict) for verdict in self.verdicts]).set_index("id")
 
     def table(self, *, wide: bool = False) -> "Table":
-        """Return the verdicts as a table for the terminal; `wide` (120 columns) adds p-values, sizes and power."""
+        """Return the verdicts as a table for the terminal.
+
+        Under "published" stands whether the author's own criterion is met; `wide` (120 columns) adds controls,
+        p-values, sizes and power.
+        """
         from rich import box
         from rich.markup import escape
         from rich.table import Table
@@ -112,24 +119,21 @@ class Scoreboard:
             padding=0,  # all of it fits in 80 columns, or in 120
             show_edge=False,
         )
-        for name, right in (("#", True), ("prediction", False), ("verdict", False), ("found", True),
-                            ("control", True), ("effect, 95 %", False)):  # fmt: skip
-            table.add_column(name, justify="right" if right else "left", no_wrap=True)
+        columns = ["#", "prediction", "published", "refereed", "found", "effect, 95 %"]
         if wide:
-            table.add_column("p (Holm)", justify="right", no_wrap=True)
-            table.add_column("size / worst / power", justify="right", no_wrap=True)
+            columns[5:5] = ["control"]
+            columns += ["p (Holm)", "size / worst / power"]
+        for name in columns:
+            left = name in ("prediction", "published", "refereed", "effect, 95 %")
+            table.add_column(name, justify="left" if left else "right", no_wrap=True)
         for v in self.verdicts:
             statistic, control, p = map(short, (v.statistic, v.control, v.p_holm))
-            row = [str(v.number), v.id, f"[{_STYLES[v.verdict]}]{v.verdict}[/]", statistic, control]
+            row = [str(v.number), v.id, _WORDS[v.published.verdict], f"[{_STYLES[v.verdict]}]{v.verdict}[/]"]
+            row += [statistic, control] if wide else [statistic]
             row.append(escape(str(v.effect)) if v.n else "–")
-            table.add_row(
-                *row,
-                *(
-                    [p, " / ".join(short(one.value, 2) for one in (v.size, v.stress_size, v.power))]
-                    if wide
-                    else []
-                ),
-            )
+            if wide:
+                row += [p, " / ".join(short(one.value, 2) for one in (v.size, v.stress_size, v.power))]
+            table.add_row(*row)
         return table
 
 
@@ -183,6 +187,7 @@ def check(
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
     runs, gaps = _uninterrupted(with_event(runs, event))
+    runs, narrow = _reaching(runs)
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
         raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     report = progress or (lambda part: None)
@@ -191,10 +196,11 @@ def check(
     with _judges(runs, seed, jobs) as judge:
         for prediction, verdict in zip(predictions, judge(predictions), strict=True):
             report(prediction.id)
-            verdicts.append(_with_runs(_capped(_with_rates(verdict, prediction), prediction), prediction))
+            found = _with_runs(_capped(_with_rates(verdict, prediction), prediction), prediction)
+            verdicts.append(replace(found, published=found.published.beside(found.verdict == SUPPORTED)))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    notes = [*gaps, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
+    notes = [*gaps, *narrow, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
     notes += stress_size.remarks(predictions)
     return Scoreboard(judged, tuple(runs), seed, tuple(notes))
 
@@ -211,6 +217,21 @@ def _uninterrupted(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], li
                 f"{card(run).run or 'a run'} was resumed without the updates it had kept: it is judged by its longest "
                 f"stretch, steps {longest.steps[0]} to {longest.steps[-1]} of {run.steps[0]} to {run.steps[-1]}"
             )
+    return found, notes
+
+
+def _reaching(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[str]]:
+    """The runs without probes that do not reach over the windows that are judged, and what to say of it."""
+    found, notes = [], []
+    for run in runs:
+        narrow = {name: v.shape[1] for name, v in run.probes.items() if v.ndim == 3 and v.shape[1] < worlds.W}
+        if narrow:
+            run = replace(run, probes={name: v for name, v in run.probes.items() if name not in narrow})
+            notes.append(
+                f"{card(run).run or 'a run'}: {', '.join(sorted(narrow))} reach over {min(narrow.values())} updates, "
+                f"the windows that are judged over {worlds.W}: not used (from_loss(window=…))"
+            )
+        found.append(run)
     return found, notes
 
 
@@ -293,20 +314,28 @@ class _Bench:
         """The verdict in the three worlds."""
         # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
         with threadpool_limits(limits=1, user_api="blas"):
-            verdict = prediction.judge(self.runs, self.noise)
+            runs, own_noise = self._own(prediction)
+            published = prediction.published.judge(self.runs)
+            verdict = replace(prediction.judge(runs, own_noise), published=published)
             if verdict.verdict == NOT_RUN:
-                return _with_needs(verdict, prediction, self.runs)
+                return _with_needs(verdict, prediction, runs)
             with verdict_alone():
                 planted = calibration.planted(prediction, self.seed)
-                noise = prediction.judge_noise(self.runs, self.noise, self.seed)
-                placebos = self._placebos(prediction) if verdict.verdict == SUPPORTED else {}
+                noise = prediction.judge_noise(runs, own_noise, self.seed)
+                placebos = self._placebos(prediction, runs) if verdict.verdict == SUPPORTED else {}
             return replace(verdict, worlds={"planted": planted, "noise": noise}, placebos=placebos)
 
-    def _placebos(self, prediction: Prediction) -> dict[str, str]:
+    def _own(self, prediction: Prediction) -> tuple[list[GramSequence], list[worlds.Noise]]:
+        """The runs that a prediction is about, with their noise."""
+        count = cards.comparable(self.runs) if prediction.compares else [True] * len(self.runs)
+        chosen = [i for i, counts in enumerate(count) if counts]
+        return [self.runs[i] for i in chosen], [self.noise[i] for i in chosen]
+
+    def _placebos(self, prediction: Prediction, judged: list[GramSequence]) -> dict[str, str]:
         """The verdicts of the same rule on what measures nothing of the claim."""
         found = {}
         for name, placebo in prediction.placebos.items():
-            runs = placebo(self.runs, self.seed)
+            runs = placebo(judged, self.seed)
             noise = [worlds.matched_noise(run, self.seed) for run in runs]
             found[name] = prediction.judge(runs, noise).verdict
         return found

@@ -10,6 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.placebos import OF_UPDATES, Placebo
+from spectral_edge.validate.referee.published.record import AsPublished, Published
 from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class Verdict:
         How many runs would decide what is undecided, see `deciding`; None where that is no matter of their number.
     placebos : dict of str to str
         Verdicts of the same rule on statistics that measure nothing of the claim; of a *supported* one alone.
+    published : Published
+        The same claim by the author's own statistic and criterion; filled in by the scoreboard.
     details : dict
         Per-run figures behind the statistic (JSON values).
     """
@@ -144,6 +147,7 @@ class Verdict:
     refuted_sets: int = 0
     runs_to_decide: int | None = None
     placebos: dict[str, str] = field(default_factory=dict)
+    published: Published = field(default_factory=Published)
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -187,6 +191,11 @@ class Prediction:
         version is not its own.
     reported : str
         What the thesis itself reports, where it gives a number that is known to us.
+    published : AsPublished
+        The author's own test of it.
+    compares : bool
+        Whether runs with and without weight decay are compared: those of a recipe that has one kind alone in their
+        family do not count then.
     needs : Needs
         What runs must hold for it to be judged on them.
     picture : callable, optional
@@ -218,6 +227,10 @@ class Prediction:
     expected_when_planted: str = SUPPORTED
     version: int = 1
     reported: str = ""
+    compares: bool = False
+    published: AsPublished = field(
+        default_factory=lambda: AsPublished("No test of the author's is known to us.")
+    )
     needs: Needs = field(default_factory=Needs)
     picture: "Picture | Drawn | None" = None
     turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)

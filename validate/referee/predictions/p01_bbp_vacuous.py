@@ -10,6 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, metric, number
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p, short
 from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Reading, Verdict, decide, tried
 
@@ -126,6 +127,7 @@ PREDICTION = Prediction(
         "threshold than noise of the same norms does."
     ),
     judge=judge,
+    published=published.ABOVE_THRESHOLD,
     planted=worlds.planted("bbp-vacuous"),
     null_runs=_white,
     # noise of the same norms stands at least as high (docs/theory.md, 2.2), so no world can be specific

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spectral_edge import simulate
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion, monte_carlo_p
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes, tried
 
@@ -111,6 +112,7 @@ PREDICTION = Prediction(
         "direction outlasts the four updates that noise remembers."
     ),
     judge=judge,
+    published=published.HAS_GAP,
     planted=worlds.planted("gap-above-noise"),
     noise_refutes="noise does not exceed itself",
     turned={"_share": lambda share: 1 - share},

@@ -9,6 +9,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.series import gap_share, has_gap
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, against, clustered_proportion
 from spectral_edge.validate.referee.verdict import (
@@ -128,6 +129,8 @@ PREDICTION = Prediction(
         "runs of the same kind say nothing of its position."
     ),
     judge=judge,
+    compares=True,
+    published=published.SMALL_POSITION,
     planted=worlds.planted("small-gap-position", 12, with_controls=True),
     turned={"small": lambda counts: (counts[1] - counts[0], counts[1])},
     picture=drawn("positions"),

@@ -12,6 +12,7 @@ from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card, knows, number
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.series import gap_share, has_gap
 from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion, monte_carlo_p
 from spectral_edge.validate.referee.verdict import (
@@ -178,6 +179,7 @@ PREDICTION = Prediction(
         "products than the plain one, in runs whose windows have a gap."
     ),
     judge=judge,
+    published=published.KRYLOV,
     planted=worlds.planted("krylov-bound", 12),
     turned={"READINGS": neg},
     needs=Needs(config=("learning_rate",), probes=("hessian",)),

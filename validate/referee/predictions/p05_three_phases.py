@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import against, block_shuffled
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond, drawn
@@ -114,6 +115,7 @@ PREDICTION = Prediction(
         "for that records some ten times as dense around a transition; the runs are short."
     ),
     judge=judge,
+    published=published.PHASES,
     planted=worlds.planted("three-phases"),
     turned={"log_ratio": neg},
     picture=drawn("phases"),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Comparison, against
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -144,6 +145,7 @@ PREDICTION = Prediction(
         "modes last so long."
     ),
     judge=judge,
+    published=published.HIERARCHY,
     planted=worlds.planted("stability-hierarchy"),
     turned={"READINGS": neg},
     picture=drawn("stability"),

@@ -11,6 +11,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Comparison, against
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific, tried
 
@@ -172,6 +173,7 @@ PREDICTION = Prediction(
         "sees it (probe `response`) costs no further Hessian products."
     ),
     judge=judge,
+    published=published.FLOW,
     planted=worlds.planted("gap-flow"),
     turned={"measure": lambda flow: flow._replace(observed=-flow.observed)},
     needs=Needs(

@@ -10,6 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -166,6 +167,7 @@ PREDICTION = Prediction(
         "3.1b)."
     ),
     judge=judge,
+    published=published.STEADY,
     planted=worlds.planted("inverted-hierarchy"),
     turned=dict.fromkeys(("_steady", "_points"), lambda points: [(-x, y) for x, y in points]),
     picture=drawn("hierarchy"),

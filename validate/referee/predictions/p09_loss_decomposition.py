@@ -12,6 +12,7 @@ from scipy import stats
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -224,6 +225,7 @@ PREDICTION = Prediction(
         "parameters: W forward passes per record on the validation set, minutes per run."
     ),
     judge=judge,
+    published=published.ABLATION,
     planted=worlds.planted("loss-decomposition"),
     null_runs=without_link,
     placebos=placebos.OF_IMPORTANCE,

@@ -11,6 +11,7 @@ from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.needs import QUERIES, TRANSITION, Needs
 from spectral_edge.validate.referee.partners import Partner, decay_pairs
+from spectral_edge.validate.referee.published import grokking as published
 from spectral_edge.validate.referee.statistics import LEVEL, Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -175,6 +176,8 @@ PREDICTION = Prediction(
         "singular values of a record cost milliseconds. It sharpens each pair; more pairs sharpen the mean."
     ),
     judge=judge,
+    compares=True,
+    published=published.OPENS,
     planted=worlds.planted("gap-opens-at-grokking", with_controls=True),
     null_runs=queries_swapped,
     placebos=placebos.OF_QUERIES,

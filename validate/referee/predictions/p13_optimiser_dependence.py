@@ -12,6 +12,7 @@ from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.partners import shuffled
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.series import has_gap
 from spectral_edge.validate.referee.statistics import (
     LEVEL,
@@ -191,6 +192,7 @@ PREDICTION = Prediction(
         "them is about that one."
     ),
     judge=judge,
+    published=published.BY_OPTIMISER,
     planted=worlds.planted("optimiser-dependence", with_controls=True),
     null_runs=_permuted,
     turned={"READINGS": lambda k_star: W - k_star},

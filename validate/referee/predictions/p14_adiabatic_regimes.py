@@ -13,6 +13,7 @@ from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_pairs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import against, area_under_curve, mean
 from spectral_edge.validate.referee.verdict import (
     Prediction,
@@ -129,6 +130,7 @@ PREDICTION = Prediction(
         "transition cannot be judged, and those are the ones that learn fast. Minutes per run."
     ),
     judge=judge,
+    published=published.REGIMES,
     planted=worlds.planted("adiabatic-regimes", with_controls=True),
     turned={"_parameter": neg},
     picture=drawn("adiabatic"),

@@ -11,6 +11,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import loss as published
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.statistics import against, mean, phase_randomised
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond, drawn
@@ -121,6 +122,7 @@ PREDICTION = Prediction(
         "end, recorded at every step: a link, if there is one, is between those."
     ),
     judge=judge,
+    published=published.TRACKS,
     planted=worlds.planted("gap-tracks-loss"),
     turned={"strength": neg},
     picture=drawn("against_loss"),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.statistics import LEVEL, against
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond, tried
@@ -142,6 +143,7 @@ PREDICTION = Prediction(
         "Minutes per run, and no collapse has to be waited for."
     ),
     judge=judge,
+    published=published.MAXIMALITY,
     planted=worlds.planted("gap-maximality"),
     turned={"disruption": neg},
     needs=Needs(

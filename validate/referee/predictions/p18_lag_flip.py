@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import loss as published
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.statistics import (
     Comparison,
@@ -156,6 +157,7 @@ PREDICTION = Prediction(
         "that of random phases, does not count."
     ),
     judge=judge,
+    published=published.FLIPS,
     planted=worlds.planted("lag-flip"),
     turned={"cross_correlation": lambda r: r[..., ::-1] * np.linspace(0, 1, r.shape[-1])},
     needs=Needs(metrics=("test_loss",), records=FEWEST, band=max(WINDOWS)),

@@ -11,6 +11,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card, knows
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import loss as published
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import (
     LEVEL,
@@ -149,6 +150,7 @@ PREDICTION = Prediction(
         "alarm on the size of the update alone belongs beside it: it jumps in the same record."
     ),
     judge=judge,
+    published=published.SHIFT,
     planted=worlds.planted("shift-detection", with_controls=True),
     noise_refutes="a change of the data that does not show in R is what the claim denies",
     turned={"alarms": np.logical_not},

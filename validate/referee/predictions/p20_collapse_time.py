@@ -10,6 +10,7 @@ from spectral_edge.validate.referee.collapse.accuracy import Agreement, Forecast
 from spectral_edge.validate.referee.collapse.forecasts import FORMS
 from spectral_edge.validate.referee.collapse.states import FOLLOWED, LEAD, missing, persistence
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import UNKNOWN, short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -113,6 +114,7 @@ PREDICTION = Prediction(
     control="predict the mean time of the other collapses",
     rule="interval of the slope holds 1 and not 0, and the error lies below the control's",
     judge=judge,
+    published=published.COLLAPSE_TIME,
     planted=worlds.planted("collapse-time", 12),
     turned={"FORMS": lambda time: 1 / time},
     picture=drawn("collapses"),

@@ -7,6 +7,7 @@ from math import isfinite
 
 from spectral_edge.validate.referee.events import GROKKED
 from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.published.record import NO_TEST, OUTCOMES
 from spectral_edge.validate.referee.report.run_tables import grok_steps
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard
 from spectral_edge.validate.referee.statistics import Estimate, short
@@ -67,17 +68,31 @@ def _summary(board: Scoreboard) -> Iterator[str]:
     count = Counter(verdict.verdict for verdict in board)
     told = ", ".join(f"{count[name]} {name}" for name in VERDICTS if count[name])
     yield f"Of {FAMILY} predictions, judged on {len(board.runs)} runs: {told}.\n"
-    head = "# | prediction | verdict | found | control | effect, 95 % | size | worst size | power | the thesis reports"
+    count = Counter(verdict.published.verdict for verdict in board)
+    told = ", ".join(f"{count[name]} {name}" for name in OUTCOMES if count[name])
+    yield f"As published, by the author's own statistics and criteria on runs by his recipe (if there are any): {told}."
+    yield "[referee.md](referee.md) says how each column comes about.\n"
+    head = (
+        "# | prediction | as published | refereed | found | control | effect, 95 % | size | worst size | power | "
+        "the thesis reports"
+    )
     yield f"| {head} |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * (head.count(' | ') + 1)}"
     by_id = {prediction.id: prediction for prediction in PREDICTIONS}
     for v in board:
         reported = by_id[v.id].reported or _NO_NUMBER
         cells = (
-            str(v.number), f"[{v.id}](#{v.number}-{v.id})", f"**{v.verdict}**", short(v.statistic), short(v.control),
+            str(v.number), f"[{v.id}](#{v.number}-{v.id})", v.published.verdict, f"**{v.verdict}**", short(v.statistic),
+            short(v.control),
             _estimate(v.effect), _estimate(v.size), _estimate(v.stress_size), _estimate(v.power), reported,
         )  # fmt: skip
         yield f"| {' | '.join(map(_cell, cells))} |"
+    yield ""
+    yield "Where the two columns differ:\n"
+    for v in board:
+        if v.published.difference:
+            yield f"- {v.number}, {v.id}: {v.published.verdict} as published ({v.published.found}), {v.verdict} by the "
+            yield f"  referee. {v.published.difference}"
     yield ""
 
 
@@ -103,6 +118,11 @@ def _section(prediction: Prediction, v: Verdict) -> Iterator[str]:
     yield f"- rule: {prediction.rule}"
     yield f"- treated: {prediction.treatment}; control: {prediction.control}"
     yield f"- the thesis reports: {prediction.reported or _NO_NUMBER}"
+    yield f"- as published: {v.published.rule}"
+    if v.published.verdict != NO_TEST:
+        yield f"- so judged: {v.published.verdict}: {v.published.found}"
+    if v.published.difference:
+        yield f"- what makes the difference: {v.published.difference}"
     if v.n:
         yield f"- found: {v.statistic_name}: {short(v.statistic)}, control {short(v.control)}"
         yield f"- effect: {v.effect_name}: {_estimate(v.effect)}"
