@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from spectral_edge.validate.referee import stress, worlds
 from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.size_and_power import FIRST, LARGEST_SIZE
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
-from spectral_edge.validate.referee.verdict import NOT_RUN, REFUTED, SUPPORTED, Prediction
+from spectral_edge.validate.referee.verdict import NOT_RUN, REFUTED, SUPPORTED, Prediction, verdict_alone
 
 #: Sets of runs of each world.
 SETS = 40
@@ -60,20 +60,28 @@ class StressSize(NamedTuple):
         Share of the sets that come out supported where that is most, of those that could be judged.
     world : str
         Which world that is; empty where none was judged.
-    refuted : Estimate
+    sets : int
+        How many sets were judged there.
+    refuted, refuted_world, refuted_sets : Estimate, str, int
         The same of *refuted*.
-    refuted_world : str
     """
 
     size: Estimate = UNKNOWN
     world: str = ""
+    sets: int = 0
     refuted: Estimate = UNKNOWN
     refuted_world: str = ""
+    refuted_sets: int = 0
+
+
+def certain(size: Estimate, sets: int) -> float:
+    """The share itself where `SETS` or more were counted, else what it is at least: four sets prove little."""
+    return size.value if sets >= SETS else size.low
 
 
 def judged(world: str, seed: int, predictions: Sequence[Prediction]) -> dict[str, str]:
     """The verdicts of predictions on one set of runs, which share its updates and its noise."""
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), verdict_alone():
         runs = stress.runs_of(world, seed)
         noise = [worlds.matched_noise(run, seed) for run in runs]
         found = {}
@@ -224,6 +232,29 @@ def worst(prediction: Prediction, tallies: dict[str, Tally] | None = None) -> St
     }
     if not counted:
         return StressSize()
-    world = max(counted, key=lambda one: counted[one].share("supported").value)
-    other = max(counted, key=lambda one: counted[one].share("refuted").value)
-    return StressSize(counted[world].share("supported"), world, counted[other].share("refuted"), other)
+
+    def worse(what: str, one: str) -> tuple[float, float]:
+        share = counted[one].share(what)
+        return certain(share, counted[one].judged), share.value
+
+    world, other = (max(counted, key=partial(worse, what)) for what in ("supported", "refuted"))
+    one, two = counted[world], counted[other]
+    return StressSize(one.share("supported"), world, one.judged, two.share("refuted"), other, two.judged)
+
+
+def remarks(predictions: Sequence[Prediction]) -> list[str]:
+    """Say which tests were not tried, or hardly, in noise of other kinds, of those that should be."""
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    few = [
+        p.id for p in predictions
+        if p in PREDICTIONS and min(tally.n for tally in stored_tallies(p).values()) < SETS
+    ]  # fmt: skip
+    return (
+        [
+            f"tried in noise of other kinds on fewer than {SETS} sets of runs of each kind: {', '.join(few)}; "
+            "spectral-edge validate --calibrate --stress goes on counting"
+        ]
+        if few
+        else []
+    )

@@ -23,6 +23,7 @@ from spectral_edge.validate.referee.verdict import (
     Verdict,
     decide,
     passes,
+    tried,
 )
 
 W = 10
@@ -121,7 +122,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             PREDICTION.verdict(UNDECIDED, n=len(known)), meaning="No window has a gap beyond that of noise."
         )
     readings: list[Reading] = []
-    for name, bound in READINGS.items():
+    for name, bound in tried(READINGS).items():
         found = [_shares(run, copies, bound, PREDICTION.number) for run, copies in chosen]
         shares = np.array([share for share, _, _ in found])
         permuted = np.array([draws for _, draws, _ in found])
@@ -172,6 +173,11 @@ PREDICTION = Prediction(
     treatment="runs with the window Hessian: h_j from Hessian-vector products in the window",
     control="h_j of other windows of the same run",
     rule=f"≥ {SHARE:.0%} of the windows",
+    boundaries=(SHARE,),
+    changed_by=(
+        "Curvature as the optimiser sees it: the probe `response` (δᵀD⁻¹Hδ), which costs no more Hessian "
+        "products than the plain one, in runs whose windows have a gap."
+    ),
     judge=judge,
     published=published.KRYLOV,
     planted=worlds.planted("krylov-bound", 12),

@@ -109,6 +109,11 @@ PREDICTION = Prediction(
     treatment="all runs",
     control="shuffled blocks of R; noise of the same norms and colour",
     rule=f"p < 0.05 against both, and both excesses above 0; not specific where an excess of {SMALLEST:g} is excluded",
+    boundaries=(0.0, SMALLEST),
+    changed_by=(
+        "Nothing cheap: it takes runs whose R rises, stays and falls by more than its own fluctuations, and "
+        "for that records some ten times as dense around a transition; the runs are short."
+    ),
     judge=judge,
     published=published.PHASES,
     planted=worlds.planted("three-phases"),

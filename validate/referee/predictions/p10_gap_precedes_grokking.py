@@ -115,6 +115,12 @@ PREDICTION = Prediction(
     treatment="runs with weight decay that grok",
     control="the run without weight decay of the same seed, at the same step; noise of the same norms",
     rule=f"interval of Youden's J above 0, and falls beyond those of noise (p < {LEVEL:g})",
+    boundaries=(0.0,),
+    changed_by=(
+        "A fall that is larger, or comes closer, where a run groks than by the same step where it does not: "
+        "six pairs recorded every ten steps around the grok step, an hour. More pairs recorded like these "
+        "change nothing while the event is as frequent without grokking."
+    ),
     judge=judge,
     compares=True,
     published=published.PRECEDES,

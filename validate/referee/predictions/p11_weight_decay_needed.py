@@ -72,6 +72,11 @@ PREDICTION = Prediction(
     treatment="runs with weight decay",
     control="runs without weight decay",
     rule=f"p < {LEVEL:g}, Fisher's exact test",
+    boundaries=(0.0,),
+    changed_by=(
+        "Runs without weight decay that grok if they are trained for longer: six of them at five times the "
+        "steps, an hour. As many that do not grok would strengthen it."
+    ),
     judge=judge,
     compares=True,
     published=published.NEEDED,

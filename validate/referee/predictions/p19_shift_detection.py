@@ -144,6 +144,11 @@ PREDICTION = Prediction(
     treatment="runs whose data change at a known step",
     control="runs whose data stay: stretches of as many records; noise of the same norms",
     rule=f"hit rate above the false-alarm rate (Fisher's exact test) and above that of noise, both p < {LEVEL:g}",
+    boundaries=(0.0, MAJORITY),
+    changed_by=(
+        "More runs whose data change at a known step: twelve with and twelve without, three minutes each. The "
+        "alarm on the size of the update alone belongs beside it: it jumps in the same record."
+    ),
     judge=judge,
     published=published.SHIFT,
     planted=worlds.planted("shift-detection", with_controls=True),

@@ -11,7 +11,7 @@ from spectral_edge.validate.referee.published.record import NO_TEST, OUTCOMES
 from spectral_edge.validate.referee.report.run_tables import grok_steps
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard
 from spectral_edge.validate.referee.statistics import Estimate, short
-from spectral_edge.validate.referee.verdict import VERDICTS, Prediction, Verdict
+from spectral_edge.validate.referee.verdict import NOT_RUN, SUPPORTED, VERDICTS, Prediction, Verdict
 
 _NO_NUMBER = "no number known to us"
 
@@ -39,6 +39,17 @@ _CAVEATS = """## What to keep in mind
 """
 
 
+_DOUBTS = """## What speaks against the verdicts
+
+How often each test says *supported* in noise like the planted runs (size), at most in a world of other noise, and
+*refuted* at most in either; what the placebos of a *supported* came out as; and of how many runs an *undecided* would
+be decided four times in five, if the effect and its spread are what was seen (–: not a matter of their number). The
+sizes are those of `spectral-edge validate --calibrate` and `spectral-edge validate --calibrate --stress`, which with
+`--quick` count a part again and say whether it agrees; the rest is in what `spectral-edge validate --json` prints
+(`stress_size`, `refuted_size`, `placebos`, `runs_to_decide`).
+"""
+
+
 def document(board: Scoreboard) -> str:
     """The findings as Markdown.
 
@@ -51,7 +62,7 @@ def document(board: Scoreboard) -> str:
     -------
     str
     """
-    return "\n".join([_HEAD, *_summary(board), _CAVEATS, *_runs(board), *_sections(board)])
+    return "\n".join([_HEAD, *_summary(board), _CAVEATS, *_runs(board), *_sections(board), *_doubts(board)])
 
 
 def _summary(board: Scoreboard) -> Iterator[str]:
@@ -135,6 +146,30 @@ def _section(prediction: Prediction, v: Verdict) -> Iterator[str]:
             cells = reading.name, _estimate(reading.treated), _estimate(reading.control)
             yield f"| {' | '.join(map(_cell, cells))} |"
         yield ""
+
+
+def _doubts(board: Scoreboard) -> Iterator[str]:
+    """What speaks against each verdict, and what would change it."""
+    yield _DOUBTS
+    by_id = {prediction.id: prediction for prediction in PREDICTIONS}
+    yield "| # | verdict | size | supported at most | refuted at most | placebos | runs that would decide |"
+    yield "|---|---|---|---|---|---|---|"
+    for v in board:
+        cells = (
+            f"[{v.number}](#{v.number}-{v.id})", v.verdict, _estimate(v.size),
+            _worst(v.stress_size, v.stress_world, v.stress_sets),
+            _worst(v.refuted_size, v.refuted_world, v.refuted_sets),
+            ", ".join(sorted(set(v.placebos.values()))) or "–", f"{v.runs_to_decide or '–'}",
+        )  # fmt: skip
+        yield f"| {' | '.join(map(_cell, cells))} |"
+    yield "\nWhat would change a verdict that is not *supported*:\n"
+    for v in board:
+        if v.verdict not in (SUPPORTED, NOT_RUN) and by_id[v.id].changed_by:
+            yield f"- [{v.number}](#{v.number}-{v.id}), {v.verdict}: {by_id[v.id].changed_by}"
+
+
+def _worst(size: Estimate, world: str, sets: int) -> str:
+    return f"{_estimate(size)}, “{world}”, {sets} sets" if world else "–"
 
 
 def _estimate(one: Estimate) -> str:
