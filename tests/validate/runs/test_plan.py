@@ -82,8 +82,11 @@ def test_bundled_runs_are_those_of_the_plan() -> None:
     assert names[0] == names[1]
     finished = [run for run in planned().values() if run.name in names[0]]
     subjects = {run.subject for run in finished}
-    whole = [subject for subject in subjects
-             if all(run in finished for run in planned().values() if run.subject == subject and not run.variant)]
+    whole = [
+        subject
+        for subject in subjects
+        if all(run in finished for run in planned().values() if run.subject == subject and not run.variant)
+    ]
     superseded = {
         (run.task, getattr(run, "operation", None))
         for run in finished if run.experiment != "optimizer" and run.subject in whole
