@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spectral_edge.commands.console import AsJson, console, print_json, progress_bar, runs_table, say, stderr
+from spectral_edge.commands.console import (
+    AsJson,
+    console,
+    print_json,
+    progress_bar,
+    runs_table,
+    say,
+    stderr,
+    target_folder,
+)
 
 if TYPE_CHECKING:
     from spectral_edge.validate.runs.pool import Board, Run, Watch
@@ -57,6 +66,7 @@ def record(
         return
     if as_json:
         raise ValueError("--json goes with --list")
+    target_folder(out)
     dense = {run.name: run for run in dense_runs((*FRESH, *EXPLORED))}
     if task is None or task not in ("all", "dense", "modular-addition", *planned(), *dense):
         names = ", ".join(list(planned())[:2])

@@ -14,6 +14,7 @@ from spectral_edge.commands.console import (
     runs_table,
     say,
     stderr,
+    target_folder,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def validate(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
-    seed: Annotated[int, typer.Option(help="Seed of the synthetic worlds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic worlds.")] = 0,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Measure the size and power of every test instead (an hour).")
     ] = False,
@@ -74,7 +75,7 @@ def validate(
         return run(out, quick, only, jobs, as_json)
     if quick or stress or only is not None:
         raise ValueError("quick, stress and only go with --calibrate")
-    judge([existing(path) for path in paths or ()], event, out, seed, jobs, as_json)
+    judge([existing(path) for path in paths or ()], event, target_folder(out), seed, jobs, as_json)
     return 0
 
 

@@ -186,6 +186,7 @@ def check(
     runs = [runs] if isinstance(runs, GramSequence) else list(runs)
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
+    seed = whole("seed", seed, 0)
     runs, gaps = _uninterrupted(with_event(runs, event))
     runs, narrow = _reaching(runs)
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
