@@ -12,6 +12,7 @@ from spectral_edge.validate.referee.collapse.forecasts import FORMS, PLACEBOS
 from spectral_edge.validate.referee.collapse.states import HORIZON, LEAD, missing
 from spectral_edge.validate.referee.collapse.tracks import MEMORY, PAST, W
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import UNKNOWN, short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -151,6 +152,7 @@ PREDICTION = Prediction(
     control="predict the mean time of the other exchanges",
     rule="interval of the slope holds 1 and not 0, and the error lies below the control's",
     judge=judge,
+    published=published.COLLAPSE_TIME,
     planted=worlds.planted("collapse-time", 16),
     version=2,
     turned={"FORMS": lambda times: None if times is None else HORIZON - np.minimum(times, HORIZON)},
