@@ -183,14 +183,14 @@ def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
     """Count verdicts in the worlds of `stress`; exit status 1 where ``--quick`` contradicts what is stored."""
     from spectral_edge.validate.referee import stress_size
     from spectral_edge.validate.referee.processes import processes
-    from spectral_edge.validate.referee.stress import WORLDS
 
     chosen = _chosen(only)
     sets = stress_size.QUICK if quick else stress_size.SETS
+    worlds = len({world for prediction in chosen for world in stress_size.tried_in(prediction)})
     target = out / "stress_size.json"
     done: dict[str, int] = {}
     with processes(jobs) as executor, progress_bar() as progress:
-        task = progress.add_task("", total=len(WORLDS) * sets)
+        task = progress.add_task("", total=worlds * sets)
 
         def tell(world: str, n: int) -> None:
             done[world] = min(n, sets)
@@ -205,10 +205,7 @@ def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
         print_json(rows)
     else:
         console.print(_stress_table(rows, quick))
-        say(
-            f"{sets} sets of runs in each of {len(WORLDS)} worlds"
-            + ("" if quick else f"; written to {target}")
-        )
+        say(f"{sets} sets of runs in each of {worlds} worlds" + ("" if quick else f"; written to {target}"))
     return int(any(row["agrees"] is False for row in rows))
 
 
