@@ -17,8 +17,8 @@ from spectral_edge.validate.gram import GramSequence
 
 #: The experiment of runs that belong to no other: with and without weight decay, waiting for one transition.
 PLAIN = "grokking"
-#: The recipe of runs by our first reading of the published description; "author" is that of the author's public code.
-FIRST = "first"
+#: Recipes: that of the author's public code, and our first reading of the published description.
+AUTHOR, FIRST = "author", "first"
 #: Keys of a card by what they say, the usual one first; capitals, hyphens and spaces make no difference.
 KEYS: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_name", "name", "run_id", "exp_name", "experiment_name"),
@@ -115,7 +115,8 @@ class Card:
         """The family as a heading."""
         task = (self.task or "").replace("-", " ") or "unnamed task"
         named = task.endswith("addition") or task == "planted"  # the heading says it already
-        return task if named or not self.operation else f"{task}, {self.operation}"
+        heading = task if named or not self.operation else f"{task}, {self.operation}"
+        return f"{heading}, {self.recipe} recipe" if self.recipe in (FIRST, AUTHOR) else heading
 
     @property
     def contrast(self) -> tuple[str, bool | None]:

@@ -24,7 +24,8 @@ pictures is the report (`make report`).
 
 _CAVEATS = """## What to keep in mind
 
-- The runs are ours: small models, our reading of the published description. A verdict is about them.
+- The runs are ours: small models, by our first reading of the published description and, as they are finished, by the
+  recipe of the author's code. A verdict is about them.
 - The thesis reports 19 of its 20 predictions confirmed. The twenty here are claims taken from it and made testable by
   us; they are not its list.
 - Curvatures h_j are those of the plain loss, not of the loss as the optimiser preconditions it. The predictions that
@@ -91,8 +92,8 @@ def _summary(board: Scoreboard) -> Iterator[str]:
     yield "Where the two columns differ:\n"
     for v in board:
         if v.published.difference:
-            yield f"- {v.number}, {v.id}: {v.published.verdict} as published ({v.published.found}), {v.verdict} by the "
-            yield f"  referee. {v.published.difference}"
+            told = f"{v.published.verdict} as published ({v.published.found}), {v.verdict} by the referee"
+            yield f"- {v.number}, {v.id}: {told}. {v.published.difference}"
     yield ""
 
 
