@@ -16,8 +16,9 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import cards, stress_size, worlds
 from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.conditions import Event, with_event
 from spectral_edge.validate.referee.deciding import runs_to_decide
-from spectral_edge.validate.referee.events import Event, grok_step, is_watched, transition, with_event
+from spectral_edge.validate.referee.events import grok_step, is_watched, transition
 from spectral_edge.validate.referee.needs import how
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes

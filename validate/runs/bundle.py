@@ -43,6 +43,11 @@ def judged() -> list[GramSequence]:
     return [*bundled(), *bundled("dense")]
 
 
+def made_again() -> list[GramSequence]:
+    """The bundled runs that are second recordings; none while there are none."""
+    return bundled("again") if any((bundled_folder() / AGAIN).glob("*.npz")) else []
+
+
 def bundled_folder() -> Path:
     """Where the recordings of the package are."""
     return Path(str(files(__name__.rpartition(".")[0]) / "data"))
