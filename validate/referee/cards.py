@@ -17,8 +17,10 @@ from spectral_edge.validate.gram import GramSequence
 
 #: The experiment of runs that belong to no other: with and without weight decay, waiting for one transition.
 PLAIN = "grokking"
-#: The recipe of runs by our first reading of the published description; "author" is that of the author's public code.
-FIRST = "first"
+#: Small runs recorded at every step, which the predictions judge that need those.
+DENSE = "dense"
+#: Recipes: that of the author's public code, and our first reading of the published description.
+AUTHOR, FIRST = "author", "first"
 #: Keys of a card by what they say, the usual one first; capitals, hyphens and spaces make no difference.
 KEYS: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_name", "name", "run_id", "exp_name", "experiment_name"),
@@ -64,7 +66,7 @@ class Card:
     run, task, operation : str or None
         Its name, and what it learns.
     experiment : str
-        The question it belongs to: "grokking" where the card names none, "optimizer", "shift".
+        The question it belongs to: "grokking" where the card names none, "optimizer", "shift", "dense".
     recipe : str or None
         Whose settings it follows, where there are several: runs of different recipes are not compared.
     optimizer : str or None
@@ -115,7 +117,8 @@ class Card:
         """The family as a heading."""
         task = (self.task or "").replace("-", " ") or "unnamed task"
         named = task.endswith("addition") or task == "planted"  # the heading says it already
-        return task if named or not self.operation else f"{task}, {self.operation}"
+        heading = task if named or not self.operation else f"{task}, {self.operation}"
+        return f"{heading}, {self.recipe} recipe" if self.recipe in (FIRST, AUTHOR) else heading
 
     @property
     def contrast(self) -> tuple[str, bool | None]:

@@ -20,7 +20,7 @@ from spectral_edge.validate.referee.published.record import (
 from spectral_edge.validate.referee.statistics import geometric_mean
 
 FALL = 1.5  # g_23 at its peak over g_23 later
-#: Operations that do not grok for the author either: controls of his, with weight decay and without.
+#: Operations that do not grok for the author either: controls, with weight decay and without.
 CONTROLS = ("a2+ab+b2", "a3+ab")
 ALLOWED = 1  # runs without weight decay that may grok: 0 of 24, in a later version 1
 BEFORE = 5  # records before the grok step, for comparison
@@ -34,7 +34,7 @@ def subleading(run: GramSequence) -> tuple[FloatArray, FloatArray]:
     W = width(run)
     windows = run.window(W)
     if card(run).task not in WIDTHS:
-        return windows.steps, windows.g_23
+        return windows.steps.astype(float), windows.g_23
     first = [run.window(rows) for rows in range(2, W)]
     g = [one.g_23[0] if one.W > 2 else one.lam[0, 1] for one in first]
     steps = [one.steps[0] for one in first]
@@ -93,10 +93,10 @@ PRECEDES = AsPublished(
 
 def _groks(runs: Runs) -> Found:
     decays, without = decay_groups(runs)
-    his = [run for run in decays if card(run).operation not in CONTROLS]
-    if not his:
+    counted = [run for run in decays if card(run).operation not in CONTROLS]
+    if not counted:
         return lacking(WITH)
-    hits = np.array([grok_step(run) is not None for run in his])
+    hits = np.array([grok_step(run) is not None for run in counted])
     if not without:
         return lacking(f"{WITHOUT} (with it: {share(hits)} grok)", float(hits.mean()))
     false = np.array([grok_step(run) is not None for run in without])
@@ -105,8 +105,8 @@ def _groks(runs: Runs) -> Found:
         float(hits.mean()),
         bool(hits.all() and false.sum() <= ALLOWED),
         f"{share(hits)} with weight decay, {share(false)} without",
-        f"Runs with weight decay of {' and '.join(CONTROLS)} are controls of his and do not count: with them it is "
-        f"{share(everyone)}.",
+        f"Runs with weight decay of {' and '.join(CONTROLS)} are the author's controls and do not count: with them it "
+        f"is {share(everyone)}.",
     )
 
 

@@ -30,7 +30,7 @@ def without_trend(x: FloatArray) -> FloatArray:
 
 
 def series(run: GramSequence, width: int) -> Series:
-    """Both ratios that he chooses from, where the window has them."""
+    """Both ratios that are chosen from, where the window has them."""
     loss, found = validation_loss(run), Series()
     if loss is None or run.W_max < width or run.T - width + 1 < SHORTEST + max(map(abs, LAGS)):
         return found

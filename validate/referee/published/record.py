@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
@@ -22,7 +23,7 @@ OUTCOMES = (CONFIRMED, NOT_CONFIRMED, NO_TEST, MISSING)
 #: Updates in a window, by task; elsewhere `W`.
 WIDTHS = {"dyck-depth": 3, "scan": 5}
 W = 10
-#: Tasks in which he takes the plain k*; elsewhere the weighted one.
+#: Tasks in which the author takes the plain k*; elsewhere the weighted one.
 PLAIN_POSITION = ("character-language",)
 
 Runs = Sequence[GramSequence]
@@ -35,10 +36,10 @@ class Published:
     Attributes
     ----------
     verdict : str
-        One of `OUTCOMES`: whether the author's criterion is met; or that he makes no test of the claim; or that runs or
-        probes for his test are missing.
+        One of `OUTCOMES`: whether the author's criterion is met; or that the author has no test of the claim; or that
+        runs or probes for it are missing.
     statistic : float
-        His statistic; NaN where there is none.
+        The author's; NaN where there is none.
     rule : str
         Statistic and criterion in one sentence.
     found : str
@@ -71,7 +72,7 @@ class Found(NamedTuple):
     ----------
     statistic : float
     met : bool or None
-        Whether his criterion is met; None where `told` says what is missing.
+        Whether the criterion is met; None where `told` says what is missing.
     told : str
         What came out, in words.
     choice : str
@@ -96,9 +97,9 @@ class AsPublished:
     Attributes
     ----------
     rule : str
-        Statistic and criterion in one sentence; where he makes no test of the claim, why not.
+        Statistic and criterion in one sentence; where the author makes no test of the claim, why not.
     find : callable, optional
-        ``find(runs) -> Found``; None where he makes no test.
+        ``find(runs) -> Found``; None where there is no test.
     experiment : str
         That of the runs it looks at.
     """
@@ -117,9 +118,9 @@ class AsPublished:
 
 
 def by_the_author(runs: Runs, experiment: str = PLAIN) -> Runs:
-    """The runs of an experiment as he has them: to where his recipe stops them.
+    """The runs of an experiment as the author has them: to where the recipe stops them.
 
-    Those of our first reading of his recipe are left out where there are others.
+    Those of our first reading of the recipe are left out where there are others.
     """
     own = [run for run in runs if card(run).experiment == experiment]
     return [until_stop(run) for run in own if card(run).recipe != FIRST] or own
@@ -136,17 +137,17 @@ def until_stop(run: GramSequence) -> GramSequence:
 
 
 def width(run: GramSequence) -> int:
-    """Updates in a window of his."""
+    """Updates in a window of the author's."""
     return WIDTHS.get(card(run).task or "", W)
 
 
 def long_enough(runs: Runs, records: int = 0) -> list[GramSequence]:
-    """Runs with a window of his width, and so many records more."""
+    """Runs with a window of the author's width, and so many records more."""
     return [run for run in runs if min(run.T - records, run.W_max) >= width(run)]
 
 
 def positions(run: GramSequence) -> FloatArray:
-    """The gap position of every window, (n,), as he reads it."""
+    """The gap position of every window, (n,), as the author reads it."""
     windows = run.window(width(run))
     return windows.k_star if card(run).task in PLAIN_POSITION else windows.k_star_weighted
 
@@ -157,6 +158,6 @@ def most_frequent(k_star: FloatArray) -> int:
     return int(np.bincount(known).argmax()) if len(known) else 0
 
 
-def share(counted: Sequence[bool] | FloatArray) -> str:
+def share(counted: ArrayLike) -> str:
     """How many of them, in words."""
-    return f"{int(np.sum(counted))} of {len(counted)}"
+    return f"{int(np.sum(counted))} of {np.size(counted)}"

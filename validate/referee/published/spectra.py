@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spectral_edge import theory
 from spectral_edge.theory.checks import FloatArray
@@ -25,16 +26,16 @@ from spectral_edge.validate.referee.statistics import short
 
 ACCEPTED = 5.0  # smallest σ_W/d_crit
 SMALL = 3
-SHARP = 4  # stands for the number of sharp directions, which he does not measure
+SHARP = 4  # stands for the number of sharp directions, which is not measured
 PLATEAU = 0.85  # of the maximum of σ_2/σ_3
 COLLAPSED = 1.20  # σ_2/σ_3 that is a collapse
 OPTIMISERS = {"muon": 1, "adamw": 2}
 ERROR = 0.057  # mean relative error of σ_2/σ_3
 DRAWS = 3
-NO_WINDOW = "a run with a window of his width"
+NO_WINDOW = "a run with a window of the author's width"
 
 
-def _pooled(arrays: Sequence[FloatArray]) -> FloatArray:
+def _pooled(arrays: Sequence[ArrayLike]) -> FloatArray:
     return np.concatenate([np.asarray(one, dtype=float) for one in arrays])
 
 
@@ -102,7 +103,7 @@ HAS_GAP = AsPublished(
 
 
 def usual_position(run: GramSequence) -> int:
-    """The position that most windows of a run have, as he reads it."""
+    """The position that most windows of a run have, as the author reads it."""
     return most_frequent(positions(run))
 
 
@@ -120,7 +121,7 @@ def _small(runs: Runs) -> Found:
         float(usual.max()),
         bool(usual.max() <= SMALL),
         f"at most {SMALL} in {share(usual <= SMALL)} runs",
-        f"He weights the ratios by σ_j: so read, k* is at most {SMALL} in {read:.0%} of the windows, by the ratio "
+        f"The ratios are weighted by σ_j: so read, k* is at most {SMALL} in {read:.0%} of the windows, by the ratio "
         f"alone in {plain:.0%}; in {share(short_ones)} runs the window is so short that it cannot be more.",
     )
 
@@ -138,7 +139,7 @@ def _krylov(runs: Runs) -> Found:
         float(usual.max()),
         bool(usual.max() <= SHARP),
         f"at most {SHARP} in {share(usual <= SHARP)} runs",
-        f"{SHARP} stands for K, which he does not measure" + (
+        f"{SHARP} stands for K, which is not measured" + (
             "." if not measured else f": as measured (plain loss, η of a step), K is {_sharp(measured)}."
         ),
     )  # fmt: skip
@@ -218,14 +219,16 @@ def _phases(runs: Runs) -> Found:
         return lacking(NO_WINDOW)
     seen, noise = (
         np.array([three_phases(second_ratio(run.window(width(run)))) for run in of])
-        for of in (chosen, [_white(run) for run in chosen])
+        for of in (chosen, [worlds.matched_noise(run, 0, 1)[0] for run in chosen])
     )
+    at_gap = [run.window(width(run)).ratio for run in chosen]
+    by_gap = np.array([three_phases(ratio[np.isfinite(ratio)]) for ratio in at_gap])
     return Found(
         float(seen.mean()),
         bool(seen.mean() > 0.5),
         f"{share(seen)} runs",
-        f"A maximum is looked for and everything is measured from it: white noise of the same norms shows the three "
-        f"phases in {share(noise)} runs.",
+        f"σ_2/σ_3 is chosen, and measured from its own maximum: the ratio at k* shows the three phases in "
+        f"{share(by_gap)} runs, σ_2/σ_3 of noise of the runs' colour and norms in {share(noise)}.",
     )
 
 

@@ -29,9 +29,9 @@ AWAY, NEAR = 0.1, 10.0  # ≪ 1 and ~ 1, read as an order of magnitude
 
 
 def stabilities(run: GramSequence) -> FloatArray:
-    """His α of the modes above k*, at it, below it, and above where there are any: means over windows, (4,).
+    """The author's α of the modes above k*, at it, below it, and above where there are any: means over windows, (4,).
 
-    His α above k* = 1, where there is nothing, is 1.
+    That α above k* = 1, where there is nothing, is 1.
     """
     alpha, k_star = run.window(width(run)).alpha(1.0, "eigenvalue"), positions(run)[:-1]
     rows = [
@@ -39,7 +39,7 @@ def stabilities(run: GramSequence) -> FloatArray:
         for a, k in zip(alpha, np.nan_to_num(k_star).astype(int), strict=True)
         if k and np.isfinite(a).all()
     ]
-    table = np.array(rows or [[np.nan] * 4])
+    table: FloatArray = np.array(rows or [(np.nan,) * 4], dtype=float)
     known = np.isfinite(table).any(axis=0)
     found = np.full(4, np.nan)
     found[known] = np.nanmean(table[:, known], axis=0)
@@ -50,7 +50,7 @@ def _hierarchy(runs: Runs) -> Found:
     chosen = long_enough(runs, 1)
     table = np.array([stabilities(run) for run in chosen])
     if not len(table) or np.isnan(table[:, :3]).all():
-        return lacking("a run with two windows of his width")
+        return lacking("a run with two windows of the author's width")
     above, at, below = np.nanmean(table[:, :3], axis=0)
     there = table[np.isfinite(table[:, 3]), 3]
     k_star = np.concatenate([positions(run) for run in chosen])
@@ -58,7 +58,7 @@ def _hierarchy(runs: Runs) -> Found:
     return Found(
         float(min(above - at, at - below)),
         bool(above > at > below),
-        f"{above:.2f}, {at:.2f} and {below:.2f}",
+        f"α is {above:.2f} above k*, {at:.2f} at it, {below:.2f} below",
         f"α is set to 1 where k* = 1 and nothing is above it: {ones:.0%} of the windows"
         + (
             f"; where there is something, it is {there.mean():.2f}."
@@ -93,7 +93,7 @@ def _flow(runs: Runs) -> Found:
         for of in (chosen, [worlds.white_noise(run, 0, 1)[0] for run in chosen])
     )
     if np.isnan(r.value):
-        return lacking("a run with some windows of his width")
+        return lacking("a run with some windows of the author's width")
     return Found(
         r.value,
         bool(max(r.low, -r.high) > FOLLOWED),
@@ -109,7 +109,7 @@ FLOW = AsPublished(
     _flow,
 )
 STEADY = AsPublished(
-    "The author measures neither gradients nor curvatures along the modes: he makes no test of it."
+    "The author measures neither gradients nor curvatures along the modes, and makes no test of it."
 )
 
 # -- 9 ---------------------------------------------------------------------------------------------------------
@@ -185,6 +185,6 @@ REGIMES = AsPublished(
     _regimes,
 )
 MAXIMALITY = AsPublished(
-    "The author makes no test of it on recorded runs; his later one removes directions from the gradient in training."
+    "The author makes no test of it on recorded runs; a later one removes directions from the gradient in training."
 )
-COLLAPSE_TIME = AsPublished("The author forecasts no collapse: he makes no test of it.")
+COLLAPSE_TIME = AsPublished("The author forecasts no collapse, and makes no test of it.")
