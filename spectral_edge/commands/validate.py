@@ -83,18 +83,20 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
     """Judge, write the report and print the verdicts."""
     from dataclasses import replace
 
-    from spectral_edge.validate import bundled, check, early_warning
+    from spectral_edge.validate import check, early_warning
     from spectral_edge.validate.referee.conditions import with_event
     from spectral_edge.validate.referee.predictions import PREDICTIONS
     from spectral_edge.validate.referee.reading import Read, read_runs
     from spectral_edge.validate.referee.report.page import write_report
+    from spectral_edge.validate.referee.scoreboard import without_dense
+    from spectral_edge.validate.runs.bundle import judged
 
     with progress_bar() as progress:
         task = progress.add_task("reading", total=len(PREDICTIONS) + _OTHER_PARTS)
         read = (
             read_runs(paths, lambda name: progress.update(task, description=name))
             if paths
-            else Read(bundled(), [])
+            else Read(judged(), [])
         )
         runs = with_event(read.runs, int(event) if event and event.strip().isdigit() else event)
         out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
@@ -103,10 +105,11 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
             progress.update(task, description=part, advance=1)
 
         board = check(runs, seed=seed, jobs=jobs, progress=tell)
-        board = replace(board, notes=(*read.notes, *board.notes))
+        shown = without_dense(board.runs)
+        board = replace(board, runs=tuple(shown), notes=(*read.notes, *board.notes))
         tell("early warning")
         try:
-            warning, why = early_warning(runs, seed=seed), ""
+            warning, why = early_warning(shown, seed=seed), ""
         except ValueError as error:  # no transitions to warn of
             warning, why = None, str(error)
         tell("report")

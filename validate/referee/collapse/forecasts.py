@@ -37,13 +37,15 @@ def propagated(tracks: Tracks, other_time: bool = False) -> Continuation | None:
     """10.3, with the response of the window, or of another time of the run."""
     if not tracks.exact:
         return None
-    assert tracks.response is not None
+    own, response = tracks.optimizer, tracks.response
+    assert response is not None
+    assert own.name is not None
+    name = own.name
 
     def make() -> Continuation:
-        own, response = tracks.optimizer, tracks.response
         future = theory.propagate_window(
             tracks.blocks, elsewhen(tracks) if other_time else response,
-            eta=own.eta, omega=own.omega, momentum=own.momentum, optimizer=own.name, n=AHEAD, decay=own.decay,
+            eta=own.eta, omega=own.omega, momentum=own.momentum, optimizer=name, n=AHEAD, decay=own.decay,
             interval=own.spacing,
         )  # fmt: skip
         return continued(tracks.blocks, future)

@@ -82,7 +82,7 @@ def states(tracks: Tracks) -> States:
     """
     looked, leading = tracks.looked, min(LEADING, tracks.W - 1)
     ahead = tracks.ahead
-    time, exchanged = (x[looked, :leading] for x in (ahead.time, ahead.exchanged))
+    time, exchanged = ahead.time[looked, :leading], ahead.exchanged[looked, :leading]
     order = tracks.order[looked]
     followed = tracks.modes.followed
     # a mode new to its column in window t cannot have been itself before it

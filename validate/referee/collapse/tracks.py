@@ -118,11 +118,9 @@ class Tracks:
         looked = looked[looked >= PAST - 1]
         found = responses(run)
         if found is not None and found[1].shape[1] >= W:
-            known = np.isfinite(found[1][W - 1 :, :W, :W]).all(axis=(1, 2))
+            known = np.asarray(np.isfinite(found[1][W - 1 :, :W, :W]).all(axis=(1, 2)))
             looked = looked[known[looked]] if known.any() else looked
-        lags = min(run.W_max, run.T - 1)
-        modes = simulate.follow_modes(run.band(min(lags, W + MEMORY)), W, MEMORY)
-        return cls(run, windows, modes, Optimizer.of(run), looked)
+        return cls(run, windows, simulate.follow_modes(run.K, W, MEMORY), Optimizer.of(run), looked)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` returns, made when it is first asked for."""
@@ -178,7 +176,7 @@ class Tracks:
         """Whether `response` is the optimiser's own, and the optimiser one whose recurrence is known."""
         found = responses(self.run)
         own = found is not None and (found[0] == "response" or self.optimizer.name == "sgd")
-        return own and self.optimizer.name is not None and np.isfinite(self.optimizer[1:3]).all()
+        return own and self.optimizer.name is not None and bool(np.isfinite(self.optimizer[1:3]).all())
 
     @cached_property
     def curvature(self) -> Floats | None:
