@@ -1,5 +1,6 @@
 """Sweeps of the gap equation: both methods against each other and the theory, executors, checkpoints, bad input."""
 
+import os
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -277,15 +278,16 @@ class TestWhereItRuns:
         assert capsys.readouterr().out == ""
 
 
-def test_a_dask_cluster(tmp_path):
+def test_a_dask_cluster_of_two_processes():
     distributed = pytest.importorskip("distributed")
     d, c = constants(400, 5)
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
+        assert len(set(client.run(os.getpid).values()) - {os.getpid()}) == 2
         result = sweep(d, c, method="integrate", executor=client.get_executor(), chunk=100)
     assert_same(result, sweep(d, c, method="integrate"))
 
