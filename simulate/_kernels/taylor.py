@@ -176,13 +176,18 @@ def _load(columns, i, lane, w):
 
 
 @njit
-def _lane_series(lane, w, y, z):
-    """The polynomials of a lane's last step, the signals' own coefficients."""
-    x1, x2 = w[_X1_0 + lane], w[_X2_0 + lane]
-    terms1, terms2 = _series(w[_R1_0 + lane], w[_D1 + lane]), _series(w[_R2_0 + lane], w[_D2 + lane])
-    y[0], z[0] = x1, x2
-    for n in range(ORDER):
-        y[n + 1], z[n + 1] = x1 * terms1[n], x2 * terms2[n]
+def _fill_series(x, r, d, y):
+    """The same coefficients for one signal, times x, into an array: quick to compile, and rarely wanted."""
+    y[0] = 1.0
+    y[1] = q = r - d
+    for n in range(2, ORDER + 1):
+        q *= -2.0 * d / n
+        products = 0.0
+        for k in range(1, n):
+            products += y[k] * y[n - k]
+        y[n] = q - 0.5 * products
+    for n in range(ORDER + 1):
+        y[n] *= x
 
 
 @njit
@@ -301,7 +306,8 @@ def integrate_part(columns, start, stop, max_step, max_steps, rtol, atol, t_eval
             if w[_MARKED + lane] == 0.0:
                 lane += 1
                 continue
-            _lane_series(lane, w, y, z)
+            _fill_series(w[_X1_0 + lane], w[_R1_0 + lane], w[_D1 + lane], y)
+            _fill_series(w[_X2_0 + lane], w[_R2_0 + lane], w[_D2 + lane], z)
             for k in range(ORDER + 1):
                 c[k] = y[k] - z[k]
             _events(lane, w, c, atol)
