@@ -192,6 +192,42 @@ def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path) -> None:
     assert sorted(path for path in tmp_path.rglob("*") if path != folder) == before
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("analyze stack.npy --out stack.npy", "out must be a folder, got the file "),
+        ("analyze stack.npy --out stack.npy/figures", "out must be a folder, got the file "),
+        ("analyze stack.npy --metrics nowhere.csv", "metrics must be a file, a folder or a pattern"),
+        ("validate run.npz --out stack.npy", "out must be a folder, got the file "),
+        ("validate run.npz --seed -1", "--seed"),
+        ("validate run.npz --event val_loss=<1", "event must be a step or a condition such as 'val_loss<1.2'"),
+        ("validate run.npz --event loss<1", "event must be about what was recorded of a run (val_loss), got 'loss<1'"),
+        ("record dense --out stack.npy", "out must be a folder, got the file "),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_said_before_the_work(
+    words: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from spectral_edge import cli, validate
+
+    monkeypatch.chdir(tmp_path)
+    thetas = np.cumsum(np.random.default_rng(0).normal(size=(15, 40)), axis=0)
+    np.save("stack.npy", thetas)
+    validate.GramSequence.from_parameters(thetas, metrics={"val_loss": np.ones(14)}).save("run.npz")
+    monkeypatch.setattr(validate, "check", lambda *rest, **options: pytest.fail("worked"))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words.split())
+    told = capsys.readouterr()
+    assert (stopped.value.code, told.out) == (2, "")
+    assert len(told.err.strip().splitlines()) == 1
+    assert message in told.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.npz", "stack.npy"]
+
+
 @pytest.mark.slow
 def test_a_killed_process_is_one_line_and_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

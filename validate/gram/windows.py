@@ -341,9 +341,8 @@ class WindowSpectra:
     def _probe(self, name: str, ndim: int) -> Floats:
         values = self.probes.get(name)
         if values is None:
-            raise ValueError(
-                f"probe must be one of {', '.join(self.probes) or 'none recorded'}, got {name!r}"
-            )
+            there = [probe for probe, recorded in self.probes.items() if recorded.ndim > 1]
+            raise ValueError(f"probe must be one of {', '.join(there) or 'none recorded'}, got {name!r}")
         if values.ndim != ndim or values.shape[1] < self.W:
             raise ValueError(f"probe {name!r} must reach over W = {self.W} updates, got shape {values.shape}")
         return values

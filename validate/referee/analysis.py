@@ -280,15 +280,13 @@ def _rounding_notes(windows: WindowSpectra, reading: CheckpointSequences) -> lis
     lost = counted & ~windows.gap_is_stored
     if not lost.any():
         return []
-    kinds = ", ".join(reading.dtypes) or "their type"
+    kinds = f"stored as {', '.join(reading.dtypes)}" if reading.dtypes else "of their precision"
     floor = float(np.median(windows.stored_floor[lost]))
     if (windows.sigma[counted, 0] <= windows.stored_floor[counted]).all():
-        return [
-            f"every singular value is rounding: numbers stored as {kinds} give up to {floor:.2g} by themselves"
-        ]
+        return [f"every singular value is rounding: numbers {kinds} give up to {floor:.2g} by themselves"]
     return [
         f"in {lost.sum()} of {len(lost)} windows the gap is one to rounding: σ below {floor:.2g} is what numbers "
-        f"stored as {kinds} give by themselves"
+        f"{kinds} give by themselves"
     ]
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from spectral_edge.validate.referee import stress, worlds
 from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.size_and_power import FIRST, LARGEST_SIZE
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
-from spectral_edge.validate.referee.verdict import NOT_RUN, REFUTED, SUPPORTED, Prediction
+from spectral_edge.validate.referee.verdict import NOT_RUN, REFUTED, SUPPORTED, Prediction, verdict_alone
 
 #: Sets of runs of each world.
 SETS = 40
@@ -24,6 +24,13 @@ SETS = 40
 MOST = 200
 #: The same as `SETS` for ``--quick``.
 QUICK = 4
+#: Predictions that look at no update: for them all worlds are one, the first.
+BLIND = frozenset({"weight-decay-needed", "gap-opens-at-grokking"})
+
+
+def tried_in(prediction: Prediction) -> tuple[str, ...]:
+    """The worlds in which a test is tried."""
+    return tuple(stress.WORLDS)[: 1 if prediction.id in BLIND else None]
 
 
 def _shared() -> str:
@@ -60,20 +67,28 @@ class StressSize(NamedTuple):
         Share of the sets that come out supported where that is most, of those that could be judged.
     world : str
         Which world that is; empty where none was judged.
-    refuted : Estimate
+    sets : int
+        How many sets were judged there.
+    refuted, refuted_world, refuted_sets : Estimate, str, int
         The same of *refuted*.
-    refuted_world : str
     """
 
     size: Estimate = UNKNOWN
     world: str = ""
+    sets: int = 0
     refuted: Estimate = UNKNOWN
     refuted_world: str = ""
+    refuted_sets: int = 0
+
+
+def certain(size: Estimate, sets: int) -> float:
+    """The share itself where `SETS` or more were counted, else what it is at least: four sets prove little."""
+    return size.value if sets >= SETS else size.low
 
 
 def judged(world: str, seed: int, predictions: Sequence[Prediction]) -> dict[str, str]:
     """The verdicts of predictions on one set of runs, which share its updates and its noise."""
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), verdict_alone():
         runs = stress.runs_of(world, seed)
         noise = [worlds.matched_noise(run, seed) for run in runs]
         found = {}
@@ -134,14 +149,15 @@ def count(
     # all to a tenth first, then to the end, and only then what needs more: stopped early, something is known of each
     for goal in sorted({max(1, sets // 10), sets, most}):
         for world in stress.WORLDS:
-            wanted = [p for p in predictions if goal <= sets or _too_often(counts[p.id][world])]
+            tried = [p for p in predictions if world in tried_in(p)]
+            wanted = [p for p in tried if goal <= sets or _too_often(counts[p.id][world])]
             for verdicts in _verdicts(world, goal, wanted, counts, executor):
                 for id, verdict in verdicts.items():
                     counts[id][world] = counts[id][world].plus(verdict)
                 if path is not None:
                     store(predictions, counts, path)
                 if progress is not None:
-                    progress(world, min(counts[p.id][world].n for p in predictions))
+                    progress(world, min(counts[p.id][world].n for p in tried))
     return counts
 
 
@@ -186,7 +202,9 @@ def _tallies(prediction: Prediction, found: dict[str, Any], of_now: bool = False
     """The counts of a prediction's present rule, and `of_now`, with what rules share as it is now; else none."""
     entry = found.get(prediction.id, {"rule": "", "worlds": {}})
     fresh = entry["rule"] == rule(prediction) and (not of_now or entry["shared"] == _shared())
-    return {world: Tally(*entry["worlds"].get(world, ())) if fresh else Tally() for world in stress.WORLDS}
+    return {
+        world: Tally(*entry["worlds"].get(world, ())) if fresh else Tally() for world in tried_in(prediction)
+    }
 
 
 def stored_tallies(prediction: Prediction) -> dict[str, Tally]:
@@ -224,6 +242,29 @@ def worst(prediction: Prediction, tallies: dict[str, Tally] | None = None) -> St
     }
     if not counted:
         return StressSize()
-    world = max(counted, key=lambda one: counted[one].share("supported").value)
-    other = max(counted, key=lambda one: counted[one].share("refuted").value)
-    return StressSize(counted[world].share("supported"), world, counted[other].share("refuted"), other)
+
+    def worse(what: str, one: str) -> tuple[float, float]:
+        share = counted[one].share(what)
+        return certain(share, counted[one].judged), share.value
+
+    world, other = (max(counted, key=partial(worse, what)) for what in ("supported", "refuted"))
+    one, two = counted[world], counted[other]
+    return StressSize(one.share("supported"), world, one.judged, two.share("refuted"), other, two.judged)
+
+
+def remarks(predictions: Sequence[Prediction]) -> list[str]:
+    """Say which tests were not tried, or hardly, in noise of other kinds, of those that should be."""
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    few = [
+        p.id for p in predictions
+        if p in PREDICTIONS and min(tally.n for tally in stored_tallies(p).values()) < SETS
+    ]  # fmt: skip
+    return (
+        [
+            f"tried in noise of other kinds on fewer than {SETS} sets of runs of each kind: {', '.join(few)}; "
+            "spectral-edge validate --calibrate --stress goes on counting"
+        ]
+        if few
+        else []
+    )

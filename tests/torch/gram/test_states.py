@@ -10,12 +10,12 @@ import torch.distributed.checkpoint as dcp
 from torch import nn
 
 from spectral_edge.validate import GramSequence, GramTracker
-from spectral_edge.validate.gram.files.bands import STORAGE
 from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
 from spectral_edge.validate.gram.files.discovery import find_checkpoints
 from spectral_edge.validate.gram.files.distributed import distributed
 from spectral_edge.validate.gram.files.formats import content_of
 from spectral_edge.validate.gram.files.reading import read_run
+from spectral_edge.validate.gram.files.rounding import STORAGE
 from spectral_edge.validate.gram.files.tensors import Joined, Spilled
 from spectral_edge.validate.gram.files.trees import weights
 

@@ -45,6 +45,7 @@ def test_every_run_has_all_probes_and_its_card(tmp_path):
     assert run.K.shape == (30, 13)
     assert run.probes.keys() == {
         "gradient", "validation_gradient", "parameters", "hessian", "response", "metric", "ablation", "ablation_random",
+        "storage_rounding",
     }  # fmt: skip
     for name, count in {
         "gradient": 30,

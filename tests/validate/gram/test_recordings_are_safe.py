@@ -11,8 +11,10 @@ import pytest
 
 from spectral_edge import theory
 from spectral_edge.validate import GramSequence, GramTracker
+from spectral_edge.validate.gram.files.reading import read_run
 from spectral_edge.validate.gram.live import recording
 from spectral_edge.validate.gram.live.ownership import lock_path
+from spectral_edge.validate.referee.analysis import analyse
 
 
 def walk(T, P=50, seed=0):
@@ -524,6 +526,19 @@ def test_singular_values_that_are_rounding_are_told():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         record(GramTracker(6), walk(40).astype(np.float32))  # the control: updates in all directions
+
+
+def test_the_rounding_of_live_parameters_is_known_afterwards(tmp_path):
+    thetas, path = drift(20, np.float32, 1e-4), tmp_path / "run.npz"
+    np.save(tmp_path / "stack.npy", thetas)
+    with pytest.warns(UserWarning, match="singular values of the window"):
+        record(GramTracker(5, path=path), thetas).close()
+    live, stack = GramSequence.load(path).window(4), read_run(tmp_path / "stack.npy").whole.window(4)
+    np.testing.assert_allclose(live.stored_floor, stack.stored_floor, rtol=0.1)
+    (note,) = analyse(path, 4).notes
+    assert "the gap is one to rounding" in note
+    exact = record(GramTracker(5), walk(20)).sequence().window(4)  # the control
+    assert exact.stored_floor.max() < 1e-6 * live.stored_floor.min()
 
 
 def test_the_rounding_floor_is_the_error_of_rounding():

@@ -10,13 +10,14 @@ import pytest
 from spectral_edge import validate
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import Card, card, metric, read, remarks
+from spectral_edge.validate.referee.cards import Card, card, comparable, metric, read, remarks
 from spectral_edge.validate.referee.early_warning.judge import early_warning
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import predictions as prediction_figures
 from spectral_edge.validate.referee.figures.drawing import picture
 from spectral_edge.validate.referee.partners import decay_groups, decay_pairs, shuffled, twins
 from spectral_edge.validate.referee.predictions import PREDICTIONS, p03_small_gap_position
+from spectral_edge.validate.referee.published.record import Published
 from spectral_edge.validate.referee.statistics import Estimate
 from spectral_edge.validate.referee.verdict import SUPPORTED, Reading, Verdict
 
@@ -159,7 +160,9 @@ def test_one_odd_card_is_named_and_stops_no_other(additions: list[GramSequence])
     judged = [p.id for p, v in zip(chosen, board, strict=True) if v.verdict != "not run"]
     assert len(judged) == 3
     for id in judged:
-        assert repr(replace(board[id], worlds={})) == repr(replace(others[id], worlds={}))
+        # as published some ask nothing of the card
+        pair = [replace(found[id], worlds={}, published=Published()) for found in (board, others)]
+        assert repr(pair[0]) == repr(pair[1])
     assert sum(note.startswith("odd: ") for note in board.notes) == 4
     assert board.to_dict()["notes"] == list(board.notes)
     for prediction in PREDICTIONS:
@@ -224,3 +227,19 @@ def test_bundled_cards_say_all() -> None:
             found.betas,
         )
         assert found.record_every == np.median(np.diff(run.steps))
+
+
+def test_runs_of_two_recipes_are_not_compared() -> None:
+    def run(decay: float, recipe: str | None, **more: Any) -> GramSequence:
+        config = {"task": "sum", "seed": 1, "weight_decay": decay, "recipe": recipe, **more}
+        return bare(config=config, metrics={"test_accuracy": np.ones(12)})
+
+    first, alone = [run(1.0, "first"), run(0.0, "first")], run(1.0, "author")
+    assert comparable([*first, alone]) == [True, True, False]
+    assert comparable([*first, alone, run(0.0, "author")]) == [True] * 4
+    assert comparable([run(1.0, "author", operation="a"), run(0.0, "author", operation="b")]) == [False] * 2
+    assert comparable([run(1.0, None)]) == [True]  # one's own runs say no recipe
+    # the partner of each is of its own recipe, whatever the order
+    treated, control = decay_pairs([alone, *first])
+    assert {key.family: key in control for key in treated} == {"sum (author)": False, "sum (first)": True}
+    assert {p.number for p in PREDICTIONS if p.compares} == {3, 10, 11, 12}

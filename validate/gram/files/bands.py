@@ -17,13 +17,10 @@ from spectral_edge.validate.gram.arrays.rows import Buffers
 from spectral_edge.validate.gram.files.discovery import Listing, Wanted, find_checkpoints
 from spectral_edge.validate.gram.files.layout import Layout, layout
 from spectral_edge.validate.gram.files.one_file import run_in_file
-from spectral_edge.validate.gram.files.rounding import Rounding
+from spectral_edge.validate.gram.files.rounding import STORAGE, Rounding
 from spectral_edge.validate.gram.files.tensors import Flat, Joined, Source, Spilled, width
 from spectral_edge.validate.gram.files.unfinished import Done, Work, fingerprint, reporting
 from spectral_edge.validate.gram.parameters import Select, selector
-
-#: The probe that holds the expected ⟨δ_t, δ_t⟩ of the rounding of the stored parameters alone, (T,).
-STORAGE = "storage_rounding"
 
 
 @dataclass(frozen=True)

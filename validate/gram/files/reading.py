@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram.arrays.rows import native
 from spectral_edge.validate.gram.checks import increasing
-from spectral_edge.validate.gram.files.bands import STORAGE
 from spectral_edge.validate.gram.files.checkpoints import By, CheckpointSequences, read_checkpoints
 from spectral_edge.validate.gram.files.discovery import Wanted
-from spectral_edge.validate.gram.files.rounding import Rounding
+from spectral_edge.validate.gram.files.rounding import STORAGE, Rounding
 from spectral_edge.validate.gram.files.tensors import STORED
 from spectral_edge.validate.gram.parameters import Select
 from spectral_edge.validate.gram.sequence import GramSequence

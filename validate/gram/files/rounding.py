@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram.files.tensors import STORED
 
 Floats = NDArray[np.float64]
+#: The probe that holds the expected ⟨δ_t, δ_t⟩ of the rounding of the stored parameters alone, (T,).
+STORAGE = "storage_rounding"
 
 
 class Rounding:

@@ -1,11 +1,11 @@
 """The window that has just become full: what is logged of it, and whether its small singular values mean anything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from spectral_edge.validate.gram.files.rounding import rounding_variance
+from spectral_edge.validate.gram.files.rounding import STORAGE, rounding_variance
 from spectral_edge.validate.gram.live.journal import Record
 from spectral_edge.validate.gram.live.recording import sequence_of
 from spectral_edge.validate.gram.parameters import dtype_name, size
@@ -49,12 +49,12 @@ class Latest:
         found = {name: float(getattr(spectra, name)[-1]) for name in ("k_star", "ratio", "gap")}
         return found | {"adiabatic": adiabatic}
 
-    def trouble(self, records: list[Record], own: Mapping[str, Any], rounding: float) -> str:
+    def trouble(self, records: list[Record], own: Mapping[str, Any], rounding: float, stored: float) -> str:
         """What to warn of, once: singular values that are the rounding of the parameters; looked for now and then."""
         if self._told or len(records) < self._look_at or len(records) < self.W:
             return ""
         self._look_at = 2 * len(records)
-        floor = float(np.sqrt(sum(map(rounding_floor, own.values()))))
+        floor = float(np.sqrt(stored / 2))
         windows = self._windows(records, rounding)
         # those that count for the gap: others are known to be rounding
         small = int((np.isfinite(windows.ratios[-1]) & (windows.sigma[-1, 1:] <= TOLD * floor)).sum())
@@ -67,6 +67,18 @@ class Latest:
             f"rounding of {kinds} parameters makes them ({floor:.2g}): differences of neighbouring steps make small "
             "singular values too large; record more rarely (every=), or train in float64"
         )
+
+
+def stored_rounding(records: list[Record], own: Mapping[str, Any], total: Callable[[float], float]) -> float:
+    """What ⟨δ, δ⟩ of the next record holds of the rounding of the parameters at both ends, parameter units².
+
+    It changes slowly, and is counted whenever the number of records has doubled; `total` adds up over the processes.
+    """
+    n = len(records)
+    known = records[-1].probes.get(STORAGE) if n else None
+    if known is not None and n & (n - 1):
+        return float(known)
+    return 2 * total(sum(map(rounding_floor, own.values())))
 
 
 def rounding_floor(array: Any) -> float:

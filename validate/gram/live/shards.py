@@ -114,6 +114,10 @@ class Shards:
         total = self._sum(np.array(list(sizes.values()), dtype=np.float64))
         return {name: int(count) for name, count in zip(sizes, total, strict=True)}
 
+    def total(self, value: float) -> float:
+        """A number added up over the ranks."""
+        return float(self._sum(np.array([value]))[0])
+
     def opened(self, open_: "Callable[[Any], Recording]", path: Any) -> "Recording":
         """The recording at `path`, which the first rank writes; the others have the same records in memory."""
         found: list[Recording] = []

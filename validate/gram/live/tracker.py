@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import choice, positive, whole
+from spectral_edge.validate.gram.files.rounding import STORAGE
 from spectral_edge.validate.gram.live import spoken
 from spectral_edge.validate.gram.live.cadence import Cadence
 from spectral_edge.validate.gram.live.journal import Record
-from spectral_edge.validate.gram.live.latest import Latest
+from spectral_edge.validate.gram.live.latest import Latest, stored_rounding
 from spectral_edge.validate.gram.live.recording import Recording
 from spectral_edge.validate.gram.live.shelter import Shelter
 from spectral_edge.validate.gram.live.stores import Exact, Parts, Sketched
@@ -406,6 +407,8 @@ class GramTracker:
         view = View(self._store, self._own, self._kept, self.W_max + 1)
         lagged: dict[str, Any] = {name: view.by_lag(values).tolist() for name, values in found.items()}
         row = lagged.pop("")
+        total = float if self._shards is None else self._shards.total
+        stored = lagged[STORAGE] = stored_rounding(records, self._own, total)
         try:
             if hessian is not None:
                 lagged["hessian"] = view.window_hessian(hessian).tolist()
@@ -415,8 +418,8 @@ class GramTracker:
                 metrics = metrics | scalars
         finally:
             self._recording.add(Record(len(records), step, row, metrics, lagged))
-        trouble = self._latest.trouble(records, self._own, self._recording.rounding)
-        if trouble:
+        trouble = self._latest.trouble(records, self._own, self._recording.rounding, stored)
+        if trouble and (self._shards is None or self._shards.first):
             warnings.warn(trouble, stacklevel=5)
         if self.log is not None and len(records) >= self._latest.W:
             with self._shelter.over("this was not logged", framework=False):

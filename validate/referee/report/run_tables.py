@@ -4,8 +4,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.cards import card, knows, metric, number
+from spectral_edge.validate.referee.cards import card, is_plain, knows, metric, number
 from spectral_edge.validate.referee.events import GROKKED, grok_step
 from spectral_edge.validate.referee.partners import decay_groups
 
@@ -25,17 +27,25 @@ _HEAD = """# How the recorded runs ended
 
 Written by `make findings`; do not edit. What the runs are is in [README.md](README.md). A run has grokked when its test
 accuracy first reaches {threshold:g}; accuracies and losses are those of the last record. Where a run went on after its
-recipe would have stopped it, "stop" is that step.
+recipe would have stopped it, "stop" is that step. Recipes: "author", that of the author's public code; "first", our
+first reading of the published description; "own", settings of ours.
+"""
+
+_INTERVALS = """## What the interval between records does
+
+The same training, recorded at several intervals: windows of ten updates each.
 """
 
 
-def document(runs: Sequence[GramSequence]) -> str:
+def document(runs: Sequence[GramSequence], again: Sequence[GramSequence] = ()) -> str:
     """One table a family: grok step, last step, final accuracies and losses of every run.
 
     Parameters
     ----------
     runs : sequence of GramSequence
         As `validate.bundled` gives them.
+    again : sequence of GramSequence
+        Second recordings of some of them.
 
     Returns
     -------
@@ -46,13 +56,15 @@ def document(runs: Sequence[GramSequence]) -> str:
         chosen = [run for run in runs if card(run).task == task]
         if chosen:
             parts += [f"## {heading}\n", *_family(chosen), ""]
+    if table := list(intervals(runs, again)):
+        parts += [_INTERVALS, *table, ""]
     return "\n".join(parts)
 
 
 def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
-    heads = ("run", "grokked", "grok step", "stop", "last step")
+    heads = ("run", "recipe", "grokked", "grok step", "stop", "last step")
     yield _row(*heads, "training accuracy", "test accuracy", "training loss", "test loss")
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * 10}"
     for run in runs:
         step = grok_step(run)
         last = (f"{_last(run, f'{half}_accuracy'):.3f}" for half in ("train", "test"))
@@ -60,6 +72,7 @@ def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
         grokked = "no" if step is None else "yes"
         yield _row(
             card(run).run or "unnamed",
+            card(run).recipe or "–",
             grokked,
             _steps(step),
             _steps(_stop(run)),
@@ -84,17 +97,73 @@ def grok_steps(runs: Sequence[GramSequence]) -> Iterator[str]:
     chosen = [run for group in decay_groups(runs) for run in group]
     chosen = [run for run in chosen if knows(run, "seed")]
     seeds = sorted({int(number(run, "seed")) for run in chosen})
-    found: dict[tuple[str, float], dict[int, GramSequence]] = {}
+    found: dict[tuple[str, str, float], dict[int, GramSequence]] = {}
     for run in chosen:
         own = card(run)
-        where = own.operation or own.family, number(run, "weight_decay")
+        where = own.operation or own.task or own.family, own.recipe or "–", number(run, "weight_decay")
         found.setdefault(where, {})[int(number(run, "seed"))] = run
-    yield _row("learns", "weight decay", *(f"seed {seed}" for seed in seeds))
-    yield _row(*["---"] * (2 + len(seeds)))
-    order = list(dict.fromkeys(what for what, _ in found))
-    for (what, decay), row in sorted(found.items(), key=lambda item: (order.index(item[0][0]), -item[0][1])):
+    yield _row("learns", "recipe", "weight decay", *(f"seed {seed}" for seed in seeds))
+    yield _row(*["---"] * (3 + len(seeds)))
+    order = list(dict.fromkeys(what for what, _, _ in found))
+    rows = sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1], -item[0][2]))
+    for (what, recipe, decay), row in rows:
         cells = (_steps(grok_step(row[seed])) if seed in row else "not recorded" for seed in seeds)
-        yield _row(what, f"{decay:g}", *cells)
+        yield _row(what, recipe, f"{decay:g}", *cells)
+
+
+def intervals(runs: Sequence[GramSequence], again: Sequence[GramSequence], W: int = 10) -> Iterator[str]:
+    """Rows of a table: what the interval between records makes of R and g_23, the training being the same.
+
+    Parameters
+    ----------
+    runs : sequence of GramSequence
+    again : sequence of GramSequence
+        Recordings of some of `runs` at other intervals ("interval" as their experiment); others are left out.
+    W : int
+        Updates in a window; a recording that has no window has no figures.
+
+    Yields
+    ------
+    str
+        Nothing where there is no run beside its other recording.
+    """
+    found: dict[str, list[GramSequence]] = {}
+    for other in (run for run in again if card(run).experiment == "interval"):
+        first = next((run for run in runs if is_plain(run) and _same_training(run, other)), None)
+        if first is not None:
+            found.setdefault(card(first).run or "unnamed", [first]).append(other)
+    if not found:
+        return
+    yield _row(
+        "run",
+        "steps a record",
+        "windows",
+        "median R",
+        "median R weighted k*",
+        "usual k*",
+        "peak of g_23 / last",
+    )
+    yield _row(*["---"] * 7)
+    for name, recordings in found.items():
+        for run in sorted(recordings, key=lambda run: number(run, "record_every")):
+            yield _row(name, f"{number(run, 'record_every'):g}", *_of_windows(run, W))
+
+
+def _same_training(run: GramSequence, other: GramSequence) -> bool:
+    fields = ("family", "seed", "weight_decay", "optimizer")
+    return all(getattr(card(run), field) == getattr(card(other), field) for field in fields)
+
+
+def _of_windows(run: GramSequence, W: int) -> list[str]:
+    if min(run.T, run.W_max) < W:
+        return ["0", *"––––"]
+    windows = run.window(W)
+    k_star, weighted = windows.k_star, windows.k_star_weighted
+    known = np.flatnonzero(np.isfinite(k_star) & np.isfinite(weighted))
+    by_weight = windows.ratios[known, weighted[known].astype(int) - 1]
+    usual = int(np.bincount(k_star[known].astype(int)).argmax()) if len(known) else "–"
+    medians = (f"{np.median(x):.2f}" if len(x) else "–" for x in (windows.ratio[known], by_weight))
+    return [str(len(windows.steps)), *medians, str(usual), f"{windows.g_23.max() / windows.g_23[-1]:.3g}"]
 
 
 def _steps(step: int | None) -> str:
@@ -106,6 +175,6 @@ def _row(*cells: Any) -> str:
 
 
 if __name__ == "__main__":
-    from spectral_edge.validate.runs.bundle import bundled
+    from spectral_edge.validate.runs.bundle import bundled, made_again
 
-    sys.stdout.write(document(bundled()))
+    sys.stdout.write(document(bundled(), made_again()))
