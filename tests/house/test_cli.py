@@ -67,7 +67,8 @@ def test_the_shell_completes_commands_and_options() -> None:
 
 
 @pytest.mark.slow
-def test_analyze_a_stack(stack: Path, tmp_path: Path) -> None:
+def test_analyze_a_stack(stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # a console that has no σ
     done = run_apart("analyze", stack, "--W", 5, "--eta", 1e-3, "--B", 32, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "30 updates of 500 parameters, 26 windows of 5" in done.stdout

@@ -28,6 +28,10 @@ def bundled(group: str = "attention") -> list[GramSequence]:
         networks of which all weights were recorded at every step; or the attention weights of runs of which there
         is a second recording, with other batches or at another interval.
 
+    Returns
+    -------
+    list of GramSequence
+
     Examples
     --------
     >>> from spectral_edge import validate

@@ -123,7 +123,7 @@ def persistence(run: GramSequence) -> Floats:
     inner = np.einsum("nsj,nst,ntl->nlj", scaled[LEAD:], blocks[:, LEAD:, :W], scaled[:-LEAD])
     most = np.max(inner**2, axis=2)
     k = windows.k_star[:-LEAD]
-    pair = np.where(np.isfinite(k), k, 1).astype(int)[:, None] + [-1, 0]
+    pair = np.where(np.isfinite(k), k, 1).astype(int)[:, None] + np.array([-1, 0])
     return np.take_along_axis(most, pair, axis=1)[np.isfinite(k)]
 
 

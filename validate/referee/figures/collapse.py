@@ -43,12 +43,12 @@ def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, modes: str 
         ax.text(0.5, 0.5, "no collapse could be followed", ha="center", va="center", transform=ax.transAxes)
         ax.set(xticks=[], yticks=[])
         return ax
-    form = form or details["form"]
+    drawn: str = form or details["form"]
     observed, horizon = (np.array([pair[name] for pair in pairs]) for name in ("observed", "horizon"))
-    mean, predicted = (np.array([pair[name] for pair in pairs]) for name in (MEAN, form))
+    mean, predicted = (np.array([pair[name] for pair in pairs]) for name in (MEAN, drawn))
     ax.plot(observed, mean, "s", color=ORANGE, ms=4, mfc="none", label="the mean of the others")
     seen = predicted < horizon
-    ax.plot(observed[seen], predicted[seen], "o", color=BLUE, ms=4, alpha=0.8, label=form)
+    ax.plot(observed[seen], predicted[seen], "o", color=BLUE, ms=4, alpha=0.8, label=drawn)
     ends = np.array([observed.min(), observed.max()]) * [0.8, 1.25]
     ax.plot(ends, ends, color=BLACK, lw=1, label="equal")
     ax.set(xscale="log", yscale="log", xlim=ends)

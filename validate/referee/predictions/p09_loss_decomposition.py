@@ -109,6 +109,11 @@ def importance(alpha: Floats | None) -> Score:
     )
 
 
+def _alone(alpha: Floats) -> Score:
+    """α_j without the gradients."""
+    return lambda one: alpha[one.row]
+
+
 #: What says nothing of gradients, beside α alone.
 PLACEBOS: dict[str, Score] = {
     "rank alone, −j": lambda one: -np.arange(float(W)),
@@ -141,7 +146,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         )
 
     plain = [importance(None)] * len(chosen)
-    alone: list[Score] = [lambda one, own=own: own[one.row] for own in alphas[first]]  # type: ignore[misc]
+    alone = [_alone(alpha) for alpha in alphas[first]]
     rho, controls = estimated(judged), {"α = 1": estimated(plain), "α_j alone": estimated(alone)}
     differences = {name: mean(rho - other) for name, other in controls.items()}
     ranked = [pairs(*row) for row in zip(windows, judged, strict=True)]
@@ -160,10 +165,10 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             Reading.above(f"nothing taken out, against {name}", raw, mean(estimated(placebo, False)), 0.0)
         )
     isotropic = [ablated(run, "ablation_random") for run in chosen if "ablation_random" in run.probes]
-    everywhere = [
+    here, anywhere = (
         mean([correlation(pairs(x, importance(None), None, False)) for x in y]) for y in (windows, isotropic)
-    ]
-    readings.append(Reading.above("nothing taken out, α = 1, against random directions", *everywhere, 0.0))  # type: ignore[arg-type, call-arg]
+    )
+    readings.append(Reading.above("nothing taken out, α = 1, against random directions", here, anywhere, 0.0))
     least = min(differences.values(), key=lambda one: one.low)
     value, one, alpha = (mean(x).value for x in (rho, *controls.values()))
     return PREDICTION.verdict(

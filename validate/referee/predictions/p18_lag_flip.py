@@ -85,13 +85,15 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     for W in WINDOWS:
         rows = np.array([_best(run, W) for run, _ in chosen])
         lags[W] = rows[:, 0]
-        nulls = {
+        nulls: dict[str, list[Floats]] = {
             "random phases": [_random_phases(run, W) for run, _ in chosen],
-            "noise beside the same loss": [[_best(copy, W)[1] for copy in copies] for _, copies in chosen],
+            "noise beside the same loss": [
+                np.array([_best(copy, W)[1] for copy in copies]) for _, copies in chosen
+            ],
         }
         for name, draws in nulls.items():
-            found[f"largest |r| at W = {W} against {name}"] = against(rows[:, 1], draws)  # type: ignore[arg-type]
-            alone &= [monte_carlo_p(r, row) <= LEVEL for r, row in zip(rows[:, 1], draws, strict=True)]  # type: ignore[call-overload]
+            found[f"largest |r| at W = {W} against {name}"] = against(rows[:, 1], draws)
+            alone &= [monte_carlo_p(r, row) <= LEVEL for r, row in zip(rows[:, 1], draws, strict=True)]
     known = alone & np.isfinite(lags[WINDOWS[0]] + lags[WINDOWS[1]])
     short, long = (mean(lags[W][known]) for W in WINDOWS)
     difference = mean((lags[WINDOWS[0]] - lags[WINDOWS[1]])[known])
