@@ -7,7 +7,7 @@ SPREAD := -n logical --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration stress planted test test-notebooks test-torch test-minimum coverage lint typecheck mypy docs clean
+.PHONY: help report findings calibration stress planted test test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements docs dist clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-notebooks: $(VENV)/.test  ## run the notebooks from top to bottom
 test-torch: $(VENV)/.torch  ## run the tests that need PyTorch
 	$(PYTEST) tests/torch
 
+test-explorer: $(VENV)/.browser  ## run the tests of the explorer's page, in a Chromium
+	$(PYTEST) tests/explorer
+
 test-minimum: $(VENV)/.dev  ## run the fast tests with the lowest versions that are declared
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/minimum
 	$(BIN)/uv pip install --quiet --python build/minimum --resolution lowest-direct --editable '.[test]'
@@ -61,12 +64,25 @@ typecheck: mypy $(VENV)/.dev  ## mypy on the package, Pyright on everything
 mypy: $(VENV)/.dev  ## mypy on the package
 	$(BIN)/mypy -p spectral_edge
 
-docs: $(VENV)/.core  ## write docs/theory.md from the propositions
+statements: $(VENV)/.core  ## write docs/theory.md from the propositions
 	$(BIN)/python -m spectral_edge.theory.statements.document > docs/theory.md.part
 	mv docs/theory.md.part docs/theory.md
 
+docs: $(VENV)/.docs  ## build the documentation: docs/_build/html/index.html
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+dist: $(VENV)/.dev  ## build wheel and source distribution, check them, and try the wheel in an environment of its own
+	rm -rf dist build/tried && mkdir -p build/tried
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/tried/environment
+	build/tried/environment/bin/python -m pip install --quiet "$$(ls $(CURDIR)/dist/*.whl)[app]"
+	cd build/tried && environment/bin/spectral-edge validate --out report > verdicts.txt && tail -1 verdicts.txt
+	cd build/tried && environment/bin/spectral-edge ode
+	cd build/tried && environment/bin/spectral-edge explore --check
+
 clean:  ## remove the environment and everything built
-	rm -rf $(VENV) build dist report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) build docs/_build dist report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 # A stamp per extra: what is installed stays until pyproject.toml changes.
 $(VENV)/bin/python:
@@ -85,6 +101,14 @@ $(VENV)/.torch: pyproject.toml $(VENV)/.test
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --editable '.[test,torch,integrations]'
 	@touch $@
+
+$(VENV)/.browser: pyproject.toml $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@ $(VENV)/.core
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

@@ -11,11 +11,14 @@ from spectral_edge import __version__
 from spectral_edge.commands.analyze import analyze
 from spectral_edge.commands.bbp import bbp
 from spectral_edge.commands.console import say, stderr
+from spectral_edge.commands.explore import explore
+from spectral_edge.commands.forecast import forecast
 from spectral_edge.commands.ode import ode
 from spectral_edge.commands.propositions import propositions
 from spectral_edge.commands.record import record
 from spectral_edge.commands.sweep import sweep
 from spectral_edge.commands.validate import validate
+from spectral_edge.commands.watch import watch
 
 app = typer.Typer(
     name="spectral-edge",
@@ -24,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",  # Markdown would take the asterisks of '*attn*'
     pretty_exceptions_enable=False,
 )
-for command in (validate, analyze, record, bbp, ode, sweep, propositions):
+for command in (validate, analyze, forecast, watch, explore, record, bbp, ode, sweep, propositions):
     app.command()(command)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from spectral_edge.validate.gram import GramSequence, GramTracker, WindowSpectra
     from spectral_edge.validate.gram.live import loggers, probes
     from spectral_edge.validate.referee import Scoreboard, Verdict, check
+    from spectral_edge.validate.referee.collapse.forecast import Forecast, forecast
     from spectral_edge.validate.referee.early_warning.judge import EarlyWarning, early_warning
     from spectral_edge.validate.runs import bundled
 
@@ -24,10 +25,13 @@ _HOMES = {
     "Verdict": "referee",
     "check": "referee",
     "early_warning": "referee.early_warning.judge",
+    "Forecast": "referee.collapse.forecast",
+    "forecast": "referee.collapse.forecast",
 }
 _MODULES = {"loggers": "gram.live.loggers", "probes": "gram.live.probes", "runs": "runs"}
 __all__ = [
     "EarlyWarning",
+    "Forecast",
     "GramSequence",
     "GramTracker",
     "Scoreboard",
@@ -36,6 +40,7 @@ __all__ = [
     "bundled",
     "check",
     "early_warning",
+    "forecast",
     "loggers",
     "probes",
     "runs",

@@ -73,23 +73,23 @@ def gap_flow(name: str, seed: int, control: bool, rng: np.random.Generator) -> P
 @scenario("collapse-time")
 def planted_collapse_time(name: str, seed: int, control: bool, rng: np.random.Generator) -> PlantedRun:
     """Two modes with constant h and p that meet at a known step. Control: the same, with probes that say nothing."""
-    T, omega = 320, 0.0 if control else 1.0
+    T, omega = 180, 0.0 if control else 1.0
     scale = 1.0 / (ETA * RECORD)
     while True:  # until the modes meet within the run
-        stiff = scale * 10 ** rng.uniform(-2.7, -2.2, 2)
+        stiff = scale * 10 ** rng.uniform(-2.4, -1.9, 2)
         d0, rest = FLOOR * np.array([12.0, 4.0]), FLOOR * np.array([rng.uniform(3, 5), rng.uniform(5, 8)])
         p = rest**2 * stiff / W
         own = {"h": stiff - omega, "p": p, "eta": ETA, "omega": omega, "W": W}
         step = float(collapse_time(d0, **own))
-        if 80 * RECORD < step < 270 * RECORD:
+        if 40 * RECORD < step < 150 * RECORD:
             break
     time = RECORD * np.arange(float(T))[:, None]
     d = signal_flow(d0, time, **own)
-    # the other modes and the noise follow the second, so that the gap stays the largest ratio until late
-    share = 0.75 * 0.8 ** np.arange(7)
+    # the other modes and the noise follow the second closely, so that the gap stays the largest ratio until late
+    share = 0.93 - 0.08 * np.arange(7)
     tail = np.minimum(d[:, :1], d[:, 1:]) * share
     X = updates(
-        np.concatenate([d, tail], axis=1, dtype=np.float64), rng, floor=0.15 * np.minimum(d[:, 0], d[:, 1])
+        np.concatenate([d, tail], axis=1, dtype=np.float64), rng, floor=0.6 * np.minimum(d[:, 0], d[:, 1])
     )
     seen = (p, own["h"])
     if control:

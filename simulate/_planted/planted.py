@@ -58,6 +58,7 @@ def planted(scenario: str, seed: int, *, control: bool = False) -> PlantedRun:
     lag-flip                   the loss follows the signal after 7 records          the loss is another curve
     shift-detection            a new direction takes over at the shift              no shift
     collapse-time              two modes with constant h, p meet at a known step    probes that say nothing
+    window-exchange            gradient descent on a quadratic loss                 curvatures of other directions
     =========================  ===================================================  ===============================
 
     There is none for "projection-keeps-gap": a bound of 5.7 % for d = 10W is no construction's to give (8.6).

@@ -16,6 +16,7 @@ from spectral_edge.commands.console import (
     say,
     say_written,
     stderr,
+    target_folder,
     write_figure,
     write_text,
 )
@@ -93,6 +94,9 @@ def analyze(
         if target is not None and target.suffix != suffix:
             raise ValueError(f"{name} must end in {suffix}, got {target.name}")
     existing(path)
+    target_folder(out)
+    if metrics is not None:
+        existing(metrics, "metrics")
     options: dict[str, Any] = {"select": select or None, "exclude": exclude or None, "steps": steps, "by": by}
     options["skip_damaged"] = skip_damaged
     if show:

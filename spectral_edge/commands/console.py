@@ -42,8 +42,8 @@ def progress_bar(*more: str, transient: bool = True) -> "Progress":
     return progress.progress_bar(*more, transient=transient, console=stderr)
 
 
-def existing(path: Path) -> Path:
-    """Return `path` if there is something, be it a file, a folder or what a glob pattern finds.
+def existing(path: Path, name: str = "path") -> Path:
+    """Return `path`, called `name`, if there is something, be it a file, a folder or what a glob pattern finds.
 
     Raises
     ------
@@ -53,8 +53,22 @@ def existing(path: Path) -> Path:
     if path.exists() or (glob.has_magic(str(path)) and next(glob.iglob(str(path), recursive=True), None)):
         return path
     raise FileNotFoundError(
-        f"path must be a file, a folder or a pattern that finds some, got nothing at {path}"
+        f"{name} must be a file, a folder or a pattern that finds some, got nothing at {path}"
     )
+
+
+def target_folder(out: Path) -> Path:
+    """Return `out` if it is a folder or can become one: said before the work, not after.
+
+    Raises
+    ------
+    ValueError
+        If it, or what it would lie in, is a file.
+    """
+    there = next(each for each in (out, *out.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise ValueError(f"out must be a folder, got the file {there}")
+    return out
 
 
 def numbers(name: str, text: str) -> list[float]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spectral_edge.commands.console import AsJson, console, print_json, progress_bar, runs_table, say, stderr
+from spectral_edge.commands.console import (
+    AsJson,
+    console,
+    print_json,
+    progress_bar,
+    runs_table,
+    say,
+    stderr,
+    target_folder,
+)
 
 if TYPE_CHECKING:
     from spectral_edge.validate.runs.pool import Board, Run, Watch
@@ -57,6 +66,7 @@ def record(
         return
     if as_json:
         raise ValueError("--json goes with --list")
+    target_folder(out)
     dense = {run.name: run for run in dense_runs((*FRESH, *EXPLORED))}
     if task is None or task not in ("all", "dense", "modular-addition", *planned(), *dense):
         names = ", ".join(list(planned())[:2])
@@ -72,18 +82,23 @@ def record(
 
 
 def show_plan(out: Path, as_json: bool) -> None:
-    """Print every planned run with its status."""
+    """Print every planned run with its status, and the bundled ones that those will supersede."""
+    from spectral_edge.validate.referee.cards import card
     from spectral_edge.validate.referee.scoreboard import run_row
-    from spectral_edge.validate.runs.plan import survey
+    from spectral_edge.validate.runs.bundle import bundled
+    from spectral_edge.validate.runs.plan import planned, survey
 
     rows = []
     for config, status, sequence in survey(out):
-        card = {"run": config.name, "family": config.family, "recipe": config.recipe, "task": config.task,
+        planned_row = {"run": config.name, "family": config.family, "recipe": config.recipe, "task": config.task,
                 "optimizer": config.optimizer, "weight_decay": config.weight_decay, "seed": config.seed,
                 "grok_step": None, "steps": None}  # fmt: skip
-        row = card if sequence is None else {**card, "grok_step": run_row(sequence)["grok_step"],
+        row = planned_row if sequence is None else {**planned_row, "grok_step": run_row(sequence)["grok_step"],
                                              "steps": int(sequence.steps[-1])}  # fmt: skip
         rows.append({**row, "status": status})
+    rows += [{**run_row(run), "family": run.config.get("family", ""), "recipe": card(run).recipe or "",
+              "status": "older"}
+             for run in bundled() if card(run).run not in planned()]  # fmt: skip
     if as_json:
         print_json(rows)
     else:

@@ -14,6 +14,7 @@ from spectral_edge.commands.console import (
     runs_table,
     say,
     stderr,
+    target_folder,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def validate(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
-    seed: Annotated[int, typer.Option(help="Seed of the synthetic worlds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic worlds.")] = 0,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Measure the size and power of every test instead (an hour).")
     ] = False,
@@ -74,7 +75,7 @@ def validate(
         return run(out, quick, only, jobs, as_json)
     if quick or stress or only is not None:
         raise ValueError("quick, stress and only go with --calibrate")
-    judge([existing(path) for path in paths or ()], event, out, seed, jobs, as_json)
+    judge([existing(path) for path in paths or ()], event, target_folder(out), seed, jobs, as_json)
     return 0
 
 
@@ -127,9 +128,9 @@ def show(board: "Scoreboard", warning: "EarlyWarning | None", why: str) -> None:
     console.print(runs_table(board.to_dict()["runs"]))
     console.print(board.table(wide=console.width >= 120))
     for verdict in board:
+        told = f"{verdict.meaning} {verdict.published}"
         console.print(
-            Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(verdict.meaning)}", (0, 0, 0, 2)),
-            highlight=False,
+            Padding(f"[bold]{verdict.number}. {verdict.id}.[/] {escape(told)}", (0, 0, 0, 2)), highlight=False
         )
     if warning is None:
         console.print(f"\nNo early warning: {why}", highlight=False, markup=False)
@@ -213,14 +214,13 @@ def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
 
 def _stress_row(prediction: "Prediction", tallies: "dict[str, Tally]", quick: bool) -> dict[str, Any]:
     from spectral_edge.validate.referee import stress_size
-    from spectral_edge.validate.referee.statistics import proportion
 
     worst, before = stress_size.worst(prediction, tallies), stress_size.stored_tallies(prediction)
     pairs = [
-        (proportion(getattr(now, what), now.n), proportion(getattr(before[world], what), before[world].n))
+        (now.share(what), before[world].share(what))
         for world, now in tallies.items()
         for what in ("supported", "refuted")
-        if quick and before[world].n
+        if quick and now.judged and before[world].judged
     ]
     return {
         "id": prediction.id,

@@ -104,6 +104,20 @@ def test_analyze_a_saved_sequence_and_a_zipped_stack(tmp_path: Path) -> None:
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-9)
 
 
+def test_forecast_reads_a_run_and_says_when_modes_exchange(tmp_path: Path) -> None:
+    from spectral_edge import validate
+    from spectral_edge.validate.referee import worlds
+
+    planted = worlds.planted("collapse-time", 1)(0)[0]
+    planted.save(tmp_path / "run.npz")
+    done = run("forecast", tmp_path / "run.npz", "--step", int(planted.steps[99]), "--json")
+    assert done.returncode == 0, done.stderr
+    data, found = json.loads(done.stdout), validate.forecast(planted, step=int(planted.steps[99]))
+    assert data["sentence"] == str(found)
+    assert data["pairs"] == found.pairs.tolist()
+    assert data["collapse_time"].keys() == found.collapse_time.keys()
+
+
 @pytest.mark.slow
 def test_validate_writes_a_table_and_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from spectral_edge import validate
@@ -191,6 +205,42 @@ def test_bad_input_is_one_line_and_status_2(case: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert list(folder.iterdir()) == []  # nothing half-written
     assert sorted(path for path in tmp_path.rglob("*") if path != folder) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("analyze stack.npy --out stack.npy", "out must be a folder, got the file "),
+        ("analyze stack.npy --out stack.npy/figures", "out must be a folder, got the file "),
+        ("analyze stack.npy --metrics nowhere.csv", "metrics must be a file, a folder or a pattern"),
+        ("validate run.npz --out stack.npy", "out must be a folder, got the file "),
+        ("validate run.npz --seed -1", "--seed"),
+        ("validate run.npz --event val_loss=<1", "event must be a step or a condition such as 'val_loss<1.2'"),
+        ("validate run.npz --event loss<1", "event must be about what was recorded of a run (val_loss), got 'loss<1'"),
+        ("record dense --out stack.npy", "out must be a folder, got the file "),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_said_before_the_work(
+    words: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from spectral_edge import cli, validate
+
+    monkeypatch.chdir(tmp_path)
+    thetas = np.cumsum(np.random.default_rng(0).normal(size=(15, 40)), axis=0)
+    np.save("stack.npy", thetas)
+    validate.GramSequence.from_parameters(thetas, metrics={"val_loss": np.ones(14)}).save("run.npz")
+    monkeypatch.setattr(validate, "check", lambda *rest, **options: pytest.fail("worked"))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words.split())
+    told = capsys.readouterr()
+    assert (stopped.value.code, told.out) == (2, "")
+    assert len(told.err.strip().splitlines()) == 1
+    assert message in told.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.npz", "stack.npy"]
 
 
 @pytest.mark.slow

@@ -27,8 +27,8 @@ INTRODUCTION = """\
 # The theory, as encoded
 
 One reading of the *spectral edge thesis* (Y. Xu, arXiv:2603.28964) that can be computed, proved where it is provable,
-and tested where it is not. This page is written by `make docs` from the propositions in `theory/statements/`; a test
-fails when it is out of date. `spectral-edge propositions --prove` runs every proof.
+and tested where it is not. This page is written by `make statements` from the propositions in `theory/statements/`; a
+test fails when it is out of date. `spectral-edge propositions --prove` runs every proof.
 
 Each statement carries a mark: **[T]** a claim of the thesis, **[D]** derived here and exact under its assumptions,
 **[F]** a formalisation chosen here because the thesis is verbal at this point. Each proof says what kind it is:

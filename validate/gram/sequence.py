@@ -549,6 +549,21 @@ class GramSequence:
         ...     GramSequence.load(sequence.save(pathlib.Path(folder) / "run.npz")).T
         20
         """
+        while True:
+            before = storage.state(path)
+            try:
+                found = cls._read(path)
+            except FileNotFoundError:
+                if storage.state(path) == before:
+                    raise
+                continue
+            # a tracker may have moved records from its journal into the file after that was read: read both again
+            if storage.state(path) == before:
+                return found
+
+    @classmethod
+    def _read(cls, path: str | PathLike[str]) -> "GramSequence":
+        """The file and the journal beside it, as they are."""
         try:
             header, arrays = storage.read_arrays(path, FORMAT, FORMAT_VERSION)
         except FileNotFoundError:

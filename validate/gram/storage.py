@@ -48,3 +48,12 @@ def read_arrays(
             f"path must be of format version {version} or older, got version {header['version']}: {path}"
         )
     return header, arrays
+
+
+def state(path: str | PathLike[str]) -> tuple[int, int, int] | None:
+    """What changes when the file at `path` is replaced; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

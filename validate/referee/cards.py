@@ -17,12 +17,15 @@ from spectral_edge.validate.gram import GramSequence
 
 #: The experiment of runs that belong to no other: with and without weight decay, waiting for one transition.
 PLAIN = "grokking"
+#: Recipes: that of the author's public code, and our first reading of the published description.
+AUTHOR, FIRST = "author", "first"
 #: Keys of a card by what they say, the usual one first; capitals, hyphens and spaces make no difference.
 KEYS: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_name", "name", "run_id", "exp_name", "experiment_name"),
     "task": ("task", "task_name", "dataset", "dataset_name"),
     "operation": ("operation",),
     "experiment": ("experiment",),
+    "recipe": ("recipe",),
     "optimizer": ("optimizer", "optimiser", "optimizer_name", "optim", "opt"),
     "weight_decay": ("weight_decay", "wd", "optimizer_weight_decay"),
     "learning_rate": ("learning_rate", "lr", "base_lr", "max_lr", "peak_lr", "initial_lr"),
@@ -62,6 +65,8 @@ class Card:
         Its name, and what it learns.
     experiment : str
         The question it belongs to: "grokking" where the card names none, "optimizer", "shift".
+    recipe : str or None
+        Whose settings it follows, where there are several: runs of different recipes are not compared.
     optimizer : str or None
     weight_decay, learning_rate, momentum : float or None
     batch_size : float or None
@@ -85,6 +90,7 @@ class Card:
     task: str | None = None
     operation: str | None = None
     experiment: str = PLAIN
+    recipe: str | None = None
     optimizer: str | None = None
     weight_decay: float | None = None
     learning_rate: float | None = None
@@ -100,15 +106,17 @@ class Card:
 
     @property
     def family(self) -> str:
-        """Task and operation: what runs share that learn the same."""
-        return " ".join(part for part in (self.task, self.operation) if part is not None) or "unnamed"
+        """Task, operation and recipe: what runs share that may be compared."""
+        learns = " ".join(part for part in (self.task, self.operation) if part is not None) or "unnamed"
+        return f"{learns} ({self.recipe})" if self.recipe else learns
 
     @property
     def heading(self) -> str:
         """The family as a heading."""
         task = (self.task or "").replace("-", " ") or "unnamed task"
         named = task.endswith("addition") or task == "planted"  # the heading says it already
-        return task if named or not self.operation else f"{task}, {self.operation}"
+        heading = task if named or not self.operation else f"{task}, {self.operation}"
+        return f"{heading}, {self.recipe} recipe" if self.recipe in (FIRST, AUTHOR) else heading
 
     @property
     def contrast(self) -> tuple[str, bool | None]:
@@ -175,7 +183,7 @@ def _two(value: Any) -> tuple[float, float]:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("run", "task", "operation", "experiment", "optimizer", "event"), _text),
+    **dict.fromkeys(("run", "task", "operation", "experiment", "recipe", "optimizer", "event"), _text),
     **dict.fromkeys(("weight_decay", "momentum", "beta1", "beta2"), _not_negative),
     **dict.fromkeys(("learning_rate", "batch_size", "record_every"), _positive),
     "seed": _whole,
@@ -276,6 +284,19 @@ def number(run: GramSequence, field: str) -> float:
 def is_plain(run: GramSequence) -> bool:
     """Whether the run belongs to no other experiment."""
     return card(run).experiment == PLAIN
+
+
+def comparable(runs: Sequence[GramSequence]) -> list[bool]:
+    """Which runs may be compared as treated or control: not those of a recipe that has no other side in their family.
+
+    Runs of no stated recipe may always be.
+    """
+    own = [card(run) for run in runs]
+    sides = {(one.experiment, one.family, one.contrast[1]) for one in own}
+    return [
+        one.recipe is None or all((one.experiment, one.family, side) in sides for side in (True, False))
+        for one in own
+    ]
 
 
 def metric(run: GramSequence, name: str) -> FloatArray | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
+from spectral_edge.validate.gram.parameters import shortened
 from spectral_edge.validate.referee.cards import card, metric, recorded
 
 #: A run has grokked when its test accuracy first reaches this.
@@ -21,7 +22,7 @@ ONSET = 0.2
 Event = str | int | Callable[[GramSequence], int | None] | Mapping[str, int | None]
 
 _CONDITION = re.compile(
-    r"\s*(?P<metric>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<number>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*"
+    r"\s*(?P<metric>[^<>=!]+?)\s*(?P<sign><=|>=|<|>)\s*(?P<number>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*"
 )
 _SIGNS: dict[str, Callable[[Any, float], Any]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
@@ -112,7 +113,10 @@ def with_event(runs: Sequence[GramSequence], event: Event | None) -> list[GramSe
             config["event_step"] = -1 if with_step is None else whole("event", with_step, 0)
         found.append(replace(run, config={**config, "event": name}))
     if not known:
-        raise ValueError(f"event must be about what was recorded of a run, got {name!r}, which no run has")
+        there = sorted({metric for run in runs for metric in run.metrics})
+        raise ValueError(
+            f"event must be about what was recorded of a run ({shortened(there) or 'no metrics'}), got {name!r}"
+        )
     return found
 
 

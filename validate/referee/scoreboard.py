@@ -16,10 +16,12 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import cards, stress_size, worlds
 from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.deciding import runs_to_decide
 from spectral_edge.validate.referee.events import Event, grok_step, is_watched, transition, with_event
 from spectral_edge.validate.referee.needs import how
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
+from spectral_edge.validate.referee.published.record import CONFIRMED, MISSING, NO_TEST, NOT_CONFIRMED
 from spectral_edge.validate.referee.statistics import holm, short
 from spectral_edge.validate.referee.verdict import (
     NOT_RUN,
@@ -29,6 +31,7 @@ from spectral_edge.validate.referee.verdict import (
     UNDECIDED,
     Prediction,
     Verdict,
+    verdict_alone,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ _STYLES = {
     "undecided": "bold cyan",
     "not run": "dim",
 }
+#: Whether the author's criterion is met, where there is little room.
+_WORDS = {CONFIRMED: "yes", NOT_CONFIRMED: "no", NO_TEST: "no test", MISSING: "missing"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,10 @@ class Scoreboard:
         return pd.DataFrame([_flat(verdict) for verdict in self.verdicts]).set_index("id")
 
     def table(self, *, wide: bool = False) -> "Table":
-        """The verdicts as a table for the terminal; `wide` (120 columns) adds p-values, sizes and power.
+        """Return the verdicts as a table for the terminal.
+
+        Under "published" stands whether the author's own criterion is met; `wide` (120 columns) adds controls,
+        p-values, sizes and power.
 
         Returns
         -------
@@ -162,24 +170,21 @@ class Scoreboard:
             padding=0,  # all of it fits in 80 columns, or in 120
             show_edge=False,
         )
-        for name, right in (("#", True), ("prediction", False), ("verdict", False), ("found", True),
-                            ("control", True), ("effect, 95 %", False)):  # fmt: skip
-            table.add_column(name, justify="right" if right else "left", no_wrap=True)
+        columns = ["#", "prediction", "published", "refereed", "found", "effect, 95 %"]
         if wide:
-            table.add_column("p (Holm)", justify="right", no_wrap=True)
-            table.add_column("size / worst / power", justify="right", no_wrap=True)
+            columns[5:5] = ["control"]
+            columns += ["p (Holm)", "size / worst / power"]
+        for name in columns:
+            left = name in ("prediction", "published", "refereed", "effect, 95 %")
+            table.add_column(name, justify="left" if left else "right", no_wrap=True)
         for v in self.verdicts:
             statistic, control, p = map(short, (v.statistic, v.control, v.p_holm))
-            row = [str(v.number), v.id, f"[{_STYLES[v.verdict]}]{v.verdict}[/]", statistic, control]
+            row = [str(v.number), v.id, _WORDS[v.published.verdict], f"[{_STYLES[v.verdict]}]{v.verdict}[/]"]
+            row += [statistic, control] if wide else [statistic]
             row.append(escape(str(v.effect)) if v.n else "–")
-            table.add_row(
-                *row,
-                *(
-                    [p, " / ".join(short(one.value, 2) for one in (v.size, v.stress_size, v.power))]
-                    if wide
-                    else []
-                ),
-            )
+            if wide:
+                row += [p, " / ".join(short(one.value, 2) for one in (v.size, v.stress_size, v.power))]
+            table.add_row(*row)
         return table
 
 
@@ -232,7 +237,9 @@ def check(
     runs = [runs] if isinstance(runs, GramSequence) else list(runs)
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
+    seed = whole("seed", seed, 0)
     runs, gaps = _uninterrupted(with_event(runs, event))
+    runs, narrow = _reaching(runs)
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
         raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     report = progress or (lambda part: None)
@@ -241,10 +248,12 @@ def check(
     with _judges(runs, seed, jobs) as judge:
         for prediction, verdict in zip(predictions, judge(predictions), strict=True):
             report(prediction.id)
-            verdicts.append(_capped(_with_rates(verdict, prediction), prediction))
+            found = _with_runs(_capped(_with_rates(verdict, prediction), prediction), prediction)
+            verdicts.append(replace(found, published=found.published.beside(found.verdict == SUPPORTED)))
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    notes = [*gaps, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
+    notes = [*gaps, *narrow, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
+    notes += stress_size.remarks(predictions)
     return Scoreboard(judged, tuple(runs), seed, tuple(notes))
 
 
@@ -263,31 +272,56 @@ def _uninterrupted(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], li
     return found, notes
 
 
+def _reaching(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[str]]:
+    """The runs without probes that do not reach over the windows that are judged, and what to say of it."""
+    found, notes = [], []
+    for run in runs:
+        narrow = {name: v.shape[1] for name, v in run.probes.items() if v.ndim == 3 and v.shape[1] < worlds.W}
+        if narrow:
+            run = replace(run, probes={name: v for name, v in run.probes.items() if name not in narrow})
+            notes.append(
+                f"{card(run).run or 'a run'}: {', '.join(sorted(narrow))} reach over {min(narrow.values())} updates, "
+                f"the windows that are judged over {worlds.W}: not used (from_loss(window=…))"
+            )
+        found.append(run)
+    return found, notes
+
+
 def _with_rates(verdict: Verdict, prediction: Prediction) -> Verdict:
     """The verdict with what was counted of its test: in noise, where it is planted, in the worst of other worlds."""
     rate, worst = calibration.rates(prediction), stress_size.worst(prediction)
-    refuted = max(
-        ((rate.refuted_size, "noise like the planted runs"), (worst.refuted, worst.refuted_world)),
-        key=lambda one: np.nan_to_num(one[0].value, nan=-1.0),
+    refuted, world, sets = max(
+        (
+            (rate.refuted_size, "noise like the planted runs" if rate.n else "", rate.n),
+            (worst.refuted, worst.refuted_world, worst.refuted_sets),
+        ),
+        key=lambda one: np.nan_to_num(stress_size.certain(one[0], one[2]), nan=-1.0),
     )
     return replace(
-        verdict, size=rate.size, power=rate.power, stress_size=worst.size, stress_world=worst.world,
-        refuted_size=refuted[0], refuted_world=refuted[1] if np.isfinite(refuted[0].value) else "",
+        verdict, size=rate.size, power=rate.power,
+        stress_size=worst.size, stress_world=worst.world, stress_sets=worst.sets,
+        refuted_size=refuted, refuted_world=world, refuted_sets=sets,
     )  # fmt: skip
 
 
 def _capped(verdict: Verdict, prediction: Prediction) -> Verdict:
     """A verdict that a world where nothing happens or a placebo gets as well is none, and says so."""
     passed = [name for name, found in verdict.placebos.items() if found == SUPPORTED]
-    largest = calibration.LARGEST_SIZE
-    if verdict.verdict == SUPPORTED and verdict.stress_size.value > largest:
+    supported, refuted = (
+        stress_size.certain(size, sets) > calibration.LARGEST_SIZE
+        for size, sets in (
+            (verdict.stress_size, verdict.stress_sets),
+            (verdict.refuted_size, verdict.refuted_sets),
+        )
+    )
+    if verdict.verdict == SUPPORTED and supported:
         instead, why = (
             UNDECIDED,
             f"“{verdict.stress_world}” is supported too, {verdict.stress_size.value:.0%} of the time",
         )
     elif verdict.verdict == SUPPORTED and passed:
         instead, why = NOT_SPECIFIC, f"by the same rule {' and '.join(passed)} is supported too"
-    elif verdict.verdict == REFUTED and verdict.refuted_size.value > largest and not prediction.noise_refutes:
+    elif verdict.verdict == REFUTED and refuted and not prediction.noise_refutes:
         instead, why = (
             UNDECIDED,
             f"“{verdict.refuted_world}” is refuted too, {verdict.refuted_size.value:.0%} of the time",
@@ -296,6 +330,13 @@ def _capped(verdict: Verdict, prediction: Prediction) -> Verdict:
         return verdict
     meaning = f"{verdict.verdict.capitalize()} by its rule, and that is no verdict: {why}. {verdict.meaning}"
     return replace(verdict, verdict=instead, meaning=meaning)
+
+
+def _with_runs(verdict: Verdict, prediction: Prediction) -> Verdict:
+    """The verdict with the number of runs that would decide it, where it is undecided for want of them."""
+    if verdict.verdict != UNDECIDED:
+        return verdict
+    return replace(verdict, runs_to_decide=runs_to_decide(verdict.effect, verdict.n, prediction.boundaries))
 
 
 @contextmanager
@@ -325,19 +366,28 @@ class _Bench:
         """The verdict in the three worlds."""
         # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
         with threadpool_limits(limits=1, user_api="blas"):
-            verdict = prediction.judge(self.runs, self.noise)
+            runs, own_noise = self._own(prediction)
+            published = prediction.published.judge(self.runs)
+            verdict = replace(prediction.judge(runs, own_noise), published=published)
             if verdict.verdict == NOT_RUN:
-                return _with_needs(verdict, prediction, self.runs)
-            planted = calibration.planted(prediction, self.seed)
-            noise = prediction.judge_noise(self.runs, self.noise, self.seed)
-            placebos = self._placebos(prediction) if verdict.verdict == SUPPORTED else {}
+                return _with_needs(verdict, prediction, runs)
+            with verdict_alone():
+                planted = calibration.planted(prediction, self.seed)
+                noise = prediction.judge_noise(runs, own_noise, self.seed)
+                placebos = self._placebos(prediction, runs) if verdict.verdict == SUPPORTED else {}
             return replace(verdict, worlds={"planted": planted, "noise": noise}, placebos=placebos)
 
-    def _placebos(self, prediction: Prediction) -> dict[str, str]:
+    def _own(self, prediction: Prediction) -> tuple[list[GramSequence], list[worlds.Noise]]:
+        """The runs that a prediction is about, with their noise."""
+        count = cards.comparable(self.runs) if prediction.compares else [True] * len(self.runs)
+        chosen = [i for i, counts in enumerate(count) if counts]
+        return [self.runs[i] for i in chosen], [self.noise[i] for i in chosen]
+
+    def _placebos(self, prediction: Prediction, judged: list[GramSequence]) -> dict[str, str]:
         """The verdicts of the same rule on what measures nothing of the claim."""
         found = {}
         for name, placebo in prediction.placebos.items():
-            runs = placebo(self.runs, self.seed)
+            runs = placebo(judged, self.seed)
             noise = [worlds.matched_noise(run, self.seed) for run in runs]
             found[name] = prediction.judge(runs, noise).verdict
         return found

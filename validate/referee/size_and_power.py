@@ -20,7 +20,7 @@ from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
-from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, Prediction
+from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, Prediction, verdict_alone
 
 #: Sets of runs in each world.
 REPLICATES = 200
@@ -66,7 +66,7 @@ class Count(NamedTuple):
 
 def replicate(prediction: Prediction, seed: int) -> Count:
     """One set of planted runs, and the same runs with noise in their place."""
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), verdict_alone():
         runs = prediction.planted(seed)
         noise = [worlds.matched_noise(run, seed) for run in runs]
         expected = prediction.judge(runs, noise).verdict == prediction.expected_when_planted
@@ -167,7 +167,7 @@ def store_planted(
 
 
 def _planted(number: int) -> str:
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), verdict_alone():
         return _by_number(number).judge_planted(PLANTED)
 
 

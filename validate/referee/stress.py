@@ -92,6 +92,19 @@ def _rotating(rng: np.random.Generator, T: int, decays: bool) -> Floats:
     return X
 
 
+def _come_and_go(rng: np.random.Generator, T: int, decays: bool) -> Floats:
+    """Four directions, each there for 12 to 24 records and away for as long: gaps open and close at every position."""
+    X = _autoregressive(rng, T, 0.2)
+    for _ in range(4):
+        strength, there, t = np.zeros(T), rng.random() < 0.5, -int(rng.integers(0, 12))
+        while t < T:
+            length = int(rng.integers(12, 25))
+            strength[max(t, 0) : t + length] = rng.uniform(1, 3) * there
+            there, t = not there, t + length
+        X += strength[:, None] * _direction(rng)
+    return X
+
+
 def _switch(rng: np.random.Generator, T: int, decays: bool) -> Floats:
     """Correlation and size change at a random time, together; a run that groks early may end before."""
     before = np.arange(T) < rng.integers(12, LONGEST - 12)
@@ -118,6 +131,7 @@ WORLDS: Mapping[str, World] = MappingProxyType({
     "anisotropic": _anisotropic,
     "one direction drifts": _drift,
     "three directions rotate": _rotating,
+    "directions come and go": _come_and_go,
     "correlation and size change": _switch,
     "weight decay reddens and shrinks": _by_decay,
 })  # fmt: skip
@@ -126,6 +140,7 @@ WORLDS: Mapping[str, World] = MappingProxyType({
 TRUE: Mapping[str, frozenset[str]] = MappingProxyType({
     "one direction drifts": frozenset({"gap-above-noise"}),
     "three directions rotate": frozenset({"gap-above-noise"}),
+    "directions come and go": frozenset({"gap-above-noise", "stability-hierarchy"}),
 })  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from spectral_edge.validate.referee import stress, worlds
 from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.size_and_power import FIRST, LARGEST_SIZE
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
-from spectral_edge.validate.referee.verdict import REFUTED, SUPPORTED, Prediction
+from spectral_edge.validate.referee.verdict import NOT_RUN, REFUTED, SUPPORTED, Prediction, verdict_alone
 
 #: Sets of runs of each world.
 SETS = 40
@@ -31,15 +31,21 @@ def _shared() -> str:
 
 
 class Tally(NamedTuple):
-    """What came of `n` sets of runs of one world."""
+    """What came of `n` sets of runs of one world, of which `judged` held what the test asks for."""
 
     n: int = 0
+    judged: int = 0
     supported: int = 0
     refuted: int = 0
 
     def plus(self, verdict: str) -> "Tally":
         """With one more set of runs that came out so."""
-        return Tally(self.n + 1, self.supported + (verdict == SUPPORTED), self.refuted + (verdict == REFUTED))
+        came = (True, verdict != NOT_RUN, verdict == SUPPORTED, verdict == REFUTED)
+        return Tally(*(count + more for count, more in zip(self, came, strict=True)))
+
+    def share(self, what: str) -> Estimate:
+        """Share of the sets that were judged which came out `what`, "supported" or "refuted"."""
+        return proportion(getattr(self, what), self.judged) if self.judged else UNKNOWN
 
 
 Tallies = dict[str, dict[str, Tally]]
@@ -51,23 +57,31 @@ class StressSize(NamedTuple):
     Attributes
     ----------
     size : Estimate
-        Share of the sets that come out supported where that is most.
+        Share of the sets that come out supported where that is most, of those that could be judged.
     world : str
-        Which world that is; empty where none was counted.
-    refuted : Estimate
-        Share of the sets that come out refuted where that is most.
-    refuted_world : str
+        Which world that is; empty where none was judged.
+    sets : int
+        How many sets were judged there.
+    refuted, refuted_world, refuted_sets : Estimate, str, int
+        The same of *refuted*.
     """
 
     size: Estimate = UNKNOWN
     world: str = ""
+    sets: int = 0
     refuted: Estimate = UNKNOWN
     refuted_world: str = ""
+    refuted_sets: int = 0
+
+
+def certain(size: Estimate, sets: int) -> float:
+    """The share itself where `SETS` or more were counted, else what it is at least: four sets prove little."""
+    return size.value if sets >= SETS else size.low
 
 
 def judged(world: str, seed: int, predictions: Sequence[Prediction]) -> dict[str, str]:
     """The verdicts of predictions on one set of runs, which share its updates and its noise."""
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), verdict_alone():
         runs = stress.runs_of(world, seed)
         noise = [worlds.matched_noise(run, seed) for run in runs]
         found = {}
@@ -104,8 +118,8 @@ def count(
     sets : int
         Sets of runs of each world, of the seeds `FIRST`, `FIRST` + 1, …
     most : int
-        A world in which more than `LARGEST_SIZE` of them come out supported is counted up to so many: the worst of
-        many worlds is bad by chance.
+        A world in which more than `LARGEST_SIZE` of those that can be judged come out supported is counted up to so
+        many: the worst of many worlds is bad by chance.
     path : path, optional
         File for the counts; what is there of the same rules is not done again.
     executor : concurrent.futures.Executor, optional
@@ -140,7 +154,7 @@ def count(
 
 
 def _too_often(tally: Tally) -> bool:
-    return tally.supported > LARGEST_SIZE * tally.n
+    return tally.supported > LARGEST_SIZE * tally.judged
 
 
 def _verdicts(
@@ -214,13 +228,33 @@ def worst(prediction: Prediction, tallies: dict[str, Tally] | None = None) -> St
     counted = {
         world: tally
         for world, tally in tallies.items()
-        if tally.n and prediction.id not in stress.TRUE.get(world, frozenset())
+        if tally.judged and prediction.id not in stress.TRUE.get(world, frozenset())
     }
     if not counted:
         return StressSize()
-    world = max(counted, key=lambda one: counted[one].supported / counted[one].n)
-    other = max(counted, key=lambda one: counted[one].refuted / counted[one].n)
-    return StressSize(
-        proportion(counted[world].supported, counted[world].n), world,
-        proportion(counted[other].refuted, counted[other].n), other,
-    )  # fmt: skip
+
+    def worse(what: str, one: str) -> tuple[float, float]:
+        share = counted[one].share(what)
+        return certain(share, counted[one].judged), share.value
+
+    world, other = (max(counted, key=partial(worse, what)) for what in ("supported", "refuted"))
+    one, two = counted[world], counted[other]
+    return StressSize(one.share("supported"), world, one.judged, two.share("refuted"), other, two.judged)
+
+
+def remarks(predictions: Sequence[Prediction]) -> list[str]:
+    """Say which tests were not tried, or hardly, in noise of other kinds, of those that should be."""
+    from spectral_edge.validate.referee.predictions import PREDICTIONS
+
+    few = [
+        p.id for p in predictions
+        if p in PREDICTIONS and min(tally.n for tally in stored_tallies(p).values()) < SETS
+    ]  # fmt: skip
+    return (
+        [
+            f"tried in noise of other kinds on fewer than {SETS} sets of runs of each kind: {', '.join(few)}; "
+            "spectral-edge validate --calibrate --stress goes on counting"
+        ]
+        if few
+        else []
+    )

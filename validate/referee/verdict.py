@@ -1,13 +1,16 @@
 """What a prediction returns: a verdict with its statistic, interval, control and readings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.placebos import OF_UPDATES, Placebo
+from spectral_edge.validate.referee.published.record import AsPublished, Published
 from spectral_edge.validate.referee.statistics import LEVEL, UNKNOWN, Comparison, Estimate
 
 if TYPE_CHECKING:
@@ -21,6 +24,35 @@ SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN = (
     "not run",
 )
 VERDICTS = (SUPPORTED, NOT_SPECIFIC, REFUTED, UNDECIDED, NOT_RUN)
+
+
+_T = TypeVar("_T")
+_ALONE: ContextVar[bool] = ContextVar("the verdict alone", default=False)
+
+
+@contextmanager
+def verdict_alone() -> Iterator[None]:
+    """Judge without the readings that decide nothing: whoever counts verdicts needs none of them, and they cost most.
+
+    What is judged so has the same verdict, statistic, effect and p-value.
+    """
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+def tried(readings: Mapping[str, _T], deciding: int = 1) -> dict[str, _T]:
+    """The readings to go through: all of them; the `deciding` first where the verdict alone is asked for.
+
+    Examples
+    --------
+    >>> with verdict_alone():
+    ...     tried({"the rule's": 1, "another": 2})
+    {"the rule's": 1}
+    """
+    return dict(list(readings.items())[: deciding if _ALONE.get() else None])
 
 
 @dataclass(frozen=True)
@@ -77,11 +109,15 @@ class Verdict:
         ``spectral-edge validate --calibrate``; filled in by the scoreboard, NaN where not measured.
     stress_size : Estimate
         How often it comes out supported in the worst of the worlds of `stress`, noise by other generators, measured by
-        ``spectral-edge validate --calibrate --stress``; `stress_world` is that world.
+        ``spectral-edge validate --calibrate --stress``; `stress_world` is that world, `stress_sets` are its sets.
     refuted_size : Estimate
         How often it comes out refuted in the worst of those worlds and of the noise world; `refuted_world` is that.
+    runs_to_decide : int or None
+        How many runs would decide what is undecided, see `deciding`; None where that is no matter of their number.
     placebos : dict of str to str
         Verdicts of the same rule on statistics that measure nothing of the claim; of a *supported* one alone.
+    published : Published
+        The same claim by the author's own statistic and criterion; filled in by the scoreboard.
     details : dict
         Per-run figures behind the statistic (JSON values).
     """
@@ -105,9 +141,13 @@ class Verdict:
     power: Estimate = UNKNOWN
     stress_size: Estimate = UNKNOWN
     stress_world: str = ""
+    stress_sets: int = 0
     refuted_size: Estimate = UNKNOWN
     refuted_world: str = ""
+    refuted_sets: int = 0
+    runs_to_decide: int | None = None
     placebos: dict[str, str] = field(default_factory=dict)
+    published: Published = field(default_factory=Published)
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -151,6 +191,11 @@ class Prediction:
         version is not its own.
     reported : str
         What the thesis itself reports, where it gives a number that is known to us.
+    published : AsPublished
+        The author's own test of it.
+    compares : bool
+        Whether runs with and without weight decay are compared: those of a recipe that has one kind alone in their
+        family do not count then.
     needs : Needs
         What runs must hold for it to be judged on them.
     picture : callable, optional
@@ -159,6 +204,10 @@ class Prediction:
         Why noise refutes the claim by the claim's own words, where it does: *refuted* is no error there.
     placebos : mapping of str to callable
         What the same rule must not support.
+    boundaries : tuple of float
+        Values of the effect at which the rule turns: as many runs decide as it takes to exclude one of them.
+    changed_by : str
+        What would change a verdict that is not *supported*, and the cheapest measurement of it.
     turned : mapping of str to callable
         What computes the statistic, by its name in the prediction's file, and what turns its value round. The planted
         world must lose its verdict then: a test sees to it.
@@ -178,11 +227,17 @@ class Prediction:
     expected_when_planted: str = SUPPORTED
     version: int = 1
     reported: str = ""
+    compares: bool = False
+    published: AsPublished = field(
+        default_factory=lambda: AsPublished("No test of the author's is known to us.")
+    )
     needs: Needs = field(default_factory=Needs)
     picture: "Picture | Drawn | None" = None
     turned: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     noise_refutes: str = ""
     placebos: Mapping[str, Placebo] = field(default_factory=lambda: OF_UPDATES)
+    boundaries: tuple[float, ...] = ()
+    changed_by: str = ""
 
     def judge_planted(self, seed: int) -> str:
         """The verdict where the claim holds by construction."""

@@ -19,9 +19,10 @@ _BESIDE = ("text_length", "text_sha256", "command", "spectral_edge", "torch", "g
 
 
 def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -> Iterator[str]:
-    """Copy the runs of every subject of the plan that is whole, all its decays and seeds; tell what is done.
+    """Copy the runs of every subject of the plan that are whole, decay by decay, all seeds; tell what is done.
 
-    A bundled run that is not of the plan is superseded by those of the same task and operation.
+    When the whole subject is there, treated and control, the bundled runs of the same task and operation that are not
+    of the plan are superseded; until then they stay beside the new ones.
 
     Parameters
     ----------
@@ -33,22 +34,35 @@ def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -
     Yields
     ------
     str
-        One line per subject, one per run that was taken out.
+        One line per subject and side of its contrast, one per run that was taken out.
     """
     source, target = Path(out), Path(into or bundled_folder())
-    subjects: dict[str, list[RunConfig]] = {}
+    subjects: dict[str, dict[str, list[RunConfig]]] = {}
     for run in planned().values():
-        subjects.setdefault(" ".join(filter(None, (run.subject, run.variant))), []).append(run)
-    for subject, runs in subjects.items():
-        fresh = [run for run in runs if Files(source, run.name).done]
-        there = [run for run in runs if run in fresh or Files(target / run.place, run.name).done]
-        if len(there) < len(runs):
-            yield f"{subject}: {len(there)} of {len(runs)} are finished"
-            continue
-        for run in fresh:
-            _take(run, source, target)
-        yield f"{subject}: {len(fresh)} taken, {len(runs) - len(fresh)} were there"
-        yield from _clear(runs[0], target)
+        subject = " ".join(filter(None, (run.subject, run.variant)))
+        subjects.setdefault(subject, {}).setdefault(_side(run), []).append(run)
+    for subject, sides in subjects.items():
+        whole = True
+        for side, runs in sides.items():
+            name = f"{subject} {side}".rstrip()
+            fresh = [run for run in runs if Files(source, run.name).done]
+            there = [run for run in runs if run in fresh or Files(target / run.place, run.name).done]
+            if len(there) < len(runs):
+                whole = False
+                yield f"{name}: {len(there)} of {len(runs)} are finished"
+                continue
+            for run in fresh:
+                _take(run, source, target)
+            yield f"{name}: {len(fresh)} taken, {len(runs) - len(fresh)} were there"
+        if whole:
+            yield from _clear(next(iter(sides.values()))[0], target)
+
+
+def _side(run: RunConfig) -> str:
+    """What is taken together: one decay of a subject; of shifts, optimisers and twins both sides at once."""
+    if run.experiment == "grokking":
+        return f"wd{run.weight_decay:g}"
+    return f"every{run.record_every}" if run.variant == "interval" else ""
 
 
 def _take(run: RunConfig, source: Path, target: Path) -> None:

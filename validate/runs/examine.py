@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
+from spectral_edge.validate.gram.live.metric import Metric
 from spectral_edge.validate.runs.config import IGNORED, Examples
 from spectral_edge.validate.runs.models import attention_matrices
 
@@ -197,25 +198,18 @@ def window_hessian(model: nn.Module, window: Window, examples: Examples) -> Floa
 def optimiser_metric(
     optimizers: Iterable[torch.optim.Optimizer], model: nn.Module, window: Window
 ) -> Floats | None:
-    """δ_sᵀDδ_r by lag (the newest update first), (W, W), with the D of Adam, √v̂ + ε; None without one.
+    """δ_sᵀDδ_r by lag (the newest update first), (W, W), by the D of the optimiser; None where it is not diagonal.
 
     In the coordinates √D θ the optimiser steps along the gradient itself: there the Gram matrix of the updates is
-    this one, and the window Hessian is the one it was.
+    this one, and the window Hessian is the one it was. Muon's D changes with every step and is not recorded.
     """
-    found: dict[int, torch.Tensor] = {}
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                state = optimizer.state.get(parameter, {})
-                if "exp_avg_sq" in state:
-                    unbiased = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
-                    found[id(parameter)] = unbiased.sqrt() + group["eps"]
-    named = dict(model.named_parameters())
-    if not all(id(named[name]) in found for name in window.names):
+    named = {name: model.get_parameter(name) for name in window.names}
+    D = Metric(optimizers, named)
+    if not D.diagonal:
         return None
-    D = flat({name: found[id(named[name])] for name in window.names}, window.names)
     X = window.updates.flip(0).double()
-    return np.asarray(((X * D.double()) @ X.T).numpy())
+    scaled = [flat(D.times(unflat(update, named, window.names)), window.names) for update in X]
+    return np.asarray((torch.stack(scaled) @ X.T).numpy())
 
 
 def ablation(

@@ -77,8 +77,11 @@ def test_an_interrupted_plan_is_the_uninterrupted_one(tmp_path):
     class Stop(Exception):
         pass
 
+    stops = {("product-sign-wd0.5-seed0", 52), ("product-sign-wd0-seed0", 100)}
+
     def stop_at(name, step, metrics):
-        if (name, step) in (("product-sign-wd0.5-seed0", 52), ("product-sign-wd0-seed0", 100)):
+        if (name, step) in stops:
+            stops.discard((name, step))
             raise Stop
 
     for _ in range(2):
@@ -86,7 +89,6 @@ def test_an_interrupted_plan_is_the_uninterrupted_one(tmp_path):
             record(Plan(**OPTIONS), tmp_path, stop_at)
         left = sorted(entry.name for entry in (tmp_path / "unfinished").iterdir())
         assert any(name.endswith(".pt") for name in left)
-        stop_at.__defaults__ = None
     found = record(Plan(**OPTIONS), tmp_path)
     assert not (tmp_path / "unfinished").exists()
     for name, run in whole.items():
@@ -158,7 +160,17 @@ def test_data_of_another_form_are_refused():
 
 
 def test_the_runs_can_be_judged(tmp_path):
-    plan = Plan(**OPTIONS | {"seeds": (0, 1, 2)})
+    plan = Plan(**OPTIONS | {"window": 10, "W_max": 20})
     board = validate.check(list(record(plan).values()))
     for id in ("krylov-bound", "inverted-hierarchy", "loss-decomposition", "weight-decay-needed"):
-        assert "missing" not in board[id].details or not board[id].details["missing"], board[id]
+        assert not board[id].details.get("missing"), board[id].meaning
+
+
+def test_curvature_that_does_not_reach_over_a_window_is_told(tmp_path):
+    runs = list(record(Plan(**OPTIONS | {"seeds": (0,)})).values())
+    board = validate.check(runs)
+    told = [
+        note for note in board.notes if "reach over 5 updates, the windows that are judged over 10" in note
+    ]
+    assert len(told) == 2
+    assert board["krylov-bound"].details["missing"]["hessian"]["runs"] == 2

@@ -250,3 +250,11 @@ def test_where_else_checkpoints_may_be(tmp_path: Path) -> None:
     write(tmp_path / "lightning_logs" / "version_0", [f"step={i}.safetensors" for i in range(4)], walk(4))
     with pytest.raises(ValueError, match=r"got 0 in .*checkpoints may be in .*version_0"):
         find_checkpoints(tmp_path / "lightning_logs")
+    write(tmp_path / "trainer", ["checkpoint-20", "checkpoint-40"], walk(2))
+    with pytest.raises(
+        ValueError, match=r"at least 3 checkpoints, got 2 .*\(checkpoint-20, checkpoint-40\)$"
+    ):
+        find_checkpoints(tmp_path / "trainer")  # neither of the two is a place to look at
+    write(tmp_path / "above" / "trainer", [f"checkpoint-{i}" for i in range(3)], walk(3))
+    with pytest.raises(ValueError, match=r"checkpoints may be in \S*above/trainer$"):
+        find_checkpoints(tmp_path / "above")

@@ -377,6 +377,32 @@ def test_a_journal_cut_short_loses_only_its_last_line(tmp_path, monkeypatch):
     del tracker
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_records_that_move_while_they_are_read_are_not_lost(tmp_path, monkeypatch, written):
+    from spectral_edge.validate.gram import sequence
+
+    thetas = np.random.default_rng(0).normal(size=(12, 30))
+    path, read = tmp_path / "run.npz", sequence.continued
+    monkeypatch.setattr(recording, "PATIENCE", 1e9)  # after the first time everything goes to the journal
+    tracker = GramTracker(4, path=path)
+    for theta in thetas[: 9 if written else 2]:
+        tracker.update(theta)
+    assert path.exists() == written
+
+    def late(*arguments):
+        """The journal, read after a tracker elsewhere has emptied it into the file."""
+        monkeypatch.setattr(sequence, "continued", read)
+        for theta in thetas[9:11] if written else thetas[2:5]:
+            tracker.update(theta)
+        tracker.close()
+        return read(*arguments)
+
+    monkeypatch.setattr(sequence, "continued", late)
+    found = GramSequence.load(path)
+    wanted = 10 if written else 4
+    assert len(found.steps) == wanted
+
+
 def test_a_journal_of_another_run_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "PATIENCE", 1e9)
     path = tmp_path / "run.npz"

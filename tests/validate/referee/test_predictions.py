@@ -19,7 +19,7 @@ from spectral_edge.validate.referee.predictions import p19_shift_detection as p1
 from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.report import findings
 from spectral_edge.validate.referee.scoreboard import FAMILY, run_row
-from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes
+from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes, verdict_alone
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +81,19 @@ def test_same_seed_same_verdict_in_whatever_order_the_runs_come(prediction, addi
     )
     if prediction.id == "gap-above-noise":  # its control is the noise itself
         assert judged(runs, 4).control != one.control
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS, ids=lambda p: p.id)
+def test_the_verdict_alone_is_the_verdict(prediction, additions) -> None:
+    runs = additions[1::3]
+    noise = [worlds.matched_noise(run, 3, copies=5) for run in runs]
+    whole = prediction.judge(runs, noise)
+    with verdict_alone():
+        alone = prediction.judge(runs, noise)
+    assert len(alone.readings) <= len(whole.readings)
+    for name in ("verdict", "statistic", "control", "effect", "p_value", "n"):
+        assert repr(getattr(alone, name)) == repr(getattr(whole, name)), name  # NaN included
+    assert len(prediction.judge(runs, noise).readings) == len(whole.readings)
 
 
 @pytest.mark.parametrize(

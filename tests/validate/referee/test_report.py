@@ -170,7 +170,7 @@ def test_all_figures_of_the_thesis_where_all_was_recorded(board: validate.Scoreb
     runs = worlds.planted("gap-opens-at-grokking", 2, with_controls=True)(0)
     found = thesis_figures(runs, 10)
     assert [one.number for one in found] == [1, 2, 3, 4]
-    assert [len(one.panels) for one in found] == [4, 2, 4, 3]
+    assert [len(one.panels) for one in found] == [4, 2, 4, 4]
     page = render(replace(board, runs=tuple(runs), verdicts=board.verdicts[:1]))
     for number in range(1, 6):
         assert f"<h3>{number}. " in page

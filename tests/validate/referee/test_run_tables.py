@@ -42,8 +42,8 @@ def test_grok_steps_are_those_of_the_accuracy(additions) -> None:
     rows = list(run_tables.grok_steps(additions))
     decayed = next(run for run in additions if run.config["weight_decay"] and run.config["seed"] == 42)
     step = int(decayed.steps[np.argmax(decayed.metrics["test_accuracy"] >= 0.95)])
-    assert rows[2].startswith(f"| a+b | 1 | {step:,} |")
-    assert rows[3] == "| a+b | 0 | – | – | – |"
+    assert rows[2].startswith(f"| a+b | first | 1 | {step:,} |")
+    assert rows[3] == "| a+b | first | 0 | – | – | – |"
 
 
 def test_a_run_that_is_not_there_is_named_so(additions) -> None:

@@ -74,7 +74,9 @@ def test_a_card_may_say_its_step() -> None:
     assert [len(group) for group in groups] == [1, 1]
 
 
-@pytest.mark.parametrize("event", ["val_loss", "<1.2", "val_loss<", "val_loss=1", "val_loss<1.2.3e"])
+@pytest.mark.parametrize(
+    "event", ["val_loss", "<1.2", "val_loss<", "val_loss=<1", "val_loss=1", "val_loss<1.2.3e"]
+)
 def test_what_is_no_condition(event: str) -> None:
     with pytest.raises(ValueError, match=r"event must be a step or a condition such as 'val_loss<1\.2', got"):
         with_event([run()], event)
@@ -82,7 +84,8 @@ def test_what_is_no_condition(event: str) -> None:
 
 def test_a_condition_on_what_no_run_has() -> None:
     with pytest.raises(
-        ValueError, match="event must be about what was recorded of a run, got 'perplexity<3'"
+        ValueError,
+        match=r"event must be about what was recorded of a run \(val_acc, val_loss\), got 'perplexity<3'",
     ):
         with_event([run()], "perplexity<3")
     with pytest.raises(ValueError, match="event must be"):

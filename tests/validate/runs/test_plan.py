@@ -81,9 +81,16 @@ def test_bundled_runs_are_those_of_the_plan() -> None:
     names = [[run.config["run"] for run in validate.bundled(group)] for group in ("attention", "all")]
     assert names[0] == names[1]
     finished = [run for run in planned().values() if run.name in names[0]]
+    subjects = {run.subject for run in finished}
+    whole = [
+        subject
+        for subject in subjects
+        if all(run in finished for run in planned().values() if run.subject == subject and not run.variant)
+    ]
     superseded = {
-        (run.task, getattr(run, "operation", None)) for run in finished if run.experiment != "optimizer"
-    }
+        (run.task, getattr(run, "operation", None))
+        for run in finished if run.experiment != "optimizer" and run.subject in whole
+    }  # fmt: skip
     left = {
         (r.config["task"], r.config.get("operation"))
         for r in validate.bundled()
@@ -122,7 +129,8 @@ def test_survey_tells_recorded_from_bundled_from_missing(
 
 def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: validate.GramSequence) -> None:
     out, into = tmp_path / "out", tmp_path / "into"
-    *most, last = [run for run in planned().values() if run.subject == "single-a+b" and not run.variant]
+    subject = [run for run in planned().values() if run.subject == "single-a+b" and not run.variant]
+    *most, last = sorted(subject, key=lambda run: -run.weight_decay)
 
     def put(folder: Path, name: str, **card: object) -> None:
         sequence = replace(addition, config={"operation": "a+b", "task": "modular-addition", **card})
@@ -132,18 +140,21 @@ def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: valid
     put(into, "older-a-b", operation="a-b", task="modular")
     for run in most:
         put(out, run.name, stop_step=900, forgotten=True, torch="2.13", recipe="of old")
-    assert "single-a+b: 5 of 6 are finished" in list(collect(out, into))
-    assert sorted(path.stem for path in into.glob("*.npz")) == ["older-a+b", "older-a-b"]
+    said = list(collect(out, into))
+    assert "single-a+b wd1: 3 taken, 0 were there" in said
+    assert "single-a+b wd0: 2 of 3 are finished" in said
+    treated = [run.name for run in most if run.weight_decay]
+    assert sorted(path.stem for path in into.glob("*.npz")) == ["older-a+b", "older-a-b", *sorted(treated)]
     put(out, last.name)
     said = list(collect(out, into))
-    assert "single-a+b: 6 taken, 0 were there" in said
+    assert "single-a+b wd0: 3 taken, 0 were there" in said
     assert "older-a+b: superseded, taken out" in said
     there = {run.name for run in (*most, last)} | {"older-a-b"}
     for group in ("attention", "all"):
         assert {path.stem for path in (into if group == "attention" else into / "all").glob("*.npz")} == there
     card = validate.GramSequence.load(into / f"{most[0].name}.npz").config
     assert card == {**most[0].card(), "stop_step": 900, "torch": "2.13"}
-    assert "single-a+b: 0 taken, 6 were there" in list(collect(tmp_path / "nothing", into))
+    assert "single-a+b wd1: 0 taken, 3 were there" in list(collect(tmp_path / "nothing", into))
 
 
 def test_what_is_made_again_is_collected_apart(tmp_path: Path, addition: validate.GramSequence) -> None:

@@ -1,5 +1,6 @@
 """Which checkpoints a folder or a pattern names: their weights, their steps, and what is left out."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -192,13 +193,20 @@ def _too_few(
     said += "".join(f"; {some}: {reason}" for some, reason in gathered(left)[:3])
     if not root.is_dir():
         return said
-    deeper = sorted({entry.parent.parent for entry in root.glob("*/*/*") if _looks_like_a_checkpoint(entry)})
-    deeper += sorted({entry.parent for entry in root.glob("*/*") if is_weights(entry)})
-    return said + (f"; checkpoints may be in {deeper[0]}" if deeper and deeper[0] != root else "")
+    deeper = _deeper(root)
+    return said + (f"; checkpoints may be in {deeper[0]}" if deeper else "")
 
 
-def _looks_like_a_checkpoint(entry: Path) -> bool:
-    return entry.name in (*WEIGHTS, DISTRIBUTED) or (entry.is_file() and is_weights(entry))
+def _deeper(root: Path) -> list[Path]:
+    """Folders below `root` that look as if they held three checkpoints or more."""
+    whole = (*WEIGHTS, DISTRIBUTED)  # their folder is the checkpoint
+    count = Counter(
+        entry.parent.parent if entry.name in whole else entry.parent
+        for pattern in ("*/*", "*/*/*")
+        for entry in root.glob(pattern)
+        if entry.name in whole or (entry.is_file() and is_weights(entry))
+    )
+    return sorted(folder for folder, n in count.items() if n >= 3 and folder != root)
 
 
 def gathered(left: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

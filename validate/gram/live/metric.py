@@ -121,6 +121,11 @@ class Metric:
                 f"optimizer must have every parameter that is recorded, got none with {missing[0]!r}"
             )
 
+    @property
+    def diagonal(self) -> bool:
+        """Whether D is a number for every entry."""
+        return all(isinstance(scaling, Diagonal) for scaling in self._scalings.values())
+
     def times(self, vector: Mapping[str, Any]) -> Tensors:
         """D times `vector`."""
         return {name: self._scalings[name].times(tensor) for name, tensor in vector.items()}

@@ -1,157 +1,343 @@
-"""Predicted against observed times: slope and relative error, with intervals from resampled runs.
+"""How good forecasts were: concordance, error and calibration, with intervals from resampled runs.
 
-Times are compared by their logarithms: errors are multiples, and observed times span decades. The slope is that of
-predicted on observed times, because the observed ones are known to a fraction of a record and the predicted ones carry
-all the error: regressed the other way round, that error would flatten the line. It is Theil and Sen's, the median over
-pairs, so that a few forecasts of "never" do not turn it.
+Concordance is Harrell's: of two states the one of which an exchange was foreseen earlier should be the one that
+exchanged earlier, over all pairs of which the data say who did. States that were censored take part as far as they were
+watched. Ties of what was foreseen count half; 0.5 is chance.
+
+Times are compared by their logarithms: errors are multiples. The slope is that of predicted on observed times, because
+the observed ones are known to a fraction of a record and the predicted ones carry all the error: regressed the other
+way round, that error would flatten the line. It is Theil and Sen's, the median over pairs of points. What lies beyond
+the horizon, and what is never to come, counts as foreseen for the horizon.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.collapse.forecasts import HORIZON, predict, predict_mean
-from spectral_edge.validate.referee.collapse.states import State, states
-from spectral_edge.validate.referee.statistics import TAIL, Estimate
+from spectral_edge.validate.referee.collapse.forecasts import FORMS, PLACEBOS, Form, size
+from spectral_edge.validate.referee.collapse.states import HORIZON, states
+from spectral_edge.validate.referee.collapse.tracks import EVERY, Tracks, W
+from spectral_edge.validate.referee.statistics import TAIL, UNKNOWN, Estimate
 
 RESAMPLES = 999
 SEED = 20
+#: Relative error up to which a time counts as foreseen.
+NEAR = 0.3
+#: As many points as the slope is taken of, evenly spaced among them.
+POINTS = 300
+#: Exchanged states at a time in the count of concordant pairs.
+CHUNK = 256
+#: Which states: of all leading pairs, or of those around a gap.
+WHERE = ("k*", "weighted k*", "leading pairs")
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
-class Agreement(NamedTuple):
-    """Predicted against observed times: slope of the logarithms, median relative error, and that over the control's."""
+def concordant(
+    predicted: Floats, time: Floats, exchanged: NDArray[np.bool_], run: Integers
+) -> tuple[Floats, Floats]:
+    """Pairs of states that are concordant, and that can be compared, by the runs of the two, (R, R) each.
 
-    slope: Estimate
-    error: Estimate
-    ratio: Estimate
-
-
-def relative_error(predicted: Floats, observed: Floats) -> Floats:
-    """|predicted − observed|/observed."""
-    return np.abs(predicted - observed) / observed
-
-
-def _pair_slopes(x: Floats, y: Floats) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
-    """Slopes of all pairs of points with different x, sorted, with the two points of each."""
-    one, other = np.triu_indices(len(x), 1)
-    apart = x[one] != x[other]
-    one, other = one[apart], other[apart]
-    slopes = (y[other] - y[one]) / (x[other] - x[one])
-    order = np.argsort(slopes)
-    return slopes[order], one[order], other[order]
-
-
-def agreement(predicted: Floats, observed: Floats, control: Floats, run: NDArray[np.int64]) -> Agreement:
-    """Slope, error and error over the control's, with intervals from resampled runs."""
-    x, y = np.log(observed), np.log(predicted)
-    errors, control_errors = relative_error(predicted, observed), relative_error(control, observed)
-    slopes, one, other = _pair_slopes(x, y)
-    rng = np.random.default_rng(SEED)
-    numbers = np.unique(run)
-    rows = [np.flatnonzero(run == number) for number in numbers]
-    drawn = np.full((RESAMPLES, 3), np.nan)
-    for draw in drawn:
-        times = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)))
-        chosen = np.repeat(np.arange(len(numbers)), times)
-        sample = np.concatenate([rows[i] for i in chosen])
-        count = np.bincount(sample, minlength=len(x))
-        weight = np.cumsum(count[one] * count[other])
-        if len(weight) and weight[-1] > 0:
-            draw[0] = slopes[np.searchsorted(weight, weight[-1] / 2)]
-        draw[1] = np.median(errors[sample])
-        draw[2] = draw[1] / np.median(control_errors[sample])
-    low, high = np.nanquantile(drawn, [TAIL, 1 - TAIL], axis=0)
-    error = float(np.median(errors))
-    values = (
-        float(stats.theilslopes(y, x).slope),
-        error,
-        error / float(np.median(control_errors)),
-    )
-    return Agreement(*(Estimate(v, float(a), float(b)) for v, a, b in zip(values, low, high, strict=True)))
+    Parameters
+    ----------
+    predicted, time : (n,) arrays
+    exchanged : (n,) bool
+        False where `time` is how long a state was watched.
+    run : (n,) int
+        Number of the run of each state, from 0 and in order.
+    """
+    count = int(run.max()) + 1 if len(run) else 0
+    agree, comparable = np.zeros((count, count)), np.zeros((count, count))
+    starts = np.searchsorted(run, np.arange(count))
+    full = np.flatnonzero(
+        np.bincount(run, minlength=count)
+    )  # reduceat would give empty runs their neighbour's
+    rows = np.flatnonzero(exchanged)
+    for chunk in np.split(rows, range(CHUNK, len(rows), CHUNK)):
+        t, p = time[chunk, None], predicted[chunk, None]
+        later = (time > t) | ((time == t) & ~exchanged)
+        score = later * ((predicted > p) + 0.5 * (predicted == p))
+        for into, values in ((agree, score), (comparable, later.astype(float))):
+            by_run = np.zeros((len(chunk), count))
+            by_run[:, full] = np.add.reduceat(values, starts[full], axis=1)
+            np.add.at(into, run[chunk], by_run)
+    return agree, comparable
 
 
-def less_error(errors: Floats, control: Floats, run: NDArray[np.int64]) -> float:
-    """P-value of Wilcoxon's signed ranks of each run's median difference of the errors, one-sided."""
-    differences = np.array([np.median((errors - control)[run == number]) for number in np.unique(run)])
-    differences = differences[differences != 0]
-    if not len(differences):
-        return 1.0
-    return float(stats.wilcoxon(differences, alternative="less").pvalue)
-
-
-@dataclass(frozen=True)
-class Forecasts:
-    """Every state before a collapse, with what each form predicts from it.
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Forecasts beside what was observed; each figure is computed when it is asked for.
 
     Attributes
     ----------
-    states : tuple of State
+    predicted, time : (n,) arrays, records
+    exchanged : (n,) bool
     run : (n,) int64
-        Number of the run each comes from.
-    predicted : dict of str to (n,) array, steps
-        By form.
+        From 0 and in order.
+    control : (n,) array, records
+        What the mean of the other exchanges would predict.
     """
 
-    states: tuple[State, ...]
-    run: NDArray[np.int64]
-    predicted: dict[str, Floats]
-
-    @classmethod
-    def of(cls, runs: Sequence[GramSequence], forms: Sequence[str], by_rank: bool = False) -> "Forecasts":
-        """Find the states of all `runs` and predict from each by all `forms`."""
-        found = [(state, number) for number, run in enumerate(runs) for state in states(run, by_rank)]
-        chosen = tuple(state for state, _ in found)
-        predicted = {form: np.array([predict(state, form) for state in chosen]) for form in forms}
-        return cls(chosen, np.array([number for _, number in found], dtype=np.int64), predicted)
+    predicted: Floats
+    time: Floats
+    exchanged: NDArray[np.bool_]
+    run: Integers
+    control: Floats
 
     @cached_property
-    def events(self) -> list[Any]:
-        """Of each state, the collapse it leads to."""
-        return [(int(run), state.collapse) for run, state in zip(self.run, self.states, strict=True)]
+    def _weights(self) -> Integers:
+        """How often each run is drawn, (RESAMPLES, R)."""
+        count = int(self.run.max()) + 1 if len(self.run) else 0
+        if count < 2:
+            return np.zeros((0, count), dtype=np.int64)
+        return np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+
+    def _estimate(self, value: float, draws: Floats) -> Estimate:
+        """`value` with the interval of `draws`; none where fewer than two runs have what it takes."""
+        draws = draws[np.isfinite(draws)]
+        low, high = np.quantile(draws, [TAIL, 1 - TAIL]) if len(draws) else (float("nan"),) * 2
+        return Estimate(float(value), float(low), float(high))
+
+    @cached_property
+    def concordance(self) -> Estimate:
+        """Harrell's C."""
+        agree, comparable = concordant(self.predicted, self.time, self.exchanged, self.run)
+        if not comparable.sum():
+            return UNKNOWN
+        w = self._weights.astype(float)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            draws = ((w @ agree) * w).sum(axis=1) / ((w @ comparable) * w).sum(axis=1)
+        return self._estimate(agree.sum() / comparable.sum(), draws)
+
+    @cached_property
+    def _errors(self) -> Floats:
+        """Relative error of the exchanged states."""
+        return np.abs(self.predicted - self.time)[self.exchanged] / self.time[self.exchanged]
+
+    def _resampled(self, *values: Floats) -> list[Floats]:
+        """Medians of `values`, one of each exchanged state, in every draw of runs."""
+        run = self.run[self.exchanged]
+        found = [np.full(len(self._weights), np.nan) for _ in values]
+        for draw, weights in enumerate(self._weights):
+            rows = np.repeat(np.arange(len(run)), weights[run])
+            if len(rows):
+                for into, one in zip(found, values, strict=True):
+                    into[draw] = np.median(one[rows])
+        return found
+
+    @cached_property
+    def error(self) -> Estimate:
+        """Median relative error |predicted − observed|/observed."""
+        if not self.exchanged.any():
+            return UNKNOWN
+        return self._estimate(float(np.median(self._errors)), *self._resampled(self._errors))
+
+    @cached_property
+    def control_error(self) -> Estimate:
+        """Median relative error of the control."""
+        return replace(self, predicted=self.control).error
+
+    @cached_property
+    def ratio(self) -> Estimate:
+        """That error over the one of the control."""
+        if not self.exchanged.any():
+            return UNKNOWN
+        other = replace(self, predicted=self.control)._errors
+        mine, theirs = self._resampled(self._errors, other)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = float(np.median(self._errors) / np.median(other))
+            return self._estimate(value, mine / theirs)
+
+    @cached_property
+    def within(self) -> float:
+        """Share of the exchanged states whose time was foreseen to within `NEAR`."""
+        return float(np.mean(self._errors <= NEAR)) if len(self._errors) else float("nan")
+
+    @cached_property
+    def never(self) -> float:
+        """Share of the exchanged states of which no exchange was foreseen within the horizon."""
+        missed = self.predicted[self.exchanged] >= HORIZON
+        return float(np.mean(missed)) if len(missed) else float("nan")
+
+    @cached_property
+    def slope(self) -> Estimate:
+        """Slope of log predicted on log observed time."""
+        rows = np.flatnonzero(self.exchanged)
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(POINTS, len(rows))).astype(int))]
+        x, y, run = np.log(self.time[rows]), np.log(np.maximum(self.predicted[rows], 1e-3)), self.run[rows]
+        one, other = np.triu_indices(len(x), 1)
+        apart = x[one] != x[other]
+        one, other = one[apart], other[apart]
+        if not len(one):
+            return UNKNOWN
+        slopes = (y[other] - y[one]) / (x[other] - x[one])
+        order = np.argsort(slopes)
+        slopes, one, other = slopes[order], run[one[order]], run[other[order]]
+        draws = np.full(len(self._weights), np.nan)
+        for draw, weights in enumerate(self._weights):
+            total = np.cumsum(weights[one] * weights[other])
+            if total[-1] > 0:
+                draws[draw] = slopes[np.searchsorted(total, total[-1] / 2)]
+        return self._estimate(float(np.median(slopes)), draws)
+
+    def p_value(self) -> float:
+        """Of the errors being below the control's: Wilcoxon's signed ranks of each run's median difference."""
+        differences = self._errors - replace(self, predicted=self.control)._errors
+        run = self.run[self.exchanged]
+        medians = np.array([np.median(differences[run == number]) for number in np.unique(run)])
+        medians = medians[medians != 0]
+        return float(stats.wilcoxon(medians, alternative="less").pvalue) if len(medians) else 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Forecasts:
+    """Every state of some runs, with what each form predicts from it.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the runs.
+    run, pair, event : (n,) int64
+        Number of its run, rank from 0 of the stronger mode, number of the exchange it leads to (−1: censored).
+    step : (n,) int64
+        Optimiser step of the state.
+    spacing : (n,) array
+        Steps from one record to the next.
+    time : (n,) array, records
+    exchanged, at_gap, at_weighted : (n,) bool
+        As in `States`.
+    predicted : dict of str to (n,) array, records
+        By form, at most `HORIZON`; forms that a run does not allow are NaN there.
+    """
+
+    names: tuple[str, ...]
+    run: Integers
+    pair: Integers
+    event: Integers
+    step: Integers
+    spacing: Floats
+    time: Floats
+    exchanged: NDArray[np.bool_]
+    at_gap: NDArray[np.bool_]
+    at_weighted: NDArray[np.bool_]
+    predicted: dict[str, Floats] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        runs: Sequence[GramSequence],
+        forms: Mapping[str, Form] = FORMS,
+        placebos: Mapping[str, Form] = PLACEBOS,
+        W: int = W,
+        every: int = EVERY,
+    ) -> "Forecasts":
+        """Find the states of all `runs`, and predict from each by all forms and by what they are compared with."""
+        chosen = {**forms, **{placebo_of(name): form for name, form in placebos.items()}}
+        parts: list[dict[str, Any]] = []
+        for number, run in enumerate(runs):
+            tracks = Tracks.of(run, W, every)
+            found = states(tracks)
+            at = found.row, found.pair
+            predicted = {}
+            for name, form in {**chosen, SIZE: size}.items():
+                times = form(tracks)
+                predicted[name] = np.full(len(found.row), np.nan) if times is None else times[at]
+            parts.append({
+                "run": np.full(len(found.row), number), "pair": found.pair, "event": found.event,
+                "step": tracks.windows.steps[tracks.looked[found.row]], "time": found.time,
+                "spacing": np.full(len(found.row), float(tracks.optimizer.spacing)),
+                "exchanged": found.exchanged, "at_gap": found.at_gap, "at_weighted": found.at_weighted,
+                **{f"by {name}": times for name, times in predicted.items()},
+            })  # fmt: skip
+        joined: dict[str, Any] = (
+            {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
+        )
+        by = {key[3:]: np.minimum(joined.pop(key), HORIZON) for key in list(joined) if key.startswith("by ")}
+        names = tuple(str(run.config.get("run", f"run {i}")) for i, run in enumerate(runs, start=1))
+        found_all = cls(names, **joined)
+        by[SIZE] = found_all._scaled(by[SIZE])
+        by[MEAN] = found_all._mean_of_others()
+        return replace(found_all, predicted=by)
+
+    def _mean_of_others(self) -> Floats:
+        """The mean time of the states that lead to other exchanges; of all that exchange, for those censored."""
+        label = self.run * (int(self.event.max(initial=0)) + 1) + self.event
+        ids = np.unique(label[self.exchanged], return_inverse=True)[1]
+        totals, counts = np.bincount(ids, self.time[self.exchanged]), np.bincount(ids)
+        total, count = totals.sum(), counts.sum()
+        mean = np.full(len(self.time), total / count if count else np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean[self.exchanged] = ((total - totals) / (count - counts))[ids]
+        return np.where(np.isfinite(mean), mean, HORIZON)
+
+    def _scaled(self, distance: Floats) -> Floats:
+        """Distances as times: by the median time per distance of the exchanged states of the other runs."""
+        out = np.full(len(distance), float(HORIZON))
+        for number in np.unique(self.run):
+            own = self.run == number
+            others = self.exchanged & ~own & (distance > 0)
+            if others.any():
+                out[own] = distance[own] * np.median(self.time[others] / distance[others])
+        return np.minimum(out, HORIZON)
+
+    def where(self, which: str = "leading pairs") -> "Forecasts":
+        """The states of one of `WHERE` alone."""
+        keep = {"k*": self.at_gap, "weighted k*": self.at_weighted}.get(
+            which, np.ones(len(self.run), dtype=bool)
+        )
+        return self.only(keep)
+
+    def only(self, keep: NDArray[np.bool_]) -> "Forecasts":
+        """The states marked in `keep`."""
+        arrays: dict[str, Any] = {
+            name: value[keep] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        return replace(self, **arrays, predicted={k: v[keep] for k, v in self.predicted.items()})
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many collapses, in how many runs."""
-        return len(set(self.events)), len(np.unique(self.run))
+        """How many exchanges were seen coming, in how many runs."""
+        seen = np.column_stack([self.run, self.event])[self.exchanged]
+        return len(np.unique(seen, axis=0)), len(np.unique(seen[:, 0]))
 
-    @cached_property
-    def observed(self) -> Floats:
-        """Steps from each state to its collapse."""
-        return np.array([state.observed for state in self.states])
+    def score(self, form: str) -> Score:
+        """How good a form was on the states of which it can be evaluated: by name, `MEAN`, `SIZE` or a placebo."""
+        known = np.isfinite(self.predicted[form])
+        run = np.unique(self.run[known], return_inverse=True)[1].ravel()
+        return Score(
+            self.predicted[form][known],
+            self.time[known],
+            self.exchanged[known],
+            run,
+            self.predicted[MEAN][known],
+        )
 
-    @cached_property
-    def mean(self) -> Floats:
-        """The control: the mean time of the other collapses."""
-        return predict_mean(self.states, self.events)
-
-    def agreement_of(self, times: Floats) -> Agreement:
-        """How `times` agree with what was observed."""
-        return agreement(times, self.observed, self.mean, self.run)
-
-    def p_value(self, form: str) -> float:
-        """Of the errors of `form` being below those of the control."""
-        own, other = (relative_error(times, self.observed) for times in (self.predicted[form], self.mean))
-        return less_error(own, other, self.run)
-
-    def pairs(self) -> list[dict[str, Any]]:
-        """One row per state, JSON values: what `figures.collapse.agreement` draws."""
+    def pairs(self, forms: Sequence[str]) -> list[dict[str, Any]]:
+        """One row for each state that exchanged, JSON values: what `figures.collapse.agreement` draws."""
         return [
             {
-                "run": state.run,
-                "step": state.step,
-                "collapse_step": state.collapse.step,
-                "observed": state.observed,
-                "horizon": HORIZON * state.end,
-                "mean": float(self.mean[i]),
-                **{form: float(times[i]) for form, times in self.predicted.items()},
+                "run": self.names[self.run[i]],
+                "step": int(self.step[i]),
+                "pair": int(self.pair[i]) + 1,
+                "observed": float(self.time[i]),
+                "horizon": float(HORIZON),
+                **{form: float(self.predicted[form][i]) for form in (*forms, MEAN) if form in self.predicted},
             }
-            for i, state in enumerate(self.states)
+            for i in np.flatnonzero(self.exchanged)
         ]
+
+
+#: What the forms are compared with.
+MEAN, SIZE = "mean of the others", "size of the ratio"
+
+
+def placebo_of(form: str) -> str:
+    """Name of a form's placebo."""
+    return f"{form}, curvature of another time"

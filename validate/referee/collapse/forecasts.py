@@ -1,177 +1,242 @@
-"""When two modes will meet, from one `State`: the forms of the gap flow, and the two predictors that know no theory.
+"""When two neighbouring modes will exchange ranks: every form of forecast, of every window that is looked at.
 
-**What is fitted.** 3.1 leaves the absolute scale of the source open, so p is multiplied by one number for both modes,
-chosen so that 3.1 gives the growth of u = d² that was seen over the records *before* the state: per mode
-u̇ = −2η(h+ω)u + s·2ηWp, least squares on u̇/u. h is the curvature of the plain loss where the theory means the
-preconditioned one; a reading fits a scale to it as well. Two scales reproduce the growth of both modes whatever the
-probes say, so that reading tests little more than an extrapolation; the default fits one.
+A form takes `Tracks` and returns (m, W - 1) times in records, of the modes of ranks j and j + 1 in each of the m
+windows: infinite where it foresees no exchange, NaN where it cannot be evaluated. Nothing
+later than the window is used.
+
+**What is fitted.** 3.1 leaves the absolute scale of the source open, so p is multiplied by one number for both modes of
+a pair, chosen so that 3.1 gives the growth of u = d² that was seen over the last windows: per mode
+u̇ = −2η(h+ω)u + s·2ηWp, least squares on u̇/u. "flow, nothing fitted" takes p as measured.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
-from spectral_edge import simulate, theory
+from spectral_edge import theory
 from spectral_edge.theory.checks import choice
-from spectral_edge.validate.referee.collapse.states import State, W
+from spectral_edge.validate.referee.collapse.continuation import AHEAD, Continuation, continued
+from spectral_edge.validate.referee.collapse.tracks import PAST, Tracks
 
 Floats = NDArray[np.float64]
+Form = Callable[[Tracks], "Floats | None"]
 
-#: A collapse foreseen later than this many lengths of the run counts as foreseen then, and so does none at all.
-HORIZON = 5.0
-#: Longest step of the integration, in records, and its relative tolerance, finer than coefficients are known.
-STRIDE, TOLERANCE = 5.0, 1e-4
-
-
-def source_scale(state: State) -> float:
-    """The number s by which p must be multiplied for 3.1 to give the growth seen before the state, at least 0."""
-    decay = 2 * state.eta * (state.h + state.omega)
-    source = 2 * state.eta * W * state.p / state.level
-    power = float(source @ source)
-    return max(0.0, float(source @ (state.growth / state.level + decay)) / power) if power > 0 else 1.0
+#: Rank of the fitted recurrence, or as much as the window allows.
+RANK = 8
+#: Records back from which a forecast is checked against what has come since, and how much less wrong than the
+#: propagated window the fitted one must have been to take its place.
+CHECKED, HALF = 10, 0.5
 
 
-def both_scales(state: State) -> tuple[float, float]:
-    """The numbers, at least 0, by which h and p must be multiplied for the same; ω is known and keeps its scale."""
-    columns = 2 * state.eta * np.stack([-state.h, W * state.p / state.level], axis=1)
-    size = np.abs(columns).max(axis=0)
-    size = np.where(size > 0, size, 1.0)
-    fitted, _ = nnls(columns / size, state.growth / state.level + 2 * state.eta * state.omega)
-    h, p = fitted / size
-    return float(h), float(p)
+# -- the window carried on (10.3, 10.4) -------------------------------------------------------------------------
 
 
-def _closed(form: str, fit: str = "source") -> Callable[[State], float]:
-    def time(state: State) -> float:
-        h, p = 1.0, 1.0
-        if fit == "source":
-            p = source_scale(state)
-        elif fit == "both":
-            h, p = both_scales(state)
-        flow = {"eta": state.eta, "omega": state.omega, "W": W}
-        return float(theory.collapse_time(state.d, h=h * state.h, p=p * state.p, form=form, **flow))
+def propagated(tracks: Tracks, other_time: bool = False) -> Continuation | None:
+    """10.3, with the response of the window, or of another time of the run."""
+    if not tracks.exact:
+        return None
+    own, response = tracks.optimizer, tracks.response
+    assert response is not None
+    assert own.name is not None
+    name = own.name
 
-    return time
+    def make() -> Continuation:
+        future = theory.propagate_window(
+            tracks.blocks, elsewhen(tracks) if other_time else response,
+            eta=own.eta, omega=own.omega, momentum=own.momentum, optimizer=name, n=AHEAD, decay=own.decay,
+            interval=own.spacing,
+        )  # fmt: skip
+        return continued(tracks.blocks, future)
+
+    with np.errstate(over="ignore", invalid="ignore"):  # what grows beyond all numbers is cut off
+        return tracks.once(("propagated", other_time), make)
 
 
-def _on_line(times: list[float], rows: list[tuple[float, ...]], first: int, t: float) -> tuple[float, float]:
-    """Two neighbouring columns of `rows` at `t`, by straight lines; called often, so without numpy."""
-    i = min(max(bisect_right(times, t), 1), len(times) - 1)
-    share = min((t - times[i - 1]) / (times[i] - times[i - 1]), 1.0)
-    one, other = rows[i - 1], rows[i]
-    a, b = (one[j] + share * (other[j] - one[j]) for j in (first, first + 1))
-    return a, b
-
-
-def _integrated(state: State) -> float:
-    """3.3 with h(t) and p(t) as they were measured afterwards, straight lines between records; then held.
-
-    This is no forecast: it asks whether the flow is right once its coefficients are known.
-    """
-    columns = state.later * [1.0, 1.0, 1.0, *[source_scale(state)] * 2]
-    columns = columns[np.isfinite(columns).all(axis=1)]
-    times, last = columns[:, 0].tolist(), columns[-1]
-    rows = list(zip(*columns[:, 1:].T.tolist(), strict=True))
-
-    flow: dict[str, Any] = {"eta": state.eta, "omega": state.omega, "W": W}
-    # partials go to Python at once; numba would first try to compile a function anew for every state
-    try:
-        run = simulate.gap_ode(
-            float(state.d[0] - state.d[1]),
-            float(state.d.mean()),
-            h=partial(_on_line, times, rows, 0),
-            p=partial(_on_line, times, rows, 2),
-            t_max=times[-1],
-            t_eval=[times[-1]],
-            rtol=TOLERANCE,
-            atol=TOLERANCE * float(state.d.min()),
-            max_step=STRIDE * state.spacing,
-            **flow,
+def fitted(tracks: Tracks) -> Continuation:
+    """10.4, from K alone."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return tracks.once(
+            "fitted",
+            lambda: continued(
+                tracks.blocks, theory.fit_window(tracks.blocks, min(RANK, tracks.W - 1), n=AHEAD)
+            ),
         )
-    except ValueError:  # strengths that grow beyond all numbers do not meet
-        return float("nan")
-    if np.isfinite(run.collapse_time):
-        return run.collapse_time
-    end = theory.collapse_time(run.sigma[-1], h=last[1:3], p=last[3:], **flow)
-    return float(times[-1] + end)
 
 
-def _straight(state: State) -> float:
-    """The gap goes on falling as it fell before the state."""
-    rate = state.growth / (2 * state.d)
-    closing = rate[1] - rate[0]
-    return float((state.d[0] - state.d[1]) / closing) if closing > 0 else float("nan")
+def elsewhen(tracks: Tracks) -> Floats:
+    """The placebo: the response of each window with the operator of the window half the run away, in its basis."""
+    rows, response = theory.window_rows(tracks.blocks), tracks.response
+    assert response is not None
+    sigma = np.linalg.norm(rows, axis=1)
+    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma > 0)
+    u = rows * inverse[:, None]
+    A = inverse[:, :, None] * (np.swapaxes(u, 1, 2) @ response @ u) * inverse[:, None]
+    other = np.roll(A, len(A) // 2, axis=0)
+    return rows @ other @ np.swapaxes(rows, 1, 2)
 
 
-#: Steps from a state to its collapse, by form; NaN = never.
-FORMS: dict[str, Callable[[State], float]] = {
-    "exact": _closed("exact"),
-    "frozen": _closed("frozen"),
-    "linear": _closed("linear"),
-    "integrated": _integrated,
-    "exact (nothing fitted)": _closed("exact", fit="none"),
-    "exact (curvature fitted too)": _closed("exact", fit="both"),
-    "straight line": _straight,
+def misses(tracks: Tracks, found: Continuation) -> Floats:
+    """By how much the forecast made `CHECKED` records ago was wrong since, mean |Δ ln σ_j|, (m, W); NaN if none was."""
+    when = {int(window): row for row, window in enumerate(tracks.looked)}
+    out = np.full((len(tracks.looked), tracks.W), np.nan)
+    for row, window in enumerate(tracks.looked):
+        earlier = when.get(int(window) - CHECKED)
+        if earlier is not None:
+            seen = tracks.windows.sigma[window - CHECKED + 1 : window + 1]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                out[row] = np.abs(np.log(found.sigma[earlier, 1 : CHECKED + 1] / seen)).mean(axis=0)
+    return out
+
+
+def checked(tracks: Tracks) -> Floats | None:
+    """The propagated window, or, pair by pair, the fitted one where it has been less than half as wrong of late."""
+    one = propagated(tracks)
+    if one is None:
+        return None
+    other = fitted(tracks)
+    wrong, alternative = (m[:, :-1] + m[:, 1:] for m in (misses(tracks, found) for found in (one, other)))
+    better = (alternative < HALF * wrong) | (np.isnan(wrong) & np.isfinite(alternative))
+    return np.where(better, other.time, one.time)
+
+
+def _times(make: Callable[[Tracks], Continuation | None], tracks: Tracks) -> Floats | None:
+    found = make(tracks)
+    return None if found is None else found.time
+
+
+# -- the flow of the thesis (3.3 to 3.6), damping (10.2) --------------------------------------------------------
+
+
+def pairs(values: Floats) -> Floats:
+    """Values of neighbours, (…, W) to (…, W - 1, 2)."""
+    return np.stack([values[..., :-1], values[..., 1:]], axis=-1)
+
+
+def source_scale(tracks: Tracks, h: Floats, p: Floats) -> Floats:
+    """The number by which p of a pair must be multiplied for 3.1 to give the growth that was seen, at least 0."""
+    own = tracks.optimizer
+    u = pairs(tracks.past**2)
+    level, growth = u.mean(axis=1), (u[:, -1] - u[:, 0]) / ((PAST - 1) * own.spacing)
+    decay = 2 * own.pace * (h + own.omega)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        source = 2 * own.pace * tracks.W * p / level
+        scale = (source * (growth / level + decay)).sum(axis=-1) / (source**2).sum(axis=-1)
+    return np.where(scale > 0, scale, 0.0)
+
+
+def flow(tracks: Tracks, form: str = "exact", fit: bool = True, other_time: bool = False) -> Floats | None:
+    """3.1 with the curvature and the gradient power of the window."""
+    own, h, p = tracks.optimizer, tracks.curvature, tracks.power
+    if h is None or p is None or not np.isfinite(own[1:3]).all():
+        return None
+    if other_time:
+        h = np.roll(h, len(h) // 2, axis=0)
+    d, h, p = (pairs(x) for x in (tracks.past[:, -1], h, p))
+    if fit:
+        p = p * source_scale(tracks, h, p)[..., None]
+    known = np.isfinite(h).all(axis=-1) & np.isfinite(p).all(axis=-1) & (d > 0).all(axis=-1)
+    out = np.full(known.shape, np.nan)
+    out[known] = theory.collapse_time(
+        d[known], h=h[known], p=p[known], eta=own.pace, omega=own.omega, W=tracks.W, form=form
+    )
+    return np.where(known, never(out) / own.spacing, np.nan)
+
+
+def damping(tracks: Tracks, other_time: bool = False) -> Floats | None:
+    """10.2: strengths decay as the optimiser's own recurrence has them along each mode by itself, without a source."""
+    own, h = tracks.optimizer, tracks.curvature
+    if h is None or not np.isfinite(own[1:3]).all():
+        return None
+    if other_time:
+        h = np.roll(h, len(h) // 2, axis=0)
+    return meeting(tracks, own.spacing * np.log(decay_factor(tracks, h)))
+
+
+def decay_factor(tracks: Tracks, h: Floats) -> Floats:
+    """Factor per step by which an update along a mode of curvature `h` shrinks: the larger root of 10.3."""
+    own = tracks.optimizer
+    keeps = 1.0 if own.decay == "coupled" else 1 - own.eta * own.omega
+    step = own.eta * (1 - own.momentum) if own.name in ("adam", "adamw") else own.eta
+    half = (1 + own.momentum - own.eta * own.omega - step * h) / 2
+    root = np.sqrt((half**2 - own.momentum * keeps).astype(complex))
+    return np.maximum(np.maximum(np.abs(half + root), np.abs(half - root)), np.finfo(float).tiny)
+
+
+# -- what knows no theory ---------------------------------------------------------------------------------------
+
+
+def never(times: Floats) -> Floats:
+    """Infinite where a time is no number or lies in the past."""
+    return np.where(np.isfinite(times) & (times >= 0), times, np.inf)
+
+
+def meeting(tracks: Tracks, rates: Floats) -> Floats:
+    """Records until ln σ_j = ln σ_{j+1} where each changes by its own rate per record, (m, W)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = -np.diff(np.log(tracks.past[:, -1]), axis=1)
+        times = x / np.diff(rates, axis=1)
+    return np.where(np.isnan(rates[:, :-1] + rates[:, 1:]), np.nan, never(times))
+
+
+def line(tracks: Tracks) -> Floats:
+    """Ln σ goes on as it went over the last windows."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return meeting(tracks, np.log(tracks.past[:, -1] / tracks.past[:, 0]) / (PAST - 1))
+
+
+def line_of_gap(tracks: Tracks) -> Floats:
+    """The gap σ_j − σ_{j+1} goes on as it went over the last windows."""
+    gap = -np.diff(tracks.past, axis=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return never(gap[:, -1] / ((gap[:, 0] - gap[:, -1]) / (PAST - 1)))
+
+
+def transport(tracks: Tracks) -> Floats:
+    """10.6, from K alone: every row became the next in the last shift, by a factor that each mode keeps.
+
+    The rate is a backward difference, 1 − 1/ρ where rows go on by the factor ρ, which is near −1 where they alternate.
+    """
+    rates = theory.transport_rate(tracks.run.K, tracks.W, lagged=True)[np.maximum(tracks.looked - 1, 0)]
+    with np.errstate(divide="ignore"):
+        return meeting(tracks, -np.log(np.abs(1 - rates)))
+
+
+def size(tracks: Tracks) -> Floats:
+    """How far the two are apart, ln(σ_j/σ_{j+1}): a control, that says which pair comes first and not when."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return -np.diff(np.log(tracks.past[:, -1]), axis=1)
+
+
+#: Forecasts by name: those of `validate.forecast` first.
+FORMS: dict[str, Form] = {
+    "propagated": partial(_times, propagated),
+    "fitted": partial(_times, fitted),
+    "checked": checked,
+    "flow": flow,
+    "flow-frozen": partial(flow, form="frozen"),
+    "flow-linear": partial(flow, form="linear"),
+    "flow-unfitted": partial(flow, fit=False),
+    "damping": damping,
+    "transport": transport,
+    "line": line,
+    "line-of-gap": line_of_gap,
+}
+#: The same with the curvature of another time of the run: what they must not be as good as.
+PLACEBOS: dict[str, Form] = {
+    "propagated": lambda tracks: _times(partial(propagated, other_time=True), tracks),
+    "flow": partial(flow, other_time=True),
+    "damping": partial(damping, other_time=True),
 }
 
 
-def predict(state: State, form: str = "exact") -> float:
-    """Steps from `state` until its modes meet, by one of `FORMS`; never later than `HORIZON` lengths of the run.
-
-    Parameters
-    ----------
-    state : State
-    form : str
-        "exact" (3.6), "frozen" (3.4), "linear" (3.5), "integrated" (3.3 with the coefficients as they were measured
-        afterwards), variants of the fit, and "straight line", which knows no theory.
-
-    Returns
-    -------
-    float
+def forecast_times(tracks: Tracks, form: str) -> Floats | None:
+    """Records until neighbours exchange, (m, W - 1), by one of `FORMS`; None where the run does not allow it.
 
     Raises
     ------
     ValueError
         If there is no such form.
-
-    Examples
-    --------
-    >>> from spectral_edge.validate.referee import worlds
-    >>> from spectral_edge.validate.referee.collapse.states import states
-    >>> first = states(worlds.planted("collapse-time", 1)(0)[0])[0]
-    >>> round(predict(first) / first.observed, 1)
-    1.0
     """
-    time = FORMS[choice("form", form, tuple(FORMS))](state)
-    horizon = HORIZON * state.end
-    return min(time, horizon) if np.isfinite(time) else horizon
-
-
-def predict_mean(states: Sequence[State], events: Sequence[object]) -> Floats:
-    """For each state the mean observed time, in its own records, of the states that lead to other events.
-
-    Parameters
-    ----------
-    states : sequence of State
-    events : sequence
-        Of each state, what names the event it leads to.
-
-    Returns
-    -------
-    (n,) array, steps; NaN where there is no other event
-    """
-    records = np.array([state.observed / state.spacing for state in states])
-    labels = {event: i for i, event in enumerate(dict.fromkeys(events))}
-    index = np.array([labels[event] for event in events], dtype=int)
-    totals, counts = np.bincount(index, records), np.bincount(index)
-    others = len(records) - counts[index]
-    spacing = np.array([state.spacing for state in states])
-    mean = np.divide(
-        records.sum() - totals[index], others, out=np.full(len(records), np.nan), where=others > 0
-    )
-    return mean * spacing
+    return FORMS[choice("form", form, tuple(FORMS))](tracks)

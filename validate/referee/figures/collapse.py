@@ -1,13 +1,7 @@
-"""Pictures of prediction 20: predicted against observed times to collapse, and one collapse as it was followed.
+"""Pictures of collapse times: predicted against observed ones, one exchange as it was followed, a forecast.
 
-**In the report**, beside the readings of the verdict ``board["collapse-time"]``::
-
-    from spectral_edge.validate.referee.figures.collapse import agreement_figure
-
-    figure = agreement_figure({"recorded runs": board["collapse-time"], "planted world": planted})
-
-with `planted` the verdict ``PREDICTION.judge(PREDICTION.planted(seed), [])`` of predictions/p20_collapse_time.py, or
-without that entry. Everything drawn is in ``Verdict.details``; a verdict without collapses gives axes that say so.
+Everything that `agreement` draws is in ``Verdict.details`` of prediction 20; a verdict without exchanges gives axes
+that say so.
 """
 
 from collections.abc import Mapping
@@ -17,44 +11,60 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectral_edge.theory.palette import BLACK, BLUE, ORANGE, RED
-from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.collapse.states import State, Tracks
+from spectral_edge.theory.palette import BLACK, BLUE, GREY, ORANGE, RED
+from spectral_edge.validate.referee.collapse.accuracy import MEAN, WHERE
+from spectral_edge.validate.referee.collapse.states import States
+from spectral_edge.validate.referee.collapse.tracks import Tracks
 from spectral_edge.validate.referee.figures.run import plain_ticks
 
 if TYPE_CHECKING:
+    from spectral_edge.validate.referee.collapse.forecast import Forecast
     from spectral_edge.validate.referee.verdict import Verdict
 
-#: The predictor that knows no theory, as `Verdict.details` names it.
-MEAN = "mean"
+#: Leading modes whose strength a picture of a forecast shows.
+LEADING = 6
 
 
-def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, modes: str = "followed") -> Axes:
+def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, where: str = WHERE[0]) -> Axes:
     """Draw predicted against observed times by `form` (default: the rule's), those of the control behind them.
 
-    `modes` is "followed", which the rule uses, or "by rank".
-
-    On the line they are equal. Triangles are states from which no collapse is foreseen.
+    `where` says of which pairs: "k*", "weighted k*", "leading pairs". On the line predicted and observed are equal.
+    Triangles at the top are states from which no exchange is foreseen within the horizon.
     """
     details = verdict.details
-    pairs: list[dict[str, Any]] = details.get("pairs", {}).get(modes, [])
-    ax.set(xlabel="observed time to collapse (steps)", ylabel="predicted time (steps)")
+    pairs: list[dict[str, Any]] = details.get("pairs", {}).get(where, [])
+    chosen: str = form or details.get("form", "")
+    ax.set(xlabel="observed time to exchange (records)", ylabel="predicted time (records)")
     if not pairs:
-        ax.text(0.5, 0.5, "no collapse could be followed", ha="center", va="center", transform=ax.transAxes)
+        ax.text(0.5, 0.5, "no exchange could be followed", ha="center", va="center", transform=ax.transAxes)
         ax.set(xticks=[], yticks=[])
         return ax
-    drawn: str = form or details["form"]
     observed, horizon = (np.array([pair[name] for pair in pairs]) for name in ("observed", "horizon"))
-    mean, predicted = (np.array([pair[name] for pair in pairs]) for name in (MEAN, drawn))
-    ax.plot(observed, mean, "s", color=ORANGE, ms=4, mfc="none", label="the mean of the others")
+    mean, predicted = (
+        np.array([pair.get(name, np.nan) for pair in pairs], dtype=float) for name in (MEAN, chosen)
+    )
+    few = len(pairs) < 200
+    ax.plot(observed, mean, "s", color=ORANGE, ms=4 if few else 2, mfc="none", label="the mean of the others")
     seen = predicted < horizon
-    ax.plot(observed[seen], predicted[seen], "o", color=BLUE, ms=4, alpha=0.8, label=drawn)
-    ends = np.array([observed.min(), observed.max()]) * [0.8, 1.25]
+    shade = 0.8 if few else 0.35
+    ax.plot(
+        observed[seen],
+        predicted[seen],
+        "o",
+        color=BLUE,
+        ms=4 if few else 2.5,
+        alpha=shade,
+        mew=0,
+        label=chosen,
+    )
+    ends = np.array([observed.min() * 0.8, max(observed.max(), horizon.max()) * 1.25])
     ax.plot(ends, ends, color=BLACK, lw=1, label="equal")
-    ax.set(xscale="log", yscale="log", xlim=ends)
-    if not seen.all():
-        top = ax.get_ylim()[1]
-        ax.plot(observed[~seen], np.full((~seen).sum(), top), "^", color=RED, ms=5, label="none foreseen")
+    ax.set(xscale="log", yscale="log", xlim=ends, ylim=(min(ends[0], 1.0), ends[1]))
+    missed = predicted >= horizon
+    if missed.any():
+        top = np.full(missed.sum(), horizon.max())
+        label = f"none foreseen ({missed.mean():.0%})"
+        ax.plot(observed[missed], top, "^", color=RED, ms=5 if few else 3, alpha=shade, mew=0, label=label)
     for axis in (ax.xaxis, ax.yaxis):
         plain_ticks(axis)
     # below: within, it would lie over data
@@ -63,7 +73,7 @@ def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, modes: str 
 
 
 def agreement_figure(
-    verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None, modes: str = "followed"
+    verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None, where: str = WHERE[0]
 ) -> Figure:
     """Predicted against observed times of prediction 20, one panel per world.
 
@@ -72,9 +82,9 @@ def agreement_figure(
     verdicts : Verdict, or mapping of str to Verdict
         Of prediction 20; the names are the titles.
     form : str, optional
-        One of `collapse_forms.FORMS`; by default the one that the rule uses.
-    modes : {"followed", "by rank"}
-        Which collapses: those the rule is about, or those of the second reading (forms "exact", "straight line").
+        One of `collapse.forecasts.FORMS` that the verdict has the times of; by default the one that the rule uses.
+    where : {"k*", "weighted k*", "leading pairs"}
+        Which pairs of modes.
 
     Returns
     -------
@@ -84,23 +94,71 @@ def agreement_figure(
     figure = Figure(figsize=(4.6 * len(worlds), 4.2), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(worlds)))
     for ax, (name, verdict) in zip(axes, worlds.items(), strict=True):
-        agreement(verdict, ax, form, modes)
+        agreement(verdict, ax, form, where)
         ax.set_title(f"{name}: {verdict.verdict}" if name else verdict.verdict, fontsize=10)
     return figure
 
 
-def followed_pair(run: GramSequence, state: State, ax: Axes, forecast: float | None = None) -> Axes:
-    """Draw the two modes of `state` through the run, the state, their collapse, and a forecast of it in steps."""
-    tracks, event = Tracks.of(run), state.collapse
-    for mode, colour, style, name in (
-        (event.upper, BLUE, "-", "upper mode"),
-        (event.lower, ORANGE, "--", "lower mode"),
+def followed_pair(
+    tracks: Tracks, states: States, i: int, ax: Axes, forecasts: Mapping[str, float] | None = None
+) -> Axes:
+    """Draw the two modes of state `i` around their exchange, the state, and when it was expected, in records."""
+    window = int(tracks.looked[states.row[i]])
+    exchange = window + states.time[i]
+    shown = slice(max(0, window - 20), min(len(tracks.windows.steps), int(exchange) + 20))
+    steps, axis = tracks.windows.steps[shown], np.arange(len(tracks.windows.steps))
+    pair = tracks.order[window, [states.pair[i], states.pair[i] + 1]]
+    for mode, colour, style, name in zip(
+        pair, (BLUE, ORANGE), ("-", "--"), ("upper mode", "lower mode"), strict=True
     ):
-        ax.plot(tracks.steps, tracks.sigma[:, mode], color=colour, ls=style, lw=1.5, label=name)
-    ax.axvline(state.step, color=BLACK, lw=0.8, label="state")
-    ax.axvline(event.step, color=RED, ls=":", lw=1.4, label="collapse")
-    if forecast is not None and forecast + state.step <= tracks.steps[-1]:
-        ax.axvline(state.step + forecast, color=BLACK, ls="-.", lw=1.2, label="forecast")
-    ax.set(xlabel="step", ylabel=r"$\sigma_j$ (parameter units)", yscale="log", title=state.run)
+        ax.plot(steps, tracks.modes.sigma[shown, mode], color=colour, ls=style, lw=1.5, label=name)
+    ax.axvline(tracks.windows.steps[window], color=BLACK, lw=0.8, label="state")
+    if states.exchanged[i]:
+        ax.axvline(
+            np.interp(exchange, axis, tracks.windows.steps), color=RED, ls=":", lw=1.4, label="exchange"
+        )
+    for name, records in (forecasts or {}).items():
+        if window + records < shown.stop:
+            ax.axvline(
+                np.interp(window + records, axis, tracks.windows.steps),
+                color=GREY,
+                ls="-.",
+                lw=1.2,
+                label=name,
+            )
+    ax.set(xlabel="step", ylabel=r"$\sigma_j$ (parameter units)", yscale="log")
     ax.legend(fontsize=7, frameon=False)
+    return ax
+
+
+def continued_spectrum(found: "Forecast", ax: Axes | None = None) -> Axes:
+    """Draw the leading singular values of the last windows, what is expected of them, and the next exchanges."""
+    if ax is None:
+        ax = Figure(figsize=(6.0, 3.6), layout="constrained").add_subplot()
+    leading = min(LEADING, found.W)
+    before = found.step + found.spacing * np.arange(1 - len(found.past), 1)
+    after = found.step + found.spacing * np.arange(len(found.ahead))
+    for j in range(leading):
+        colour, width = ((BLUE, 1.6) if j == 0 else (BLACK, 1.0)) if j != found.k_star else (ORANGE, 1.6)
+        ax.plot(
+            before,
+            found.past[:, j],
+            color=colour,
+            lw=width,
+            label=f"σ{j + 1}" if j in (0, found.k_star) else None,
+        )
+        ax.plot(after, found.ahead[:, j], color=colour, lw=width, ls="--", alpha=0.8)
+    ax.axvline(found.step, color=GREY, lw=0.8)
+    for (upper, lower), time in zip(found.pairs, found.collapse_time[found.best], strict=True):
+        if np.isfinite(time):
+            at = found.step + found.spacing * time
+            gap = upper == found.k_star
+            ax.axvline(
+                at, color=RED, ls=":" if not gap else "-", lw=1.3, label=f"{upper} and {lower} exchange"
+            )
+    ax.set(
+        xlabel="step", ylabel="σⱼ (parameter units)", title=f"Expected from step {found.step:,} on (dashed)"
+    )
+    ax.set_yscale("log", nonpositive="mask")
+    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax

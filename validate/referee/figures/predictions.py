@@ -204,16 +204,19 @@ def hierarchy(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
 
 
 def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
-    """Predicted against observed times to collapse: of modes followed and of modes by rank, and where it is planted."""
+    """Predicted against observed times to exchange, at k* and of all leading pairs, and where the flow is planted."""
+    from spectral_edge.validate.referee.collapse.forecasts import FORMS
     from spectral_edge.validate.referee.figures.collapse import agreement
 
     panels = []
     few = worlds.planted("collapse-time", PLANTED)  # enough to be seen
     planted = next(one for one in PREDICTIONS if one.id == verdict.id).judge(few(seed), [])
     for world, one in (("recorded runs", verdict), ("planted world", planted)):
-        for modes, pairs in one.details.get("pairs", {}).items():
-            if pairs and (one is verdict or modes == "followed"):
-                panels.append(_agreement(partial(agreement, one, modes=modes), f"{world}, modes {modes}"))
+        for where, pairs in one.details.get("pairs", {}).items():
+            shown = [form for form in pairs[0] if form in FORMS] if pairs else []
+            for form in shown if one is verdict and where != "weighted k*" else shown[:1] * (where == "k*"):
+                draw = partial(agreement, one, form=form, where=where)
+                panels.append(_agreement(draw, f"{world}, {where}, {form}"))
     return panels
 
 

@@ -15,12 +15,15 @@ from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel
 from spectral_edge.validate.referee.figures.run import line, mark_event
-from spectral_edge.validate.referee.partners import twins
+from spectral_edge.validate.referee.partners import decay_pairs, twins
+from spectral_edge.validate.referee.predictions.p12_gap_opens_at_grokking import query_ratios
 
 #: Columns of the heat map at most: more would not be seen, and each cell is a path.
 COLUMNS = 60
 #: The query matrix whose singular values figure 4 shows.
 QUERY = "encoder.0.Q"
+#: Records before and after the grok step at which it shows all of them.
+AROUND = 5
 
 
 #: The coefficient as published, with the C that the text leaves open at 1, and the one that is a bound.
@@ -165,27 +168,66 @@ def stability_map(
 
 
 def query_figures(runs: Sequence[GramSequence]) -> list[ThesisFigure]:
-    """Figure 4, from Dyck-1 where its query matrices were recorded, else from the first family that has them."""
-    have = [
-        run
-        for run in runs
-        if f"{QUERY}.sigma_1" in run.metrics and is_plain(run) and knows(run, "weight_decay")
-    ]
-    if not have:
+    """Figure 4, from Dyck-1 where its query matrices were recorded, else from the first family that has them.
+
+    Its last panel is of the query matrices of all families.
+    """
+    have = [run for run in runs if query_ratios(run) and is_plain(run) and knows(run, "weight_decay")]
+    over_time = [run for run in have if f"{QUERY}.sigma_1" in run.metrics]
+    if not over_time:
         return []
     chosen = next(
-        (card(run).heading for run in have if "dyck" in card(run).heading.lower()), card(have[0]).heading
+        (card(run).heading for run in over_time if "dyck" in card(run).heading.lower()),
+        card(over_time[0]).heading,
     )
-    group = [run for run in have if card(run).heading == chosen]
+    group = [run for run in over_time if card(run).heading == chosen]
     what = f"of the first query matrix over training, {chosen}"
     accuracy = f"Figure 4, bottom: test accuracy over training, {chosen}"
+    around = (
+        "Figure 4, beside it: σ₁/σ₂ of every query matrix before, at and after the grok step, all families"
+    )
     panels = (
         Panel(partial(query_ratio, group), f"Figure 4, top: σ₁/σ₂ {what}"),
         Panel(partial(query_norm, group), f"Figure 4, middle: norm {what}"),
         Panel(partial(figures.curves, group, "accuracy", W=2), accuracy),
+        Panel(partial(around_grokking, have), around),
     )
-    caption = f"{chosen}: {len(group)} runs, with weight decay and without; W_Q of the first layer."
+    caption = (
+        f"{chosen}: {len(group)} runs, with weight decay and without; W_Q of the first layer. Last panel: every W_Q of "
+        f"every run that groks, {AROUND} records before the grok step, at it and as many after, and of its partner "
+        "without weight decay at the same steps; thick: the median."
+    )
     return [ThesisFigure(4, "Grokking as an event of the spectrum", caption, panels)]
+
+
+def around_grokking(runs: Sequence[GramSequence], ax: Axes) -> Axes:
+    """σ_1/σ_2 of every W_Q before, at and after the grok step, with weight decay and without at the same steps."""
+    treated, control = decay_pairs(runs)
+    steps = {key: step for key, run in treated.items() if (step := grok_step(run)) is not None}
+    for group, decays in ((treated, True), (control, False)):
+        rows = [three for key, step in steps.items() if key in group for three in _three(group[key], step)]
+        if not rows:
+            continue
+        style = line(decays)
+        for row in rows:
+            ax.plot(range(3), row, **{**style, "lw": 0.6, "alpha": 0.5, "label": None})
+        name = "with weight decay" if decays else "without weight decay"
+        ax.plot(
+            range(3), np.median(rows, axis=0), **{**style, "lw": 2.4, "label": f"{name} ({len(rows)} W_Q)"}
+        )
+    ax.set(
+        xticks=range(3), xticklabels=("before", "at it", "after"), xlabel="grok step", ylabel="σ₁/σ₂ of W_Q"
+    )
+    ax.set_title("Around the grok step")
+    ax.legend()
+    return ax
+
+
+def _three(run: GramSequence, step: int) -> list[Any]:
+    """σ_1/σ_2 of every W_Q before, at and after a step; none where the run does not reach so far."""
+    at = int(np.searchsorted(run.steps, step))
+    rows = [max(0, at - AROUND), at, min(run.T - 1, at + AROUND)]
+    return [ratio[rows] for ratio in query_ratios(run)] if at < run.T else []
 
 
 def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:

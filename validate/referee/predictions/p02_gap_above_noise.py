@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from spectral_edge import simulate
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion, monte_carlo_p
-from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes, tried
 
 W = 10
 QUANTILE = 0.99
@@ -62,7 +63,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     runs = [run for run, _ in chosen]
     readings: list[Reading] = []
     p_value = float("nan")  # of the first reading
-    for name, levels_of in READINGS.items():
+    for name, levels_of in tried(READINGS).items():
         levels = [levels_of(run) for run in runs]
         treated = [_share(run, level) for run, level in zip(runs, levels, strict=True)]
         control = [
@@ -105,7 +106,14 @@ PREDICTION = Prediction(
     treatment="all runs",
     control="noise of the same effective dimension, norms and colour",
     rule=f"> {MAJORITY:.0%} of the windows",
+    boundaries=(MAJORITY,),
+    changed_by=(
+        "Twin runs (same start, other batches): what two of them share is signal, and no model of noise is "
+        "needed. It takes the time of the runs once more. Or records at every step with full batch, where a "
+        "direction outlasts the four updates that noise remembers."
+    ),
     judge=judge,
+    published=published.HAS_GAP,
     planted=worlds.planted("gap-above-noise"),
     noise_refutes="noise does not exceed itself",
     turned={"_share": lambda share: 1 - share},

@@ -9,9 +9,18 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.series import gap_share, has_gap
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, against, clustered_proportion
-from spectral_edge.validate.referee.verdict import UNDECIDED, Prediction, Reading, Verdict, decide, drawn
+from spectral_edge.validate.referee.verdict import (
+    UNDECIDED,
+    Prediction,
+    Reading,
+    Verdict,
+    decide,
+    drawn,
+    tried,
+)
 
 W = 10
 SMALL = 3
@@ -61,7 +70,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         return PREDICTION.not_run(f"no run with weight decay and a window of {W} updates")
     readings: list[Reading] = []
     p_value = float("nan")  # of the first reading
-    for name, positions in READINGS.items():
+    for name, positions in tried(READINGS).items():
         own = [small(positions(run, copies, run)) for run, copies in treated]
         beside = [[small(positions(run, copies, copy)) for copy in copies] for run, copies in treated]
         share = _pooled(own)
@@ -115,7 +124,14 @@ PREDICTION = Prediction(
     treatment="runs with weight decay",
     control="runs without weight decay; noise of the same effective dimension, norms and colour",
     rule=f"≥ {SHARE:.0%} of the windows, if more windows have a gap than chance makes",
+    boundaries=(SHARE,),
+    changed_by=(
+        "Records at every step with full batch: there windows have a gap. Where none stands above noise, more "
+        "runs of the same kind say nothing of its position."
+    ),
     judge=judge,
+    compares=True,
+    published=published.SMALL_POSITION,
     planted=worlds.planted("small-gap-position", 12, with_controls=True),
     turned={"small": lambda counts: (counts[1] - counts[0], counts[1])},
     picture=drawn("positions"),

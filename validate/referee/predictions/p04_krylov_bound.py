@@ -12,6 +12,7 @@ from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card, knows, number
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.series import gap_share, has_gap
 from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion, monte_carlo_p
 from spectral_edge.validate.referee.verdict import (
@@ -22,6 +23,7 @@ from spectral_edge.validate.referee.verdict import (
     Verdict,
     decide,
     passes,
+    tried,
 )
 
 W = 10
@@ -121,7 +123,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         )
     readings: list[Reading] = []
     p_value = float("nan")  # of the first reading
-    for name, bound in READINGS.items():
+    for name, bound in tried(READINGS).items():
         found = [_shares(run, copies, bound, PREDICTION.number) for run, copies in chosen]
         shares = np.array([share for share, _, _ in found])
         permuted = np.array([draws for _, draws, _ in found])
@@ -172,7 +174,13 @@ PREDICTION = Prediction(
     treatment="runs with the window Hessian: h_j from Hessian-vector products in the window",
     control="h_j of other windows of the same run",
     rule=f"≥ {SHARE:.0%} of the windows",
+    boundaries=(SHARE,),
+    changed_by=(
+        "Curvature as the optimiser sees it: the probe `response` (δᵀD⁻¹Hδ), which costs no more Hessian "
+        "products than the plain one, in runs whose windows have a gap."
+    ),
     judge=judge,
+    published=published.KRYLOV,
     planted=worlds.planted("krylov-bound", 12),
     turned={"READINGS": neg},
     needs=Needs(config=("learning_rate",), probes=("hessian",)),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import spectra as published
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import against, block_shuffled
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond, drawn
@@ -108,7 +109,13 @@ PREDICTION = Prediction(
     treatment="all runs",
     control="shuffled blocks of R; noise of the same norms and colour",
     rule=f"p < 0.05 against both, and both excesses above 0; not specific where an excess of {SMALLEST:g} is excluded",
+    boundaries=(0.0, SMALLEST),
+    changed_by=(
+        "Nothing cheap: it takes runs whose R rises, stays and falls by more than its own fluctuations, and "
+        "for that records some ten times as dense around a transition; the runs are short."
+    ),
     judge=judge,
+    published=published.PHASES,
     planted=worlds.planted("three-phases"),
     turned={"log_ratio": neg},
     picture=drawn("phases"),

@@ -10,6 +10,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -21,6 +22,7 @@ from spectral_edge.validate.referee.verdict import (
     decide,
     drawn,
     passes,
+    tried,
 )
 
 W = 10
@@ -116,8 +118,14 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         verdict = SUPPORTED if decide(True, bool(_agrees(shuffled))) == SUPPORTED else UNDECIDED
     else:
         verdict = UNDECIDED
-    unbent = mean([slope(points) for run, _ in chosen if (points := _points(run, curved=False))])
-    each = mean([slope(points) for _, points in chosen])
+    each = {
+        "slope, window by window": (points for _, points in chosen),
+        "slope over |G_j| alone, window by window": (_points(run, curved=False) for run, _ in chosen),
+    }
+    readings = []
+    for name, points_of_runs in tried(each, 0).items():
+        found = mean([slope(points) for points in points_of_runs if points])
+        readings.append(Reading(name, found, shuffled, _agrees(found), None))
     return PREDICTION.verdict(
         verdict,
         statistic=slopes.value,
@@ -129,9 +137,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         n=len(chosen),
         readings=(
             Reading("slope, means over the run", slopes, shuffled, agrees, _agrees(shuffled)),
-            Reading("slope, window by window", each, shuffled, _agrees(each), None),
             Reading.tested("rank correlation", correlation),
-            Reading("slope over |G_j| alone, window by window", unbent, shuffled, _agrees(unbent), None),
+            *readings,
         ),
         meaning=(
             f"Over the modes of a run, d_j grows as the power {slopes.value:.2g} of |G_j|/√(h_j + ω), where the "
@@ -154,7 +161,15 @@ PREDICTION = Prediction(
         f"the slope's interval contains 1 (± {TOLERANCE:g}) and is at most {WIDEST:g} wide, and ρ > 0; refuted by a "
         "slope that is neither that nor the one of permuted modes"
     ),
+    boundaries=(SLOPE - TOLERANCE, SLOPE + TOLERANCE),
+    changed_by=(
+        "The slope over the interval between records, from one run recorded at every step and thinned: if it "
+        "changes its sign with the interval, the claim is about the interval. The exponent −½ of h_j + ω is "
+        "beyond measurement: d_j² = η²Wp_j holds for any h_j where updates are gradients (docs/theory.md, "
+        "3.1b)."
+    ),
     judge=judge,
+    published=published.STEADY,
     planted=worlds.planted("inverted-hierarchy"),
     turned=dict.fromkeys(("_steady", "_points"), lambda points: [(-x, y) for x, y in points]),
     picture=drawn("hierarchy"),

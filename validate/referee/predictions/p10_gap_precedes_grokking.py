@@ -10,6 +10,7 @@ from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.events import GapFall, fall_before, grok_step, last_fall
 from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_pairs
+from spectral_edge.validate.referee.published import grokking as published
 from spectral_edge.validate.referee.statistics import LEVEL, against, difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -114,7 +115,15 @@ PREDICTION = Prediction(
     treatment="runs with weight decay that grok",
     control="the run without weight decay of the same seed, at the same step; noise of the same norms",
     rule=f"interval of Youden's J above 0, and falls beyond those of noise (p < {LEVEL:g})",
+    boundaries=(0.0,),
+    changed_by=(
+        "A fall that is larger, or comes closer, where a run groks than by the same step where it does not: "
+        "six pairs recorded every ten steps around the grok step, an hour. More pairs recorded like these "
+        "change nothing while the event is as frequent without grokking."
+    ),
     judge=judge,
+    compares=True,
+    published=published.PRECEDES,
     planted=worlds.planted("gap-precedes-grokking", 12, with_controls=True),
     noise_refutes="a run that groks without a fall of its gap is what the claim denies",
     turned={"READINGS": lambda found: found and found._replace(fall=1 / found.fall)},

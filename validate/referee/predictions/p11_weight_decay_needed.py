@@ -9,6 +9,7 @@ from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.events import grok_step, transition
 from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_groups, shuffled
+from spectral_edge.validate.referee.published import grokking as published
 from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -71,7 +72,14 @@ PREDICTION = Prediction(
     treatment="runs with weight decay",
     control="runs without weight decay",
     rule=f"p < {LEVEL:g}, Fisher's exact test",
+    boundaries=(0.0,),
+    changed_by=(
+        "Runs without weight decay that grok if they are trained for longer: six of them at five times the "
+        "steps, an hour. As many that do not grok would strengthen it."
+    ),
     judge=judge,
+    compares=True,
+    published=published.NEEDED,
     planted=worlds.planted("weight-decay-needed", 12, with_controls=True),
     null_runs=_decays_permuted,
     noise_refutes="a coin that groks as often without weight decay is what the claim denies",

@@ -11,6 +11,7 @@ from spectral_edge.validate.referee import placebos, worlds
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.needs import QUERIES, TRANSITION, Needs
 from spectral_edge.validate.referee.partners import Partner, decay_pairs
+from spectral_edge.validate.referee.published import grokking as published
 from spectral_edge.validate.referee.statistics import LEVEL, Estimate, against, mean
 from spectral_edge.validate.referee.verdict import (
     NOT_SPECIFIC,
@@ -169,7 +170,14 @@ PREDICTION = Prediction(
     treatment="runs with weight decay that grok",
     control="the run without weight decay of the same seed, at the same step; other steps of the run",
     rule=f"above 1, its interval above the control's (in pairs), and beyond other steps of the run (p < {LEVEL:g})",
+    boundaries=(1.0,),
+    changed_by=(
+        "Records every 25 steps from 500 steps before the grok step: the query matrices are small, and "
+        "singular values of a record cost milliseconds. It sharpens each pair; more pairs sharpen the mean."
+    ),
     judge=judge,
+    compares=True,
+    published=published.OPENS,
     planted=worlds.planted("gap-opens-at-grokking", with_controls=True),
     null_runs=queries_swapped,
     placebos=placebos.OF_QUERIES,

@@ -5,11 +5,13 @@ from operator import neg
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import detrend
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import loss as published
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.statistics import against, mean, phase_randomised
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond, drawn
@@ -37,9 +39,20 @@ def strength(ratio: Floats, loss: Floats) -> float:
     return float(abs(ratio @ loss))
 
 
-def _strength_of(run: GramSequence) -> float:
-    pair = _series(run)
-    return float("nan") if pair is None else strength(*pair)
+def _of_copies(copies: Sequence[GramSequence], loss: Floats) -> Floats:
+    """|r| of log R of each of the noise copies with the log loss of their run."""
+    ratios = [log_ratio(copy, W) for copy in copies]
+    return np.array([
+        strength(without_trend(ratio), loss) if np.isfinite(ratio).all() else np.nan for ratio in ratios
+    ])  # fmt: skip
+
+
+def _of_phases(run: GramSequence, ratio: Floats, loss: Floats) -> Floats:
+    """|r| of series of the spectrum of log R, with random phases, with the log loss."""
+    rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
+    rows = detrend(phase_randomised(ratio, SURROGATES, rng))
+    length = np.linalg.norm(rows, axis=1)
+    return np.array([strength(row, loss) for row in rows / np.where(length > 0, length, 1.0)[:, None]])
 
 
 def _of_others(run: GramSequence, ratio: Floats, others: Sequence[tuple[GramSequence, Floats]]) -> Floats:
@@ -66,14 +79,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if not chosen:
         return PREDICTION.not_run(f"no run with its validation loss and {FEWEST} windows of {W} updates")
     signed = [float(ratio @ loss) for _, _, (ratio, loss) in chosen]
-    surrogates = []
-    for run, _, (ratio, loss) in chosen:
-        rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
-        others = phase_randomised(ratio, SURROGATES, rng)
-        surrogates.append(np.array([strength(without_trend(row), loss) for row in others]))
     observed = [strength(ratio, loss) for _, _, (ratio, loss) in chosen]
-    phases = against(observed, surrogates)
-    copies = against(observed, [np.array([_strength_of(copy) for copy in others]) for _, others, _ in chosen])
+    phases = against(observed, [_of_phases(run, ratio, loss) for run, _, (ratio, loss) in chosen])
+    copies = against(observed, [_of_copies(others, loss) for _, others, (_, loss) in chosen])
     losses = [(run, loss) for run, _, (_, loss) in chosen]
     elsewhere = against(observed, [_of_others(run, ratio, losses) for run, _, (ratio, _) in chosen])
     return PREDICTION.verdict(
@@ -108,7 +116,13 @@ PREDICTION = Prediction(
     treatment="all runs",
     control="R with random phases; noise beside the same loss; R beside the losses of other runs",
     rule=f"p < 0.05 against each, and every excess above 0; not specific where an excess of {SMALLEST:g} is excluded",
+    boundaries=(0.0, SMALLEST),
+    changed_by=(
+        "Losses on the batches that made the updates of a window, in the place of the validation loss at its "
+        "end, recorded at every step: a link, if there is one, is between those."
+    ),
     judge=judge,
+    published=published.TRACKS,
     planted=worlds.planted("gap-tracks-loss"),
     turned={"strength": neg},
     picture=drawn("against_loss"),

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.statistics import LEVEL, against
-from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond
+from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, beyond, tried
 
 W = 10
 CLOSED = 1.25  # a gap has collapsed where its ratio lies below this
@@ -105,8 +106,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         )
     found = against(observed, permuted)
     readings = [Reading.tested(f"closed below {CLOSED:g}", found)]
-    for closed in (1.15, 1.35):
-        readings.append(Reading.tested(f"closed below {closed:g}", against(*_effects(chosen, closed)[:2])))
+    for name, closed in tried({f"closed below {closed:g}": closed for closed in (1.15, 1.35)}, 0).items():
+        readings.append(Reading.tested(name, against(*_effects(chosen, closed)[:2])))
     return PREDICTION.verdict(
         beyond((found,)),
         statistic=found.treated.value,
@@ -135,7 +136,14 @@ PREDICTION = Prediction(
     treatment="collapses at k*",
     control="collapses at j ≠ k*; positions permuted within a run",
     rule=f"p < {LEVEL:g}, and the interval of the excess over permuted positions above 0",
+    boundaries=(0.0,),
+    changed_by=(
+        "An intervention in the place of chance: take v_1 … v_k* of the window out of the updates for W "
+        "steps, beside as many random and as many bulk directions of the same window, and compare the losses. "
+        "Minutes per run, and no collapse has to be waited for."
+    ),
     judge=judge,
+    published=published.MAXIMALITY,
     planted=worlds.planted("gap-maximality"),
     turned={"disruption": neg},
     needs=Needs(

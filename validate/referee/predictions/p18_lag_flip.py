@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import loss as published
 from spectral_edge.validate.referee.series import log_loss, log_ratio, without_trend
 from spectral_edge.validate.referee.statistics import (
     Comparison,
@@ -50,30 +51,37 @@ def _series(run: GramSequence, W: int) -> tuple[Floats, Floats] | None:
     return without_trend(ratio), without_trend(loss)
 
 
-def _best(run: GramSequence, W: int) -> tuple[float, float]:
+def _both(run: GramSequence) -> list[tuple[Floats, Floats]]:
+    """Those of both windows; none where one is missing."""
+    found = [pair for W in WINDOWS if (pair := _series(run, W)) is not None]
+    return found if len(found) == len(WINDOWS) else []
+
+
+def _best(ratio: Floats, loss: Floats) -> tuple[float, float]:
     """The lag at which |r| is largest, NaN at the edge of the scan, and that |r|."""
-    pair = _series(run, W)
-    if pair is None:
-        return float("nan"), float("nan")
-    r = np.abs(cross_correlation(pair[0][None], pair[1])[0])
+    r = np.abs(cross_correlation(ratio[None], loss)[0])
     lag = float(r.argmax() - LONGEST)
     return lag if abs(lag) < LONGEST else float("nan"), float(r.max())
 
 
-def _random_phases(run: GramSequence, W: int) -> Floats:
-    """The largest |r| of R with random phases."""
-    pair = _series(run, W)
-    assert pair is not None
+def _of_phases(run: GramSequence, ratio: Floats, loss: Floats) -> Floats:
+    """The largest |r| of series of the spectrum of log R, with random phases."""
     rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
-    return np.abs(cross_correlation(phase_randomised(pair[0], SURROGATES, rng), pair[1])).max(axis=1)
+    return np.abs(cross_correlation(phase_randomised(ratio, SURROGATES, rng), loss)).max(axis=1)
+
+
+def _of_copies(copies: Sequence[GramSequence], W: int, loss: Floats) -> Floats:
+    """The largest |r| of log R of each of the noise copies, beside the loss of their run."""
+    ratios = [log_ratio(copy, W) for copy in copies]
+    return np.array([
+        _best(without_trend(ratio), loss)[1] if np.isfinite(ratio).all() else np.nan for ratio in ratios
+    ])  # fmt: skip
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """The lag of the largest |r| between log R and log loss for both windows, each against random phases."""
     chosen = [
-        (run, copies)
-        for run, copies in zip(runs, noise, strict=True)
-        if all(_series(run, W) is not None for W in WINDOWS)
+        (run, copies, series) for run, copies in zip(runs, noise, strict=True) if (series := _both(run))
     ]
     if not chosen:
         return PREDICTION.not_run(
@@ -82,14 +90,13 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     found: dict[str, Comparison] = {}
     lags: dict[int, Floats] = {}
     alone = np.ones(len(chosen), dtype=bool)  # runs whose correlations are significant one by one
-    for W in WINDOWS:
-        rows = np.array([_best(run, W) for run, _ in chosen])
+    for i, W in enumerate(WINDOWS):
+        pairs = [(run, copies, *series[i]) for run, copies, series in chosen]
+        rows = np.array([_best(ratio, loss) for _, _, ratio, loss in pairs])
         lags[W] = rows[:, 0]
-        nulls: dict[str, list[Floats]] = {
-            "random phases": [_random_phases(run, W) for run, _ in chosen],
-            "noise beside the same loss": [
-                np.array([_best(copy, W)[1] for copy in copies]) for _, copies in chosen
-            ],
+        nulls = {
+            "random phases": [_of_phases(run, ratio, loss) for run, _, ratio, loss in pairs],
+            "noise beside the same loss": [_of_copies(copies, W, loss) for _, copies, _, loss in pairs],
         }
         for name, draws in nulls.items():
             found[f"largest |r| at W = {W} against {name}"] = against(rows[:, 1], draws)
@@ -144,7 +151,13 @@ PREDICTION = Prediction(
         f"both correlations significant against both (p < {LEVEL:g}); leads of opposite sign, intervals without 0, "
         f"over at least {RUNS} runs that correlate by themselves"
     ),
+    changed_by=(
+        "Records at every few steps, so that a lag of the size of a window lies well within the scan, in runs "
+        "of 300 records and more: a run whose largest correlation stands at the edge, or is no larger than "
+        "that of random phases, does not count."
+    ),
     judge=judge,
+    published=published.FLIPS,
     planted=worlds.planted("lag-flip"),
     turned={"cross_correlation": lambda r: r[..., ::-1] * np.linspace(0, 1, r.shape[-1])},
     needs=Needs(metrics=("test_loss",), records=FEWEST, band=max(WINDOWS)),

@@ -11,6 +11,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card, knows
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import loss as published
 from spectral_edge.validate.referee.series import log_ratio
 from spectral_edge.validate.referee.statistics import (
     LEVEL,
@@ -143,7 +144,13 @@ PREDICTION = Prediction(
     treatment="runs whose data change at a known step",
     control="runs whose data stay: stretches of as many records; noise of the same norms",
     rule=f"hit rate above the false-alarm rate (Fisher's exact test) and above that of noise, both p < {LEVEL:g}",
+    boundaries=(0.0, MAJORITY),
+    changed_by=(
+        "More runs whose data change at a known step: twelve with and twelve without, three minutes each. The "
+        "alarm on the size of the update alone belongs beside it: it jumps in the same record."
+    ),
     judge=judge,
+    published=published.SHIFT,
     planted=worlds.planted("shift-detection", with_controls=True),
     noise_refutes="a change of the data that does not show in R is what the claim denies",
     turned={"alarms": np.logical_not},

@@ -1,15 +1,18 @@
 """Prediction 20: the gap flow says when a gap will collapse."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.collapse.accuracy import Agreement, Forecasts
-from spectral_edge.validate.referee.collapse.forecasts import FORMS
-from spectral_edge.validate.referee.collapse.states import FOLLOWED, LEAD, missing, persistence
+from spectral_edge.validate.referee.collapse.accuracy import SIZE, WHERE, Forecasts, Score, placebo_of
+from spectral_edge.validate.referee.collapse.forecasts import FORMS, PLACEBOS
+from spectral_edge.validate.referee.collapse.states import HORIZON, LEAD, missing
+from spectral_edge.validate.referee.collapse.tracks import MEMORY, PAST, W
 from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import UNKNOWN, short
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -21,17 +24,28 @@ from spectral_edge.validate.referee.verdict import (
     drawn,
 )
 
-EVENTS = 8  # fewer collapses than this decide nothing
+EVENTS = 8  # fewer exchanges than this decide nothing
 RUNS = 5  # nor do fewer runs: intervals resample runs
 SLACK = 0.1  # a slope this near to 1 does not refute, however narrow its interval
-#: The reading that the rule uses; "integrated" is told the coefficients of the future and cannot be it.
-FORM = "exact"
-LINE = "straight line"
-#: Forms whose times are also compared where modes go by rank; these decide nothing.
-BY_RANK = (FORM, LINE)
+#: The form that the claim is judged by, and the pairs it is judged on: those that bound the gap.
+FORM, GAP = "flow", WHERE[0]
+#: Beside all forms there, these on the other pairs; they decide nothing.
+BESIDE = (
+    FORM,
+    "flow-frozen",
+    "damping",
+    "line",
+    "fitted",
+    "propagated",
+    "checked",
+    SIZE,
+    placebo_of("propagated"),
+)
+#: What the pictures show.
+SHOWN = (FORM, "propagated", "checked")
 
 
-def holds(found: Agreement) -> bool | None:
+def holds(found: Score) -> bool | None:
     """The rule: the slope's interval holds 1 and not 0, and the error is below the control's.
 
     False where the slope is wrong by more than `SLACK` or the error above the control's; None = neither way.
@@ -43,84 +57,111 @@ def holds(found: Agreement) -> bool | None:
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
-    """Compare predicted with observed times to collapse, and their error with that of predicting the mean."""
-    usable = sorted((run for run in runs if missing(run) is None), key=lambda run: worlds.key(run, 0))
+    """Compare predicted with observed times to exchange, and their error with that of predicting the mean."""
+    usable = sorted((run for run in runs if _lacking(run) is None), key=lambda run: worlds.key(run, 0))
     if not usable:
-        reasons = sorted({str(missing(run)) for run in runs})
+        reasons = sorted({str(_lacking(run)) for run in runs})
         return PREDICTION.not_run(f"no run with all it takes; missing: {'; '.join(reasons)}")
-    followed, ranked = Forecasts.of(usable, tuple(FORMS)), Forecasts.of(usable, BY_RANK, by_rank=True)
-    readings, found, mean = _readings(followed, "")
-    beside, by_rank, _ = _readings(ranked, ", modes by rank")
-    (events, where), first = followed.counts, found.get(FORM)
-    recognised = float(np.mean([np.mean(persistence(run).min(axis=1) > FOLLOWED) for run in usable]))
+    found = Forecasts.of(usable, FORMS)
+    scores = {where: _scores(found.where(where), where) for where in WHERE}
+    (events, seen), first = found.where(GAP).counts, scores[GAP].get(FORM)
     if first is None:
         verdict, p_value = UNDECIDED, float("nan")
         meaning = (
-            f"{events} collapses in {where} of {len(usable)} runs could be followed from a state {LEAD} records "
-            f"before or more, and fewer than {EVENTS} in {RUNS} runs decide nothing. Both modes around k* can be "
-            f"recognised so many records later in {recognised:.0%} of the windows."
+            f"{events} exchanges at k* in {seen} of {len(usable)} runs could be followed from a state {LEAD} to "
+            f"{HORIZON} records before, and fewer than {EVENTS} in {RUNS} runs decide nothing. Records further apart "
+            "than a mode lasts show none."
         )
     else:
         verdict = {True: SUPPORTED, False: REFUTED, None: UNDECIDED}[holds(first)]
-        p_value = followed.p_value(FORM)
-        meaning = (
-            f'Over {events} collapses in {where} runs the form "{FORM}" errs by {first.error.value:.0%} in the median, '
-            f"the mean of the other collapses by {mean:.0%}, a straight line of the gap by "
-            f"{found[LINE].error.value:.0%}. Twice the time observed is predicted as "
-            f"{short(2**first.slope.value, 2)} times as long."
-        )
+        p_value = first.p_value()
+        meaning = _told(scores, (events, seen))
     return PREDICTION.verdict(
         verdict,
         statistic=first.error.value if first else float("nan"),
-        control=mean,
+        control=first.control_error.value if first else float("nan"),
         statistic_name="median relative error of the predicted time",
         effect=first.slope if first else UNKNOWN,
         effect_name="slope of log predicted on log observed time",
         p_value=p_value,
         n=len(usable),
-        readings=readings + beside,
+        readings=tuple(
+            Reading(f"{form}, {where}", one.error, one.control_error, holds(one), False)
+            for where in WHERE
+            for form, one in scores[where].items()
+        ),
         details={
             "form": FORM,
-            "collapses": {"followed": list(followed.counts), "by rank": list(ranked.counts)},
-            "recognised": recognised,
-            "slopes": {form: list(one.slope) for form, one in (found | by_rank).items()},
-            "error_ratios": {form: list(one.ratio) for form, one in (found | by_rank).items()},
-            "pairs": {"followed": followed.pairs(), "by rank": ranked.pairs()},
+            "exchanges": {where: list(found.where(where).counts) for where in WHERE},
+            **{
+                f"{what}s": {
+                    where: {form: list(getattr(one, what)) for form, one in scores[where].items()}
+                    for where in WHERE
+                }
+                for what in ("concordance", "slope")
+            },
+            "pairs": {where: found.where(where).pairs(SHOWN) for where in WHERE},
         },
         meaning=meaning,
     )
 
 
-def _readings(found: Forecasts, suffix: str) -> tuple[tuple[Reading, ...], dict[str, Agreement], float]:
-    """Every form as a reading, its agreement, and the error of the control; nothing where collapses are few."""
+def _lacking(run: GramSequence) -> str | None:
+    """What a run lacks for the flow to be tested on it."""
+    if not {"gradient"} <= run.probes.keys() or not {"hessian", "response"} & run.probes.keys():
+        return "the probes 'gradient' and 'response' (or 'hessian')"
+    return missing(run)
+
+
+def _scores(found: Forecasts, where: str) -> dict[str, Score]:
+    """The score of every form that could be evaluated where there are exchanges enough; nothing elsewhere."""
     events, runs = found.counts
     if events < EVENTS or runs < RUNS:
-        return (), {}, float("nan")
-    mean = found.agreement_of(found.mean).error
-    results = {form + suffix: found.agreement_of(times) for form, times in found.predicted.items()}
-    readings = [Reading(form, one.error, mean, holds(one), False) for form, one in results.items()]
-    return tuple(readings), results, mean.value
+        return {}
+    names = [*FORMS, SIZE, *map(placebo_of, PLACEBOS)] if where == GAP else BESIDE
+    made = {name: found.score(name) for name in dict.fromkeys((FORM, *names)) if name in found.predicted}
+    return {name: one for name, one in made.items() if one.exchanged.any()}
+
+
+def _told(scores: dict[str, dict[str, Score]], counts: tuple[int, int]) -> str:
+    first, others = scores[GAP][FORM], scores[GAP]
+    best: Any = others.get("propagated")
+    found = "" if best is None else (
+        f" The window propagated by the linearised optimiser errs by {best.error.value:.0%} (concordance "
+        f"{short(best.concordance.value, 2)}), with the curvature of another time by "
+        f"{others[placebo_of('propagated')].error.value:.0%} "
+        f"({short(others[placebo_of('propagated')].concordance.value, 2)})."
+    )  # fmt: skip
+    return (
+        f"Over {counts[0]} exchanges at k* in {counts[1]} runs the flow errs by {first.error.value:.0%} in the median "
+        f"(concordance {short(first.concordance.value, 2)}), the mean of the other exchanges by "
+        f"{first.control_error.value:.0%}, a straight line of ln σ by {others['line'].error.value:.0%}.{found} Times "
+        f"beyond {HORIZON} records count as {HORIZON}."
+    )
 
 
 PREDICTION = Prediction(
     number=20,
     id="collapse-time",
-    version=1,
     claim="The gap flow predicts when a gap collapses.",
-    reference="section 3; docs/theory.md, 3.3 to 3.6",
-    statistic="slope of log predicted on log observed time to collapse; median relative error",
-    treatment=f"every tenth record from which a collapse of the gap was followed, {LEAD} records before it or more",
-    control="predict the mean time of the other collapses",
+    reference="section 3; docs/theory.md, 3.3 to 3.6 and section 10",
+    statistic="slope of log predicted on log observed time to exchange; median relative error",
+    treatment=(
+        f"pairs of modes that bound the gap at every fifth record, {LEAD} to {HORIZON} records before they exchange"
+    ),
+    control="predict the mean time of the other exchanges",
     rule="interval of the slope holds 1 and not 0, and the error lies below the control's",
     judge=judge,
-    planted=worlds.planted("collapse-time", 12),
-    turned={"FORMS": lambda time: 1 / time},
+    published=published.COLLAPSE_TIME,
+    planted=worlds.planted("collapse-time", 16),
+    version=2,
+    turned={"FORMS": lambda times: None if times is None else HORIZON - np.minimum(times, HORIZON)},
     picture=drawn("collapses"),
     needs=Needs(
-        runs=f"{RUNS} runs whose gaps collapse",
-        config=("learning_rate", "weight_decay"),
-        probes=("gradient", "hessian"),
-        records=3 * LEAD,
-        band=2 * LEAD,
+        runs=f"{RUNS} runs whose gaps collapse, recorded at every step or few",
+        config=("learning_rate", "weight_decay", "optimizer"),
+        probes=("gradient", "response"),
+        records=W + PAST + LEAD,
+        band=W + MEMORY - 1,
     ),
 )

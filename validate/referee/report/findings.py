@@ -7,10 +7,11 @@ from math import isfinite
 
 from spectral_edge.validate.referee.events import GROKKED
 from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.published.record import NO_TEST, OUTCOMES
 from spectral_edge.validate.referee.report.run_tables import grok_steps
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard
 from spectral_edge.validate.referee.statistics import Estimate, short
-from spectral_edge.validate.referee.verdict import VERDICTS, Prediction, Verdict
+from spectral_edge.validate.referee.verdict import NOT_RUN, SUPPORTED, VERDICTS, Prediction, Verdict
 
 _NO_NUMBER = "no number known to us"
 
@@ -23,7 +24,8 @@ pictures is the report (`make report`).
 
 _CAVEATS = """## What to keep in mind
 
-- The runs are ours: small models, our reading of the published description. A verdict is about them.
+- The runs are ours: small models, by our first reading of the published description and, as they are finished, by the
+  recipe of the author's code. A verdict is about them.
 - The thesis reports 19 of its 20 predictions confirmed. The twenty here are claims taken from it and made testable by
   us; they are not its list.
 - Curvatures h_j are those of the plain loss, not of the loss as the optimiser preconditions it. The predictions that
@@ -34,6 +36,17 @@ _CAVEATS = """## What to keep in mind
   in the worst of the worlds of `spectral-edge validate --calibrate --stress`, noise by other generators. A verdict that
   such a world gets in more than 7 % of its sets is not given.
 - p-values are Holm-corrected over all twenty; a verdict rests on its rule, not on the corrected p-value.
+"""
+
+
+_DOUBTS = """## What speaks against the verdicts
+
+How often each test says *supported* in noise like the planted runs (size), at most in a world of other noise, and
+*refuted* at most in either; what the placebos of a *supported* came out as; and of how many runs an *undecided* would
+be decided four times in five, if the effect and its spread are what was seen (–: not a matter of their number). The
+sizes are those of `spectral-edge validate --calibrate` and `spectral-edge validate --calibrate --stress`, which with
+`--quick` count a part again and say whether it agrees; the rest is in what `spectral-edge validate --json` prints
+(`stress_size`, `refuted_size`, `placebos`, `runs_to_decide`).
 """
 
 
@@ -49,24 +62,38 @@ def document(board: Scoreboard) -> str:
     -------
     str
     """
-    return "\n".join([_HEAD, *_summary(board), _CAVEATS, *_runs(board), *_sections(board)])
+    return "\n".join([_HEAD, *_summary(board), _CAVEATS, *_runs(board), *_sections(board), *_doubts(board)])
 
 
 def _summary(board: Scoreboard) -> Iterator[str]:
     count = Counter(verdict.verdict for verdict in board)
     told = ", ".join(f"{count[name]} {name}" for name in VERDICTS if count[name])
     yield f"Of {FAMILY} predictions, judged on {len(board.runs)} runs: {told}.\n"
-    head = "# | prediction | verdict | found | control | effect, 95 % | size | worst size | power | the thesis reports"
+    count = Counter(verdict.published.verdict for verdict in board)
+    told = ", ".join(f"{count[name]} {name}" for name in OUTCOMES if count[name])
+    yield f"As published, by the author's own statistics and criteria on runs by his recipe (if there are any): {told}."
+    yield "[referee.md](referee.md) says how each column comes about.\n"
+    head = (
+        "# | prediction | as published | refereed | found | control | effect, 95 % | size | worst size | power | "
+        "the thesis reports"
+    )
     yield f"| {head} |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * (head.count(' | ') + 1)}"
     by_id = {prediction.id: prediction for prediction in PREDICTIONS}
     for v in board:
         reported = by_id[v.id].reported or _NO_NUMBER
         cells = (
-            str(v.number), f"[{v.id}](#{v.number}-{v.id})", f"**{v.verdict}**", short(v.statistic), short(v.control),
+            str(v.number), f"[{v.id}](#{v.number}-{v.id})", v.published.verdict, f"**{v.verdict}**", short(v.statistic),
+            short(v.control),
             _estimate(v.effect), _estimate(v.size), _estimate(v.stress_size), _estimate(v.power), reported,
         )  # fmt: skip
         yield f"| {' | '.join(map(_cell, cells))} |"
+    yield ""
+    yield "Where the two columns differ:\n"
+    for v in board:
+        if v.published.difference:
+            told = f"{v.published.verdict} as published ({v.published.found}), {v.verdict} by the referee"
+            yield f"- {v.number}, {v.id}: {told}. {v.published.difference}"
     yield ""
 
 
@@ -92,6 +119,11 @@ def _section(prediction: Prediction, v: Verdict) -> Iterator[str]:
     yield f"- rule: {prediction.rule}"
     yield f"- treated: {prediction.treatment}; control: {prediction.control}"
     yield f"- the thesis reports: {prediction.reported or _NO_NUMBER}"
+    yield f"- as published: {v.published.rule}"
+    if v.published.verdict != NO_TEST:
+        yield f"- so judged: {v.published.verdict}: {v.published.found}"
+    if v.published.difference:
+        yield f"- what makes the difference: {v.published.difference}"
     if v.n:
         yield f"- found: {v.statistic_name}: {short(v.statistic)}, control {short(v.control)}"
         yield f"- effect: {v.effect_name}: {_estimate(v.effect)}"
@@ -114,6 +146,30 @@ def _section(prediction: Prediction, v: Verdict) -> Iterator[str]:
             cells = reading.name, _estimate(reading.treated), _estimate(reading.control)
             yield f"| {' | '.join(map(_cell, cells))} |"
         yield ""
+
+
+def _doubts(board: Scoreboard) -> Iterator[str]:
+    """What speaks against each verdict, and what would change it."""
+    yield _DOUBTS
+    by_id = {prediction.id: prediction for prediction in PREDICTIONS}
+    yield "| # | verdict | size | supported at most | refuted at most | placebos | runs that would decide |"
+    yield "|---|---|---|---|---|---|---|"
+    for v in board:
+        cells = (
+            f"[{v.number}](#{v.number}-{v.id})", v.verdict, _estimate(v.size),
+            _worst(v.stress_size, v.stress_world, v.stress_sets),
+            _worst(v.refuted_size, v.refuted_world, v.refuted_sets),
+            ", ".join(sorted(set(v.placebos.values()))) or "–", f"{v.runs_to_decide or '–'}",
+        )  # fmt: skip
+        yield f"| {' | '.join(map(_cell, cells))} |"
+    yield "\nWhat would change a verdict that is not *supported*:\n"
+    for v in board:
+        if v.verdict not in (SUPPORTED, NOT_RUN) and by_id[v.id].changed_by:
+            yield f"- [{v.number}](#{v.number}-{v.id}), {v.verdict}: {by_id[v.id].changed_by}"
+
+
+def _worst(size: Estimate, world: str, sets: int) -> str:
+    return f"{_estimate(size)}, “{world}”, {sets} sets" if world else "–"
 
 
 def _estimate(one: Estimate) -> str:

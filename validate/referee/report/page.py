@@ -18,6 +18,7 @@ from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel, Picture, picture, style, svg
 from spectral_edge.validate.referee.figures.thesis import ThesisFigure, thesis_figures
 from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.published.record import OUTCOMES
 from spectral_edge.validate.referee.report import typeset
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
 from spectral_edge.validate.referee.statistics import Estimate, short
@@ -120,7 +121,8 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
     rows = [{**run_row(run), "family": card(run).heading} for run in board.runs]
     context: dict[str, Any] = {
         "board": board,
-        "tally": [(v, n) for v in VERDICTS if (n := Counter(one.verdict for one in board)[v])],
+        "tally": _tally(VERDICTS, [v.verdict for v in board]),
+        "published_tally": _tally(OUTCOMES, [v.published.verdict for v in board]),
         "signs": SIGNS,
         "predictions": {prediction.id: prediction for prediction in PREDICTIONS},
         "runs": sorted(rows, key=_order),
@@ -135,6 +137,12 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
         "transition": transition(board.runs),
     }
     return environment.get_template("page.html.jinja").render(context)
+
+
+def _tally(names: Sequence[str], found: Sequence[str]) -> list[tuple[str, int]]:
+    """How often each name is found, in the order of the names, those that are not left out."""
+    count = Counter(found)
+    return [(name, count[name]) for name in names if count[name]]
 
 
 def _order(row: dict[str, Any]) -> tuple[str, float, int, str]:

@@ -25,7 +25,8 @@ _HEAD = """# How the recorded runs ended
 
 Written by `make findings`; do not edit. What the runs are is in [README.md](README.md). A run has grokked when its test
 accuracy first reaches {threshold:g}; accuracies and losses are those of the last record. Where a run went on after its
-recipe would have stopped it, "stop" is that step.
+recipe would have stopped it, "stop" is that step. Recipes: "author", that of the author's public code; "first", our
+first reading of the published description; "own", settings of ours.
 """
 
 
@@ -50,9 +51,9 @@ def document(runs: Sequence[GramSequence]) -> str:
 
 
 def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
-    heads = ("run", "grokked", "grok step", "stop", "last step")
+    heads = ("run", "recipe", "grokked", "grok step", "stop", "last step")
     yield _row(*heads, "training accuracy", "test accuracy", "training loss", "test loss")
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * 10}"
     for run in runs:
         step = grok_step(run)
         last = (f"{_last(run, f'{half}_accuracy'):.3f}" for half in ("train", "test"))
@@ -60,6 +61,7 @@ def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
         grokked = "no" if step is None else "yes"
         yield _row(
             card(run).run or "unnamed",
+            card(run).recipe or "–",
             grokked,
             _steps(step),
             _steps(_stop(run)),
@@ -84,17 +86,18 @@ def grok_steps(runs: Sequence[GramSequence]) -> Iterator[str]:
     chosen = [run for group in decay_groups(runs) for run in group]
     chosen = [run for run in chosen if knows(run, "seed")]
     seeds = sorted({int(number(run, "seed")) for run in chosen})
-    found: dict[tuple[str, float], dict[int, GramSequence]] = {}
+    found: dict[tuple[str, str, float], dict[int, GramSequence]] = {}
     for run in chosen:
         own = card(run)
-        where = own.operation or own.family, number(run, "weight_decay")
+        where = own.operation or own.task or own.family, own.recipe or "–", number(run, "weight_decay")
         found.setdefault(where, {})[int(number(run, "seed"))] = run
-    yield _row("learns", "weight decay", *(f"seed {seed}" for seed in seeds))
-    yield _row(*["---"] * (2 + len(seeds)))
-    order = list(dict.fromkeys(what for what, _ in found))
-    for (what, decay), row in sorted(found.items(), key=lambda item: (order.index(item[0][0]), -item[0][1])):
+    yield _row("learns", "recipe", "weight decay", *(f"seed {seed}" for seed in seeds))
+    yield _row(*["---"] * (3 + len(seeds)))
+    order = list(dict.fromkeys(what for what, _, _ in found))
+    rows = sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1], -item[0][2]))
+    for (what, recipe, decay), row in rows:
         cells = (_steps(grok_step(row[seed])) if seed in row else "not recorded" for seed in seeds)
-        yield _row(what, f"{decay:g}", *cells)
+        yield _row(what, recipe, f"{decay:g}", *cells)
 
 
 def _steps(step: int | None) -> str:

@@ -1,0 +1,66 @@
+"""Colours, light and dark, and what every plot has in common."""
+
+from typing import Any
+
+from spectral_edge.theory.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
+
+#: Colours of figures, lighter where the page is dark.
+LIGHTER = {BLUE: SKY, GREEN: "#2fd0a5", RED: "#ff8a4c", PURPLE: "#e6a3c8"}
+REGIME_COLOURS = (BLUE, RED, ORANGE, GREY)
+DASHES = ("solid", "dashed", "dotdash", "dotted")
+TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
+
+
+class Look:
+    """The colours of a page.
+
+    Parameters
+    ----------
+    dark : bool
+        Whether the page is dark.
+    """
+
+    def __init__(self, dark: bool) -> None:
+        self.dark = dark
+        self.text = "#e8e8e8" if dark else "#222222"
+        self.background = "#1b1e23" if dark else "#ffffff"
+        self.grid = "#3a3f47" if dark else "#e3e3e3"
+
+    def colour(self, name: str) -> str:
+        """`name`, one of the colours of this module, as it is seen on this page."""
+        return LIGHTER.get(name, name) if self.dark else name
+
+    def figure(self, **options: Any) -> Any:
+        """A Bokeh figure in the page's colours that fills the width it is given."""
+        from bokeh.models import LogAxis, LogTicker, PrintfTickFormatter
+        from bokeh.plotting import figure
+
+        given: dict[str, Any] = {"height": 260, "sizing_mode": "stretch_width", "tools": TOOLS}
+        plot: Any = figure(**given | options)
+        plot.background_fill_color = plot.border_fill_color = self.background
+        plot.outline_line_color = self.grid
+        plot.grid.grid_line_color = self.grid
+        plot.title.text_color = self.text
+        plot.toolbar.logo = None
+        plot.toolbar.autohide = True
+        for axis in plot.axis:
+            if isinstance(
+                axis, LogAxis
+            ):  # the usual labels of a range below two decades run into one another
+                axis.update(
+                    ticker=LogTicker(mantissas=[1, 2, 5], num_minor_ticks=0),
+                    formatter=PrintfTickFormatter(format="%g"),
+                )
+            axis.axis_label_text_color = axis.major_label_text_color = self.text
+            axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = self.text
+            axis.axis_label_text_font_style = "normal"
+        return plot
+
+    def legend(self, plot: Any) -> None:
+        """Put the legend of `plot` above its curves, where it hides none; a click on a name hides that curve."""
+        legend = plot.legend[0]
+        legend.update(
+            orientation="horizontal", label_text_color=self.text, label_text_font_size="9pt", spacing=8, padding=2,
+            margin=0, border_line_color=None, background_fill_alpha=0, click_policy="hide",
+        )  # fmt: skip
+        plot.add_layout(legend, "above")
