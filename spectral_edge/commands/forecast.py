@@ -19,12 +19,14 @@ from spectral_edge.commands.console import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from spectral_edge.validate import Forecast
+    from spectral_edge.validate import Forecast, GramSequence
 
 
 def forecast(
     path: Annotated[Path, typer.Argument(help="A recorded run (.npz), finished or being recorded.")],
-    W: Annotated[int, typer.Option("--W", help="Window: the number of last updates looked at.")] = 10,
+    W: Annotated[
+        int, typer.Option("--window", "--W", help="Window: the number of last updates looked at.")
+    ] = 10,
     step: Annotated[
         int | None, typer.Option(help="Forecast from this step on; by default from the last.")
     ] = None,
@@ -38,15 +40,13 @@ def forecast(
 
     As it was then: spectral-edge forecast run.npz --step 900
     """
-    existing(path)
     target = checked_target(out, ())
 
     from matplotlib.figure import Figure
 
     from spectral_edge import validate
-    from spectral_edge.validate.gram.files.reading import read_run
 
-    found = validate.forecast(read_run(path, progress=not as_json).whole, W, step, horizon)
+    found = validate.forecast(only_run(path), W, step, horizon)
     if target is not None:
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         found.plot(figure.subplots())
@@ -58,6 +58,27 @@ def forecast(
         console.print(times_table(found))
     say(str(found))
     say_written(target)
+
+
+def only_run(path: Path) -> "GramSequence":
+    """Return the run at `path`: what the file holds, and what the journal of one being recorded holds already.
+
+    Raises
+    ------
+    ValueError
+        If there are several.
+    """
+    from spectral_edge.validate.gram.live.journal import journal_path
+    from spectral_edge.validate.referee.reading import read_runs
+
+    if not journal_path(path).exists():
+        existing(path)
+    runs, notes = read_runs([path])
+    if len(runs) > 1:
+        raise ValueError(f"path must hold one run, got {len(runs)} in {path}: name one of them")
+    for note in notes:
+        say(note)
+    return runs[0]
 
 
 def as_dictionary(found: "Forecast") -> dict[str, Any]:

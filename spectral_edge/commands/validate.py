@@ -83,18 +83,20 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
     """Judge, write the report and print the verdicts."""
     from dataclasses import replace
 
-    from spectral_edge.validate import bundled, check, early_warning
-    from spectral_edge.validate.referee.events import with_event
+    from spectral_edge.validate import check, early_warning
+    from spectral_edge.validate.referee.conditions import with_event
     from spectral_edge.validate.referee.predictions import PREDICTIONS
     from spectral_edge.validate.referee.reading import Read, read_runs
     from spectral_edge.validate.referee.report.page import write_report
+    from spectral_edge.validate.referee.scoreboard import without_dense
+    from spectral_edge.validate.runs.bundle import judged
 
     with progress_bar() as progress:
         task = progress.add_task("reading", total=len(PREDICTIONS) + _OTHER_PARTS)
         read = (
             read_runs(paths, lambda name: progress.update(task, description=name))
             if paths
-            else Read(bundled(), [])
+            else Read(judged(), [])
         )
         runs = with_event(read.runs, int(event) if event and event.strip().isdigit() else event)
         out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
@@ -103,10 +105,11 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
             progress.update(task, description=part, advance=1)
 
         board = check(runs, seed=seed, jobs=jobs, progress=tell)
-        board = replace(board, notes=(*read.notes, *board.notes))
+        shown = without_dense(board.runs)
+        board = replace(board, runs=tuple(shown), notes=(*read.notes, *board.notes))
         tell("early warning")
         try:
-            warning, why = early_warning(runs, seed=seed), ""
+            warning, why = early_warning(shown, seed=seed), ""
         except ValueError as error:  # no transitions to warn of
             warning, why = None, str(error)
         tell("report")
@@ -183,14 +186,14 @@ def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
     """Count verdicts in the worlds of `stress`; exit status 1 where ``--quick`` contradicts what is stored."""
     from spectral_edge.validate.referee import stress_size
     from spectral_edge.validate.referee.processes import processes
-    from spectral_edge.validate.referee.stress import WORLDS
 
     chosen = _chosen(only)
     sets = stress_size.QUICK if quick else stress_size.SETS
+    worlds = len({world for prediction in chosen for world in stress_size.tried_in(prediction)})
     target = out / "stress_size.json"
     done: dict[str, int] = {}
     with processes(jobs) as executor, progress_bar() as progress:
-        task = progress.add_task("", total=len(WORLDS) * sets)
+        task = progress.add_task("", total=worlds * sets)
 
         def tell(world: str, n: int) -> None:
             done[world] = min(n, sets)
@@ -205,10 +208,7 @@ def run_stress(out: Path, quick: bool, only: str | None, jobs: int, as_json: boo
         print_json(rows)
     else:
         console.print(_stress_table(rows, quick))
-        say(
-            f"{sets} sets of runs in each of {len(WORLDS)} worlds"
-            + ("" if quick else f"; written to {target}")
-        )
+        say(f"{sets} sets of runs in each of {worlds} worlds" + ("" if quick else f"; written to {target}"))
     return int(any(row["agrees"] is False for row in rows))
 
 

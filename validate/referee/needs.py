@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import knows, metric
 from spectral_edge.validate.referee.events import is_watched
+from spectral_edge.validate.referee.series import validation_loss
 
 #: The transition, as something to be recorded: by default a test accuracy.
 TRANSITION = "transition"
 #: Singular values of query matrices, which have a name each.
 QUERIES = "queries"
+#: The validation loss, which counts where it was measured at every record.
+LOSS = "test_loss"
 _PROBES = "tracker.update(model, step=step, probes=validate.probes.from_loss(model, loss))"
 #: How what a run may lack is recorded; what is not here stands on its card.
 HOW = {
@@ -19,7 +22,7 @@ HOW = {
     "band": "GramTracker(W_max=…)",
     TRANSITION: "tracker.update(model, step=step, test_accuracy=…), or event=",
     QUERIES: "metrics LAYER.Q.sigma_1 and LAYER.Q.sigma_2",
-    "test_loss": "tracker.update(model, step=step, test_loss=…)",
+    LOSS: "tracker.update(model, step=step, test_loss=…), with every= as often as it is measured",
     **dict.fromkeys(("gradient", "validation_gradient", "hessian", "response", "ablation"), _PROBES),
 }
 
@@ -89,11 +92,18 @@ class Needs:
     def told(self, runs: Sequence[GramSequence]) -> str:
         """Say what is needed, and of what is missing how it is recorded."""
         missing = self.missing(runs)
-        lines = [f"It needs {self.runs}."]
+        words = {
+            "records": f"{self.records} updates",
+            "band": f"{self.band} lags of K",
+            LOSS: f"{LOSS} at every record",
+        }
+        together: dict[tuple[int, str], list[str]] = {}  # what is recorded in one way is said once
         for name, count in missing.items():
-            what = {"records": f"{self.records} updates", "band": f"{self.band} lags of K"}.get(name, name)
+            together.setdefault((count, how(name)), []).append(words.get(name, name))
+        lines = [f"It needs {self.runs}."]
+        for (count, way), names in together.items():
             lacks = "None has" if count == len(runs) else f"{count} of {len(runs)} lack"
-            lines.append(f"{lacks} {what} ({how(name)}).")
+            lines.append(f"{lacks} {', '.join(names)} ({way}).")
         return " ".join(lines)
 
 
@@ -107,4 +117,6 @@ def _has(run: GramSequence, name: str) -> bool:
         return is_watched(run)
     if name == QUERIES:
         return any(key.endswith(".Q.sigma_1") and "cross" not in key for key in run.metrics)
+    if name == LOSS:
+        return validation_loss(run) is not None
     return metric(run, name) is not None

@@ -16,8 +16,9 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import cards, stress_size, worlds
 from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.conditions import Event, with_event
 from spectral_edge.validate.referee.deciding import runs_to_decide
-from spectral_edge.validate.referee.events import Event, grok_step, is_watched, transition, with_event
+from spectral_edge.validate.referee.events import grok_step, is_watched, transition
 from spectral_edge.validate.referee.needs import how
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.processes import processes
@@ -202,7 +203,9 @@ def check(
     Parameters
     ----------
     runs : GramSequence or sequence of them
-        With their metrics and configuration; what cannot be judged on them says what it would need.
+        With their metrics and configuration; what cannot be judged on them says what it would need. Of runs with
+        the experiment "dense" on their cards and others, the former are judged by those predictions alone that are
+        about records at every step.
     seed : int
         Seed of the synthetic worlds; the same seed gives the same scoreboard.
     event : str, int, callable or mapping, optional
@@ -367,7 +370,7 @@ class _Bench:
         # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
         with threadpool_limits(limits=1, user_api="blas"):
             runs, own_noise = self._own(prediction)
-            published = prediction.published.judge(self.runs)
+            published = prediction.published.judge(without_dense(self.runs))
             verdict = replace(prediction.judge(runs, own_noise), published=published)
             if verdict.verdict == NOT_RUN:
                 return _with_needs(verdict, prediction, runs)
@@ -378,9 +381,10 @@ class _Bench:
             return replace(verdict, worlds={"planted": planted, "noise": noise}, placebos=placebos)
 
     def _own(self, prediction: Prediction) -> tuple[list[GramSequence], list[worlds.Noise]]:
-        """The runs that a prediction is about, with their noise."""
+        """The runs that a prediction is about, with their noise: dense ones only where it asks for them, or alone."""
+        about = {id(run) for run in (self.runs if prediction.dense else without_dense(self.runs))}
         count = cards.comparable(self.runs) if prediction.compares else [True] * len(self.runs)
-        chosen = [i for i, counts in enumerate(count) if counts]
+        chosen = [i for i, run in enumerate(self.runs) if count[i] and id(run) in about]
         return [self.runs[i] for i in chosen], [self.noise[i] for i in chosen]
 
     def _placebos(self, prediction: Prediction, judged: list[GramSequence]) -> dict[str, str]:
@@ -410,6 +414,11 @@ def _with_needs(verdict: Verdict, prediction: Prediction, runs: Sequence[GramSeq
     }
     meaning = f"{verdict.meaning} {prediction.needs.told(runs)}"
     return replace(verdict, meaning=meaning, details={**verdict.details, "missing": missing})
+
+
+def without_dense(runs: Sequence[GramSequence]) -> list[GramSequence]:
+    """The runs that claims about transitions are judged on: none recorded at every step, unless there are no others."""
+    return [run for run in runs if card(run).experiment != cards.DENSE] or list(runs)
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

@@ -196,6 +196,9 @@ class Prediction:
     compares : bool
         Whether runs with and without weight decay are compared: those of a recipe that has one kind alone in their
         family do not count then.
+    dense : bool
+        Whether runs of the experiment "dense", recorded at every step, are judged beside the others. They say nothing
+        of claims about transitions and records far apart.
     needs : Needs
         What runs must hold for it to be judged on them.
     picture : callable, optional
@@ -227,6 +230,7 @@ class Prediction:
     expected_when_planted: str = SUPPORTED
     version: int = 1
     reported: str = ""
+    dense: bool = False
     compares: bool = False
     published: AsPublished = field(
         default_factory=lambda: AsPublished("No test of the author's is known to us.")

@@ -152,12 +152,13 @@ def isotropic(
             )
             probes[name] = np.full((run.T, W + 1), np.nan)
             probes[name][rows] = size[:, None] * drawn
-    if "hessian" in probes and probes["hessian"].shape[1] >= W:
-        mean = np.trace(probes["hessian"][rows, :W, :W], axis1=1, axis2=2)
-        inner = blocks[:, :W, :W]
-        flat = mean / np.trace(inner, axis1=1, axis2=2)
-        probes["hessian"] = np.full((run.T, W, W), np.nan)
-        probes["hessian"][rows] = flat[:, None, None] * inner
+    inner = blocks[:, :W, :W]
+    for name in ("hessian", "response", "metric"):
+        if name in probes and probes[name].shape[1] >= W:
+            mean = np.trace(probes[name][rows, :W, :W], axis1=1, axis2=2)
+            flat = mean / np.trace(inner, axis1=1, axis2=2)
+            probes[name] = np.full((run.T, W, W), np.nan)
+            probes[name][rows] = flat[:, None, None] * inner
     return probes
 
 

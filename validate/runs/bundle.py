@@ -15,7 +15,7 @@ from spectral_edge.validate.gram import GramSequence
 #: Where the package keeps runs that were made again: with other batches, or recorded at another interval.
 AGAIN = "again"
 #: Where the recording of each group lies in a folder of runs.
-_FOLDERS = {"attention": "", "all": "all", "dense": "dense", "again": AGAIN}
+_FOLDERS = {"attention": "", "all": "all", "dense": "dense", "intervals": "dense/intervals", "again": AGAIN}
 
 
 def bundled(group: str = "attention") -> list[GramSequence]:
@@ -23,10 +23,11 @@ def bundled(group: str = "attention") -> list[GramSequence]:
 
     Parameters
     ----------
-    group : {"attention", "all", "dense", "again"}
+    group : {"attention", "all", "dense", "intervals", "again"}
         The parameters whose updates they are of: the attention weights, or all weights; or the dense runs, small
-        networks of which all weights were recorded at every step; or the attention weights of runs of which there
-        is a second recording, with other batches or at another interval.
+        networks of which all weights were recorded at every step, and ("intervals") some of them recorded at others;
+        or the attention weights of runs of which there is a second recording, with other batches or at another
+        interval.
 
     Returns
     -------
@@ -39,6 +40,16 @@ def bundled(group: str = "attention") -> list[GramSequence]:
     ['grokking', 'optimizer', 'shift']
     """
     return recorded(bundled_folder(), group)
+
+
+def judged() -> list[GramSequence]:
+    """The bundled runs that the referee judges unless it is given others: attention weights, and the dense runs."""
+    return [*bundled(), *bundled("dense")]
+
+
+def made_again() -> list[GramSequence]:
+    """The bundled runs that are second recordings; none while there are none."""
+    return bundled("again") if any((bundled_folder() / AGAIN).glob("*.npz")) else []
 
 
 def bundled_folder() -> Path:

@@ -32,8 +32,10 @@ def run_page(name: str, folder: Path) -> str:
         elif language == "console":
             for line in block.splitlines():
                 assert line.startswith("$ ")
+                # what the script torchrun does, wherever it is installed
+                command = line[2:].replace("torchrun ", f"{sys.executable} -m torch.distributed.run ")
                 done = subprocess.run(
-                    line[2:],
+                    command,
                     shell=True,
                     cwd=folder,
                     env=environment,
@@ -61,8 +63,11 @@ def test_recording(tmp_path):
     assert found["loop"].probes["response"].shape == (60, 10, 10)
     assert found["lora"].P == 2 * 4 * (32 + 96)
     assert np.isfinite(found["lora"].metrics["eval_loss"]).sum() == 4
-    assert np.isfinite(found["net"].metrics["val_loss"]).sum() == 6
+    assert np.isfinite(found["net"].metrics["val_loss"]).sum() == 14
+    assert "14 checkpoints of epochs" in printed
+    assert "left out: blocks.0.1.running_mean" in printed
     assert found["accelerated"].T == 32
+    assert (tmp_path / "report" / "index.html").exists()
     np.testing.assert_allclose(
         found["fsdp"].K, found["ddp"].K, rtol=1e-3, atol=1e-9
     )  # one training, two ways

@@ -13,7 +13,14 @@ from spectral_edge.cli import main
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.runs.bundle import Files, recorded
 from spectral_edge.validate.runs.dense import networks
-from spectral_edge.validate.runs.dense.config import REGIMES, DenseConfig, dense_run, dense_runs
+from spectral_edge.validate.runs.dense.config import (
+    AT_INTERVALS,
+    INTERVALS,
+    REGIMES,
+    DenseConfig,
+    dense_run,
+    dense_runs,
+)
 from spectral_edge.validate.runs.dense.recording import train
 
 SHORT = {"max_steps": 12, "W_max": 6, "span": 4, "curvature_every": 3}
@@ -103,9 +110,9 @@ def test_recorded_as_found_by_hand(regime: str) -> None:
         gradient = X @ found["gradient"][t]
         np.testing.assert_allclose(sequence.probes["gradient"][t, :4], gradient, rtol=1e-5, atol=1e-9)
         norm = np.linalg.norm(H @ delta[t] / D)
-        assert sequence.metrics["response_norm"][t] == pytest.approx(norm, rel=1e-6)
+        assert sequence.metrics["response_norm"][t] == pytest.approx(norm, rel=1e-5)
         top = np.abs(np.linalg.eigvalsh(H / np.sqrt(np.outer(D, D)))).max()
-        assert abs(sequence.metrics["sharpness"][t]) <= top * (1 + 1e-9)
+        assert abs(sequence.metrics["sharpness"][t]) <= top * (1 + 1e-6)
     assert np.isnan(sequence.probes["hessian"][6]).all()
     assert np.isnan(sequence.metrics["response_norm"][6])
 
@@ -113,7 +120,7 @@ def test_recorded_as_found_by_hand(regime: str) -> None:
 @pytest.mark.usefixtures("small")
 def test_a_run_recorded_at_intervals_is_the_same_run() -> None:
     every = dense_run("mlp-gd-edge", 0, **SHORT)
-    fine, coarse = train(every)["dense"], train(replace(every, record_every=3, span=2))["dense"]
+    fine, coarse = train(every)["dense"], train(replace(every, record_every=3, span=2))["intervals"]
     K = np.zeros((12, 12))
     for t in range(12):
         for lag in range(min(6, t) + 1):
@@ -175,7 +182,7 @@ def test_bad_configurations() -> None:
     with pytest.raises(ValueError, match="span must be"):
         DenseConfig(regime="x", seed=0, span=30)
     names = [run.name for run in dense_runs()]
-    assert len(set(names)) == len(names) == 3 * len(REGIMES)
+    assert len(set(names)) == len(names) == 3 * (len(REGIMES) + len(AT_INTERVALS) * len(INTERVALS))
 
 
 def test_record_one_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

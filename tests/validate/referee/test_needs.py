@@ -102,6 +102,10 @@ def test_everything_that_may_be_missing_has_its_how() -> None:
     assert how("weight_decay") == "config={'weight_decay': …}"
 
 
+def told_of(run: GramSequence) -> str:
+    return next(p for p in PREDICTIONS if p.number == 15).needs.told([run])
+
+
 def test_a_scoreboard_names_what_is_missing_and_how_it_is_recorded() -> None:
     walk = np.cumsum(np.random.default_rng(0).normal(size=(15, 400)), axis=0)
     metrics = {"val_loss": np.ones(14)}
@@ -111,11 +115,18 @@ def test_a_scoreboard_names_what_is_missing_and_how_it_is_recorded() -> None:
     found = {v.number: v.meaning for v in board}
     assert "1 of 2 lack learning_rate (config={'learning_rate': …})." in found[1]
     assert "None has batch_size (config={'batch_size': …})." in found[1]
-    assert "None has hessian (tracker.update(model, step=step, probes=validate.probes.from_loss(" in found[7]
+    assert (
+        "None has gradient, hessian (tracker.update(model, step=step, probes=validate.probes.from_loss("
+        in found[7]
+    )
     assert "It needs runs with weight decay and without." in found[11]
     assert "None has transition (tracker.update(model, step=step, test_accuracy=…), or event=)." in found[11]
     assert "None has 29 updates (record more often, or longer)." in found[15]
     assert "test_loss" not in found[15]  # it is there, by another name
+    assert "test_loss" not in told_of(bare)
+    some = np.where(np.arange(14) % 4 == 3, 1.0, np.nan)  # once an epoch, as trainers measure it
+    lacks = "None has test_loss at every record (tracker.update(model, step=step, test_loss=…), with every= as often"
+    assert lacks in told_of(replace(bare, metrics={"val_loss": some}))
     assert board["bbp-vacuous"].details["missing"]["learning_rate"] == {
         "runs": 1, "how": "config={'learning_rate': …}"
     }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from spectral_edge import validate
 from spectral_edge.validate.referee.report import run_tables
+from spectral_edge.validate.runs.bundle import made_again
 from spectral_edge.validate.runs.plan import planned
 
 
@@ -20,7 +21,7 @@ def runs() -> list[validate.GramSequence]:
 
 def test_every_bundled_run_is_in_the_results_that_come_with_it(runs) -> None:
     stored = files("spectral_edge.validate.runs") / "data" / "results.md"
-    assert run_tables.document(runs) == stored.read_text(encoding="utf-8")
+    assert run_tables.document(runs, made_again()) == stored.read_text(encoding="utf-8")
     assert all(f"| {run.config['run']} |" in run_tables.document(runs) for run in runs)
 
 
@@ -56,3 +57,36 @@ def test_where_the_recipe_would_have_stopped_is_told(additions) -> None:
     run = replace(additions[0], config={**additions[0].config, "stop_step": 1_700})
     assert "| 1,700 | 10,000 |" in run_tables.document([run])
     assert "| – | 10,000 |" in run_tables.document([additions[0]])
+
+
+def test_the_interval_alone_changes_the_gap_ratio() -> None:
+    walk = np.cumsum(np.cumsum(np.random.default_rng(0).normal(size=(201, 60)), axis=0), axis=0)
+
+    def recorded(every: int, **card: object) -> validate.GramSequence:
+        config = {
+            "run": "walk",
+            "task": "walk",
+            "seed": 1,
+            "weight_decay": 1.0,
+            "record_every": every,
+            **card,
+        }
+        thetas = walk[::every]
+        return validate.GramSequence.from_parameters(thetas, every * np.arange(len(thetas)), config=config)
+
+    again = [
+        recorded(1, experiment="interval"),
+        recorded(50, experiment="interval"),
+        recorded(2, experiment="twin"),
+    ]
+    again += [recorded(4, experiment="interval", seed=2)]
+    head, _, *rows = run_tables.intervals([recorded(5)], again)
+    assert [row.split(" | ")[1:3] for row in rows] == [["1", "191"], ["5", "31"], ["50", "0"]]
+    windows = recorded(5).window(10)
+    assert f"| {np.median(windows.ratio):.2f} |" in rows[1]
+    assert rows[1].endswith(f"| {windows.g_23.max() / windows.g_23[-1]:.3g} |")
+    assert rows[0].split(" | ")[3] != rows[1].split(" | ")[3]
+    assert head.count("|") == rows[0].count("|") == rows[2].count("|")
+    assert list(run_tables.intervals([recorded(5)], again[2:])) == []
+    assert "What the interval" in run_tables.document([recorded(5)], again)
+    assert "What the interval" not in run_tables.document([recorded(5)])

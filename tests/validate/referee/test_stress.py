@@ -111,6 +111,7 @@ FEW = {"sets": 2, "most": 2}
 def two_worlds(monkeypatch: pytest.MonkeyPatch, small: None) -> None:
     kept = {world: stress.WORLDS[world] for world in ("correlation 0.5", "norms decay")}
     monkeypatch.setattr(stress, "WORLDS", kept)
+    monkeypatch.setattr(stress_size, "BLIND", frozenset())
 
 
 @pytest.mark.usefixtures("two_worlds")
@@ -177,6 +178,21 @@ def test_the_worst_world_is_the_one_shown_but_where_the_claim_holds() -> None:
     assert stress_size.worst(FAST[0], tallies).world == "one direction drifts"
     assert stress_size.worst(FAST[0], {}).world == ""
     assert stress_size.worst(FAST[0], {"norms wander": Tally(40, 0, 0, 0)}).world == ""
+
+
+def test_what_looks_at_no_update_is_tried_in_one_world(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {p.id for p in FAST} == stress_size.BLIND
+    (world,) = stress_size.count(FAST[:1], sets=1, most=1)[FAST[0].id]
+    one, other = (stress_size.judged(w, 1000, FAST) for w in list(stress.WORLDS)[:2])
+    assert one.keys() == other.keys()
+    for (
+        prediction
+    ) in FAST:  # another world, the same figures but for the seed: nothing of the updates is read
+        runs = stress.viewed(stress.runs_of(world, 3), prediction.id)
+        blank = [replace(run, K=np.eye(run.T)) for run in runs if run is not None]
+        assert repr(prediction.judge(blank, [])) == repr(
+            prediction.judge([run for run in runs if run is not None], [])
+        )
 
 
 def test_no_sets() -> None:

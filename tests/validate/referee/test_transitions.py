@@ -9,8 +9,9 @@ import pytest
 from spectral_edge import validate
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.conditions import Event, with_event
 from spectral_edge.validate.referee.early_warning.judge import early_warning
-from spectral_edge.validate.referee.events import Event, grok_step, is_watched, transition, with_event
+from spectral_edge.validate.referee.events import grok_step, is_watched, transition
 from spectral_edge.validate.referee.partners import decay_groups
 from spectral_edge.validate.referee.predictions import PREDICTIONS, p10_gap_precedes_grokking
 from spectral_edge.validate.referee.scoreboard import run_row

@@ -172,7 +172,9 @@ def _status(folder: Path) -> str:
 
 
 def test_a_group_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="group must be one of attention, all, dense, again, got 'head'"):
+    with pytest.raises(
+        ValueError, match="group must be one of attention, all, dense, intervals, again, got 'head'"
+    ):
         recorded(tmp_path, "head")
     with pytest.raises(ValueError, match="runs must be a folder of recorded sequences"):
         recorded(tmp_path, "all")

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.collapse.forecasts import FORMS, PLACEBOS, Form, size
-from spectral_edge.validate.referee.collapse.states import HORIZON, states
+from spectral_edge.validate.referee.collapse.forecasts import CHECKED, FORMS, PLACEBOS, Form, size
+from spectral_edge.validate.referee.collapse.states import HORIZON, States, states
 from spectral_edge.validate.referee.collapse.tracks import EVERY, Tracks, W
 from spectral_edge.validate.referee.statistics import TAIL, UNKNOWN, Estimate
 
@@ -242,19 +242,18 @@ class Forecasts:
         chosen = {**forms, **{placebo_of(name): form for name, form in placebos.items()}}
         parts: list[dict[str, Any]] = []
         for number, run in enumerate(runs):
-            tracks = Tracks.of(run, W, every)
-            found = states(tracks)
+            tracks, found = _watched(Tracks.of(run, W, every))
             at = found.row, found.pair
             predicted = {}
             for name, form in {**chosen, SIZE: size}.items():
-                times = form(tracks)
-                predicted[name] = np.full(len(found.row), np.nan) if times is None else times[at]
+                told = form(tracks) if len(found.row) else None
+                predicted[name] = np.full(len(found.row), np.nan) if told is None else told[at]
             parts.append({
                 "run": np.full(len(found.row), number), "pair": found.pair, "event": found.event,
                 "step": tracks.windows.steps[tracks.looked[found.row]], "time": found.time,
                 "spacing": np.full(len(found.row), float(tracks.optimizer.spacing)),
                 "exchanged": found.exchanged, "at_gap": found.at_gap, "at_weighted": found.at_weighted,
-                **{f"by {name}": times for name, times in predicted.items()},
+                **{f"by {name}": told for name, told in predicted.items()},
             })  # fmt: skip
         joined: dict[str, Any] = (
             {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
@@ -332,6 +331,15 @@ class Forecasts:
             }
             for i in np.flatnonzero(self.exchanged)
         ]
+
+
+def _watched(tracks: Tracks) -> tuple[Tracks, States]:
+    """The states of a run, and no window looked at but theirs and those from which forecasts are checked."""
+    found, looked = states(tracks), tracks.looked
+    own = looked[np.unique(found.row)]
+    few = looked[np.isin(looked, np.concatenate([own, own - CHECKED]))]
+    rows = np.searchsorted(few, looked[found.row])
+    return replace(tracks, looked=few), replace(found, row=rows)
 
 
 #: What the forms are compared with.

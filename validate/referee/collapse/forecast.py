@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 #: The best form first: what the sentence and the picture show is the first that a run allows.
 BEST = ("checked", "fitted")
 WORDS = {"checked": "the window carried on by the optimiser", "fitted": "a recurrence fitted to the window"}
+#: Regimes with fewer exchanges than this do not say how good a form is.
+EXCHANGES = 8
 #: Windows before the last that a picture shows, and that say how long modes last.
 SHOWN, COUNTED = 30, 100
 
@@ -186,7 +188,7 @@ def forecast(
         horizon=horizon,
         k_star=float(tracks.windows.k_star[last]),
         k_star_weighted=float(tracks.windows.k_star_weighted[last]),
-        pairs=np.arange(1, leading + 1)[:, None] + np.array([0, 1]),
+        pairs=np.arange(1, leading + 1)[:, None] + np.arange(2),
         followed=followed,
         collapse_time={name: _within(found, horizon, followed) for name, found in times.items()},
         lasts=_lasts(tracks, last),
@@ -209,8 +211,8 @@ def _until(sequence: GramSequence, step: int | None) -> GramSequence:
     step = whole("step", step, int(sequence.steps[0]))
     n = int(np.searchsorted(sequence.steps, step, side="right"))
     K = sequence.K[:n] if sequence.banded else sequence.K[:n, :n]
-    if K.shape == (n, n) and sequence.banded:  # as many rows as lags: no band any more, but all there is
-        K = np.asarray(sum(np.diag(K[l:, l], -l) + np.diag(K[l:, l], l) * (l > 0) for l in range(n)))
+    if sequence.banded and n <= K.shape[1]:  # fewer records than lags: no band any more, but all there is
+        K = np.array([[K[max(s, t), abs(s - t)] for t in range(n)] for s in range(n)])
     return replace(
         sequence,
         K=K,
@@ -253,10 +255,12 @@ def _ahead(tracks: Tracks, best: str) -> Floats:
 
 
 def _record(run: GramSequence) -> dict[str, dict[str, tuple[float, float]]]:
-    """Ranges over the regimes of the same kind in which exchanges were seen."""
+    """Ranges over the regimes of the same kind in which exchanges enough were seen."""
     kind = table.kind_of(run)
     alike: list[dict[str, Any]] = [
-        regime["forms"] for regime in table.stored().values() if kind is not None and regime["kind"] == kind
+        regime["forms"]
+        for regime in table.stored().values()
+        if kind is not None and regime["kind"] == kind and regime["exchanges"] >= EXCHANGES
     ]
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for form in FORMS:

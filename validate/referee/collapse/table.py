@@ -34,49 +34,53 @@ def regime_of(run: GramSequence) -> str:
     return str(run.config.get("regime", card(run).run))
 
 
-def by_regime(
-    runs: Sequence[GramSequence], where: str = WHERE[-1], W: int = W, every: int = EVERY
-) -> dict[str, dict[str, Any]]:
-    """Accuracy of every form in every regime, JSON values.
+def by_regime(runs: Sequence[GramSequence], W: int = W, every: int = EVERY) -> dict[str, Forecasts]:
+    """Forecasts of every form in every regime.
 
     Parameters
     ----------
     runs : sequence of GramSequence
         Dense runs, with their regime on their cards.
-    where : str
-        One of `accuracy.WHERE`.
     W, every : int
         Window, and records from one window that is looked at to the next.
+    """
+    own = {name: [run for run in runs if regime_of(run) == name] for name in map(regime_of, runs)}
+    return {name: Forecasts.of(few, W=W, every=every) for name, few in own.items()}
+
+
+def accuracy(forecasts: Forecasts, where: str = WHERE[-1]) -> dict[str, Any]:
+    """How good every form was, JSON values.
+
+    Parameters
+    ----------
+    forecasts : Forecasts
+    where : str
+        One of `accuracy.WHERE`.
 
     Returns
     -------
     dict
-        Of each regime: `kind` (see `kind_of`), `runs`, `states`, `exchanges`, and `forms`: by name concordance and
-        median relative error (each with its interval), share within 30 %, share "never".
+        `runs`, `states`, `exchanges`, and `forms`: by name concordance and median relative error (each with its
+        interval), share within 30 %, share "never".
     """
-    found: dict[str, dict[str, Any]] = {}
-    for regime in dict.fromkeys(map(regime_of, runs)):
-        own = [run for run in runs if regime_of(run) == regime]
-        forecasts = Forecasts.of(own, W=W, every=every).where(where)
-        names = (*FORMS, MEAN, SIZE, *map(placebo_of, PLACEBOS))
-        scores = {name: forecasts.score(name) for name in names}
-        found[regime] = {
-            "kind": kind_of(own[0]),
-            "runs": len(own),
-            "states": len(forecasts.time),
-            "exchanges": forecasts.counts[0],
-            "forms": {
-                name: {
-                    "concordance": list(score.concordance),
-                    "error": list(score.error),
-                    "within": score.within,
-                    "never": score.never,
-                }
-                for name, score in scores.items()
-                if score.exchanged.any()
-            },
-        }
-    return found
+    forecasts = forecasts.where(where)
+    names = (*FORMS, MEAN, SIZE, *map(placebo_of, PLACEBOS))
+    scores = {name: forecasts.score(name) for name in names}
+    return {
+        "runs": len(forecasts.names),
+        "states": len(forecasts.time),
+        "exchanges": forecasts.counts[0],
+        "forms": {
+            name: {
+                "concordance": list(score.concordance),
+                "error": list(score.error),
+                "within": score.within,
+                "never": score.never,
+            }
+            for name, score in scores.items()
+            if score.exchanged.any()
+        },
+    }
 
 
 def kind_of(run: GramSequence) -> str | None:
@@ -99,7 +103,10 @@ def main() -> None:
     """Count on the bundled dense runs."""
     from spectral_edge.validate.runs import bundled
 
-    json.dump(jsonable(by_regime(bundled("dense"))), sys.stdout, indent=1, sort_keys=True)
+    runs = bundled("dense")
+    kinds = {regime_of(run): kind_of(run) for run in runs}
+    found = {name: {"kind": kinds[name], **accuracy(own)} for name, own in by_regime(runs).items()}
+    json.dump(jsonable(found), sys.stdout, indent=1, sort_keys=True)
     sys.stdout.write("\n")
 
 

@@ -120,9 +120,7 @@ class Tracks:
         if found is not None and found[1].shape[1] >= W:
             known = np.asarray(np.isfinite(found[1][W - 1 :, :W, :W]).all(axis=(1, 2)))
             looked = looked[known[looked]] if known.any() else looked
-        lags = min(run.W_max, run.T - 1)
-        modes = simulate.follow_modes(run.band(min(lags, W + MEMORY)), W, MEMORY)
-        return cls(run, windows, modes, Optimizer.of(run), looked)
+        return cls(run, windows, simulate.follow_modes(run.K, W, MEMORY), Optimizer.of(run), looked)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` returns, made when it is first asked for."""

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from spectral_edge.theory.checks import FloatArray, whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card, is_plain, metric
+from spectral_edge.validate.referee.conditions import Event, with_event
 from spectral_edge.validate.referee.early_warning import folds
 from spectral_edge.validate.referee.early_warning.features import (
     BASELINE,
@@ -28,7 +29,7 @@ from spectral_edge.validate.referee.early_warning.features import (
 )
 from spectral_edge.validate.referee.early_warning.folds import FALSE_ALARMS, HORIZON, Pairs, Watched
 from spectral_edge.validate.referee.early_warning.result import MIN_RUNS, EarlyWarning, Warner
-from spectral_edge.validate.referee.events import ONSET, Event, is_watched, onset_step, transition, with_event
+from spectral_edge.validate.referee.events import ONSET, is_watched, onset_step, transition
 from spectral_edge.validate.referee.statistics import Estimate, proportion
 from spectral_edge.validate.referee.verdict import UNKNOWN
 

@@ -218,8 +218,9 @@ def around_grokking(runs: Sequence[GramSequence], ax: Axes) -> Axes:
     ax.set(
         xticks=range(3), xticklabels=("before", "at it", "after"), xlabel="grok step", ylabel="σ₁/σ₂ of W_Q"
     )
-    ax.set_title("Around the grok step")
-    ax.legend()
+    ax.set(title="Around the grok step", yscale="log")
+    figures.plain_ticks(ax.yaxis)
+    ax.legend(loc="upper left")
     return ax
 
 

@@ -157,6 +157,7 @@ PREDICTION = Prediction(
     version=2,
     turned={"FORMS": lambda times: None if times is None else HORIZON - np.minimum(times, HORIZON)},
     picture=drawn("collapses"),
+    dense=True,
     needs=Needs(
         runs=f"{RUNS} runs whose gaps collapse, recorded at every step or few",
         config=("learning_rate", "weight_decay", "optimizer"),

@@ -2,14 +2,16 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isfinite
 
+from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.events import GROKKED
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.published.record import NO_TEST, OUTCOMES
+from spectral_edge.validate.referee.report.collapse_tables import collapse_tables
 from spectral_edge.validate.referee.report.run_tables import grok_steps
-from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard
+from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, without_dense
 from spectral_edge.validate.referee.statistics import Estimate, short
 from spectral_edge.validate.referee.verdict import NOT_RUN, SUPPORTED, VERDICTS, Prediction, Verdict
 
@@ -29,7 +31,7 @@ _CAVEATS = """## What to keep in mind
 - The thesis reports 19 of its 20 predictions confirmed. The twenty here are claims taken from it and made testable by
   us; they are not its list.
 - Curvatures h_j are those of the plain loss, not of the loss as the optimiser preconditions it. The predictions that
-  rest on them (4, 7, 8, 20) test the claims as far as that is the same.
+  rest on them (4, 7, 8) test the claims as far as that is the same; 20 has the optimiser's on the dense runs.
 - The scale of the source p_j is not derived in the thesis. Where it matters it is fitted on the run's own past.
 - *Size* is how often a test comes out supported in noise, *power* how often the planted world gets the verdict that is
   expected there, each over the sets of runs that `spectral-edge validate --calibrate` judged; the *worst size* is that
@@ -50,19 +52,24 @@ sizes are those of `spectral-edge validate --calibrate` and `spectral-edge valid
 """
 
 
-def document(board: Scoreboard) -> str:
+def document(board: Scoreboard, intervals: Sequence[GramSequence] = ()) -> str:
     """The findings as Markdown.
 
     Parameters
     ----------
     board : Scoreboard
         Of all predictions.
+    intervals : sequence of GramSequence
+        Dense runs recorded at other intervals than every step.
 
     Returns
     -------
     str
     """
-    return "\n".join([_HEAD, *_summary(board), _CAVEATS, *_runs(board), *_sections(board), *_doubts(board)])
+    tables = collapse_tables(board.runs, intervals)
+    return "\n".join([
+        _HEAD, *_summary(board), _CAVEATS, *_runs(board), *_sections(board), *tables, *_doubts(board)
+    ])  # fmt: skip
 
 
 def _summary(board: Scoreboard) -> Iterator[str]:
@@ -102,7 +109,7 @@ def _runs(board: Scoreboard) -> Iterator[str]:
     yield f"Step at which the test accuracy first reaches {GROKKED:g} (–: never), by task, weight decay and seed."
     yield "`spectral-edge record --list` prints it too; how every run ended is in"
     yield "[results.md](../validate/runs/data/results.md).\n"
-    yield from grok_steps(board.runs)
+    yield from grok_steps(without_dense(board.runs))
     yield ""
 
 
@@ -182,6 +189,7 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     from spectral_edge.validate.referee.scoreboard import check
-    from spectral_edge.validate.runs.bundle import bundled
+    from spectral_edge.validate.runs.bundle import bundled, judged
 
-    sys.stdout.write(document(check(bundled(), progress=lambda part: print(part, file=sys.stderr))))
+    scoreboard = check(judged(), progress=lambda part: print(part, file=sys.stderr))
+    sys.stdout.write(document(scoreboard, bundled("intervals")))

@@ -4,8 +4,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.cards import card, knows, metric, number
+from spectral_edge.validate.referee.cards import card, is_plain, knows, metric, number
 from spectral_edge.validate.referee.events import GROKKED, grok_step
 from spectral_edge.validate.referee.partners import decay_groups
 
@@ -29,14 +31,21 @@ recipe would have stopped it, "stop" is that step. Recipes: "author", that of th
 first reading of the published description; "own", settings of ours.
 """
 
+_INTERVALS = """## What the interval between records does
 
-def document(runs: Sequence[GramSequence]) -> str:
+The same training, recorded at several intervals: windows of ten updates each.
+"""
+
+
+def document(runs: Sequence[GramSequence], again: Sequence[GramSequence] = ()) -> str:
     """One table a family: grok step, last step, final accuracies and losses of every run.
 
     Parameters
     ----------
     runs : sequence of GramSequence
         As `validate.bundled` gives them.
+    again : sequence of GramSequence
+        Second recordings of some of them.
 
     Returns
     -------
@@ -47,6 +56,8 @@ def document(runs: Sequence[GramSequence]) -> str:
         chosen = [run for run in runs if card(run).task == task]
         if chosen:
             parts += [f"## {heading}\n", *_family(chosen), ""]
+    if table := list(intervals(runs, again)):
+        parts += [_INTERVALS, *table, ""]
     return "\n".join(parts)
 
 
@@ -100,6 +111,61 @@ def grok_steps(runs: Sequence[GramSequence]) -> Iterator[str]:
         yield _row(what, recipe, f"{decay:g}", *cells)
 
 
+def intervals(runs: Sequence[GramSequence], again: Sequence[GramSequence], W: int = 10) -> Iterator[str]:
+    """Rows of a table: what the interval between records makes of R and g_23, the training being the same.
+
+    Parameters
+    ----------
+    runs : sequence of GramSequence
+    again : sequence of GramSequence
+        Recordings of some of `runs` at other intervals ("interval" as their experiment); others are left out.
+    W : int
+        Updates in a window; a recording that has no window has no figures.
+
+    Yields
+    ------
+    str
+        Nothing where there is no run beside its other recording.
+    """
+    found: dict[str, list[GramSequence]] = {}
+    for other in (run for run in again if card(run).experiment == "interval"):
+        first = next((run for run in runs if is_plain(run) and _same_training(run, other)), None)
+        if first is not None:
+            found.setdefault(card(first).run or "unnamed", [first]).append(other)
+    if not found:
+        return
+    yield _row(
+        "run",
+        "steps a record",
+        "windows",
+        "median R",
+        "median R weighted k*",
+        "usual k*",
+        "peak of g_23 / last",
+    )
+    yield _row(*["---"] * 7)
+    for name, recordings in found.items():
+        for run in sorted(recordings, key=lambda run: number(run, "record_every")):
+            yield _row(name, f"{number(run, 'record_every'):g}", *_of_windows(run, W))
+
+
+def _same_training(run: GramSequence, other: GramSequence) -> bool:
+    fields = ("family", "seed", "weight_decay", "optimizer")
+    return all(getattr(card(run), field) == getattr(card(other), field) for field in fields)
+
+
+def _of_windows(run: GramSequence, W: int) -> list[str]:
+    if min(run.T, run.W_max) < W:
+        return ["0", *"––––"]
+    windows = run.window(W)
+    k_star, weighted = windows.k_star, windows.k_star_weighted
+    known = np.flatnonzero(np.isfinite(k_star) & np.isfinite(weighted))
+    by_weight = windows.ratios[known, weighted[known].astype(int) - 1]
+    usual = int(np.bincount(k_star[known].astype(int)).argmax()) if len(known) else "–"
+    medians = (f"{np.median(x):.2f}" if len(x) else "–" for x in (windows.ratio[known], by_weight))
+    return [str(len(windows.steps)), *medians, str(usual), f"{windows.g_23.max() / windows.g_23[-1]:.3g}"]
+
+
 def _steps(step: int | None) -> str:
     return "–" if step is None else f"{step:,}"
 
@@ -109,6 +175,6 @@ def _row(*cells: Any) -> str:
 
 
 if __name__ == "__main__":
-    from spectral_edge.validate.runs.bundle import bundled
+    from spectral_edge.validate.runs.bundle import bundled, made_again
 
-    sys.stdout.write(document(bundled()))
+    sys.stdout.write(document(bundled(), made_again()))

@@ -66,8 +66,6 @@ class DenseConfig:
     span: int = 10
     curvature_every: int = 5
 
-    #: Groups of recordings a run has.
-    groups: ClassVar[tuple[str, ...]] = ("dense",)
     place: ClassVar[str] = ""
     family: ClassVar[str] = "dense"
     recipe: ClassVar[str] = "own"
@@ -93,6 +91,11 @@ class DenseConfig:
             whole("batch_size", self.batch_size, 1)
         if self.momentum and (self.weight_decay or self.optimizer != "SGD"):
             raise ValueError(f"momentum goes with SGD without weight decay, got {self.momentum}")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Groups of recordings a run has: at every step, or at intervals."""
+        return ("dense",) if self.record_every == 1 else ("intervals",)
 
     @property
     def name(self) -> str:
@@ -152,6 +155,17 @@ def dense_run(regime: str, seed: int, **changes: Any) -> DenseConfig:
     return replace(DenseConfig(regime=regime, seed=seed, **settings), **changes)
 
 
+#: Intervals at which runs of some regimes are recorded again, with the length of those runs.
+INTERVALS = {3: 1_500, 10: 3_000, 30: 6_000, 100: 15_000}
+AT_INTERVALS = ("mlp-adamw", "mlp-gd-edge")
+
+
 def dense_runs(seeds: tuple[int, ...] = BUNDLED) -> list[DenseConfig]:
-    """The planned dense runs: every regime with each of `seeds`, seed by seed."""
-    return [dense_run(regime, seed) for seed in seeds for regime in REGIMES]
+    """The planned dense runs: every regime with each of `seeds`, then some of the first two at intervals."""
+    every_step = [dense_run(regime, seed) for seed in seeds for regime in REGIMES]
+    return every_step + [
+        dense_run(regime, seed, record_every=interval, max_steps=steps)
+        for seed in seeds[:2]
+        for regime in AT_INTERVALS
+        for interval, steps in INTERVALS.items()
+    ]

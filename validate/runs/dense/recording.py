@@ -40,7 +40,8 @@ def train(
     Returns
     -------
     dict of str to GramSequence
-        "dense": the band of K of all weights, metrics and probes (validate/runs/data/README.md lists them).
+        "dense", or "intervals" where not every step is recorded: the band of K of all weights, metrics and probes
+        (validate/runs/data/README.md lists them).
 
     Raises
     ------
@@ -49,10 +50,10 @@ def train(
     """
     files = None if out is None else Files(Path(out), config.name, config.groups)
     if files is not None and files.done:
-        return {"dense": _same(config, GramSequence.load(files.recordings["dense"]))}
+        return {group: _same(config, GramSequence.load(path)) for group, path in files.recordings.items()}
     with _one_thread():
         observer = _Training(config).finish(progress)
-    sequences = {"dense": observer.sequence()}
+    sequences = dict.fromkeys(config.groups, observer.sequence())
     if files is not None:
         files.put(sequences)
     return sequences
@@ -182,11 +183,12 @@ class _Observer:
             ("train", "gradient", flat.problem.train),
         ):
             loss, output = flat.loss(examples)
-            (slope,) = torch.autograd.grad(loss, flat.theta, create_graph=curved and part == "train")
             metrics[f"{part}_loss"] = float(loss.detach())
             if flat.problem.classes:
                 metrics[f"{part}_accuracy"] = float((output.argmax(-1) == examples.labels).double().mean())
-            probes[name] = (X @ slope.detach()).float()
+            if part == "train" or curved:
+                (slope,) = torch.autograd.grad(loss, flat.theta, create_graph=curved and part == "train")
+                probes[name] = (X @ slope.detach()).float()
         self.slope = slope.detach()
         if curved:
             probes |= self._curvature(slope, X[: config.span], D, metrics)
@@ -224,7 +226,6 @@ class _Observer:
             [0, *self.steps],
             W_max=config.W_max,
             precision="float64",
-            metrics={name: self._column(name) for name in self.metrics[-1]},
             config={
                 **config.card(),
                 "spectral_edge": version("spectral-edge"),
@@ -232,16 +233,25 @@ class _Observer:
             },
         )
         # beside the checks, which would make all of it float64
-        return replace(found, probes={name: self._stack(name) for name in self.probes[-1]})
+        return replace(
+            found,
+            metrics={name: self._column(name) for name in _names(self.metrics)},
+            probes={name: self._stack(name) for name in _names(self.probes)},
+        )
 
     def _column(self, name: str) -> np.ndarray:
-        return np.array([found.get(name, np.nan) for found in self.metrics])
+        return np.array([found.get(name, np.nan) for found in self.metrics], dtype=np.float32)
 
     def _stack(self, name: str) -> np.ndarray:
         """NaN where a probe was not measured, and before its first lags."""
-        last = self.probes[-1][name].numpy()
+        last = next(found[name] for found in reversed(self.probes) if name in found).numpy()
         stacked = np.full((len(self.probes), *last.shape), np.nan, dtype=last.dtype)
         for row, found in zip(stacked, self.probes, strict=True):
             if name in found:
                 row[: len(found[name])] = found[name]
         return stacked
+
+
+def _names(records: list[dict[str, Any]]) -> list[str]:
+    """All that was measured, at whatever record."""
+    return list(dict.fromkeys(name for found in records for name in found))
