@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from spectral_edge.simulate._compiling import numba_settings
 from spectral_edge.theory.checks import finite, nonnegative, pair, positive
 
 Five = tuple[float, float, float, float, float]
@@ -48,7 +49,7 @@ def compiled(h: Any, p: Any, eta: Any) -> Iterator[Callable[[float], Five]]:
     for name, value in (("h", h), ("p", p)):
         if not callable(value) and len(_parts(value)) != 2:
             raise ValueError(f"{name} must be a pair or a function that returns one, got {value!r}")
-    if numba.config.DISABLE_JIT:
+    if numba_settings().DISABLE_JIT:
         function: Callable[[float], Five] | None = _in_python(h, p, eta)
     else:
         try:
@@ -138,10 +139,11 @@ class _Callback:
         self.compiled: Callable[[float], Five] = numba.njit(_SIGNATURE)(coefficients)
 
     def _component(self, t: float, index: int) -> float:
-        if index == 0:  # evaluate once, hand out one number a call
+        if index == 0:  # evaluate once, hand out one number per call
             try:
-                h_k, h_next, p_k, p_next, eta = map(float, self.function(t))  # type: ignore[misc]
-                self._latest[get_ident()] = h_k, h_next, p_k, p_next, eta
+                assert self.function is not None
+                h_k, h_next, p_k, p_next, eta = self.function(t)
+                self._latest[get_ident()] = float(h_k), float(h_next), float(p_k), float(p_next), float(eta)
             except Exception:
                 self._latest[get_ident()] = math.nan, math.nan, math.nan, math.nan, math.nan
         return self._latest[get_ident()][index]

@@ -7,6 +7,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 #: What has been imported in this process: a second import costs nothing, and shall cost no thread either.
 _there: set[str] = set()
@@ -29,6 +31,11 @@ def compiling(what: str, patience: float = 1.0) -> Iterator[None]:
     _there.add(what)
 
 
+def numba_settings() -> Any:
+    """Numba's settings: a module whose names are made when it is imported, which no type checker sees."""
+    return import_module("numba.core.config")
+
+
 def cache_somewhere() -> None:
     """Give numba a place for its cache where it has none: a read-only installation without a writable home.
 
@@ -43,5 +50,5 @@ def cache_somewhere() -> None:
     try:
         numba.njit(cache=True)(probe)
     except RuntimeError:
-        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="spectral-edge-cache-")
-        atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+        place = numba_settings().CACHE_DIR = tempfile.mkdtemp(prefix="spectral-edge-cache-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)

@@ -262,9 +262,10 @@ def _parameters(
         if callable(value):
             functions[name] = value
             values[name] = 1.0
-    checks = dict.fromkeys(("d0", "eta", "t_max"), positive) | dict.fromkeys(
-        ("g0", "p_k", "p_next", "omega"), nonnegative
-    )
+    checks: dict[str, Any] = {
+        **dict.fromkeys(("d0", "eta", "t_max"), positive),
+        **dict.fromkeys(("g0", "p_k", "p_next", "omega"), nonnegative),
+    }
     arrays = {name: checks.get(name, finite)(name, value) for name, value in values.items()}
     if np.any(arrays["W"] < 2) or np.any(arrays["W"] % 1):
         raise ValueError(f"W must be whole numbers of at least 2, got {W!r}")

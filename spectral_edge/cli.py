@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import BrokenExecutor
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -55,7 +56,7 @@ def _complain(message: str) -> NoReturn:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input is one line on standard error and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console of cp1252 or ASCII has no σ
     try:
         status = app(args=arguments, prog_name="spectral-edge", standalone_mode=False)

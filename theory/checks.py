@@ -43,11 +43,10 @@ def nonnegative(name: str, value: ArrayLike) -> FloatArray:
 def whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
     """`value` as an int within [minimum, maximum]; integral floats such as ``1e8`` are welcome."""
     try:
-        number = int(value)
-        integral = number == value
+        number: int | None = int(value)
     except (TypeError, ValueError, OverflowError):
-        integral = False
-    if not integral or isinstance(value, bool):
+        number = None
+    if number is None or number != value or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number, got {_shown(value)}")
     if number < minimum or (maximum is not None and number > maximum):
         wanted = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"

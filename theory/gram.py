@@ -177,8 +177,8 @@ def window_blocks(K: ArrayLike, W: int, first: int = 0, count: int | None = None
         raise ValueError(f"W must be at most {max_lag(array) + 1} for this band of K, got {W}")
     total = T - W + 1
     first = whole("first", first, 0, total)
-    count = total - first if count is None else whole("count", count, 0, total - first)
-    rows = np.arange(first, first + count)[:, None] + np.arange(W)
+    number = total - first if count is None else whole("count", count, 0, total - first)
+    rows = np.arange(first, first + number)[:, None] + np.arange(W)
     s, t = rows[:, :, None], rows[:, None, :]
     if is_full(array):
         return array[s, t]

@@ -85,7 +85,7 @@ _SIDE_BY_SIDE = int64(
 def side_by_side(states, d0, decay, source, size, extra, n_steps, stride, sigma, closest):
     """Paths side by side: fill `sigma` (lanes, records, W) and `closest` (lanes, W - 1); return how many."""
     lanes, W = states.shape[0], d0.size
-    width = int64(min(float(W), extra))
+    width = int(min(float(W), extra))
     block, gram = np.zeros((2 * W, W, LANES)), np.zeros((W, W, LANES))
     u, e, work, drawn = np.zeros((W, LANES)), np.zeros((W, LANES)), np.zeros((6, LANES)), np.empty(2 * W * W)
     for j in range(W):

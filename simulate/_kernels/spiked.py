@@ -8,7 +8,7 @@ length along a new axis; when the oldest row leaves, Givens rotations make the r
 import math
 
 import numpy as np
-from numba import boolean, float64, int64, njit, uint64, void
+from numba import boolean, float64, njit, uint64, void
 
 from spectral_edge.simulate._kernels.random import chi_square, normal
 
@@ -94,7 +94,7 @@ def band(state, signals, weights, dims, nus, norms, phi, remaining, fixed, out):
         for j in range(k):
             used += weights[j, b] != 0.0
         df[b] = dims[b] - used
-        axes[b] = int64(min(float(W + 1), math.floor(df[b])))
+        axes[b] = int(min(float(W + 1), math.floor(df[b])))
     frames = np.zeros((blocks, W + 2, W + 1))
     ring = W + 1
     along = np.zeros((k, blocks, ring))  # noise along the signal directions, the last W + 1
@@ -102,8 +102,7 @@ def band(state, signals, weights, dims, nus, norms, phi, remaining, fixed, out):
     for t in range(T):
         if rows == W + 1:
             for b in range(blocks):
-                left = _forget_oldest(frames[b], rows, axes[b])
-            rows = left
+                rows = _forget_oldest(frames[b], W + 1, axes[b])
         for b in range(blocks):
             _add_vector(state, frames[b], rows, axes[b], df[b], nus[b], phi[t], remaining[t])
             for j in range(k):

@@ -88,7 +88,9 @@ def planted_collapse_time(name: str, seed: int, control: bool, rng: np.random.Ge
     # the other modes and the noise follow the second closely, so that the gap stays the largest ratio until late
     share = 0.93 - 0.08 * np.arange(7)
     tail = np.minimum(d[:, :1], d[:, 1:]) * share
-    X = updates(np.concatenate([d, tail], axis=1), rng, floor=0.6 * np.minimum(d[:, 0], d[:, 1]))
+    X = updates(
+        np.concatenate([d, tail], axis=1, dtype=np.float64), rng, floor=0.6 * np.minimum(d[:, 0], d[:, 1])
+    )
     seen = (p, own["h"])
     if control:
         seen = (rng.permutation(p) * 10 ** rng.uniform(-1, 1, 2), own["h"] * 10 ** rng.uniform(-1, 1, 2))

@@ -18,6 +18,7 @@ from spectral_edge.simulate._planted.parts import (
 )  # fmt: skip
 from spectral_edge.simulate._planted.registry import PlantedRun, scenario
 from spectral_edge.theory import gram_spectrum, perturbation_norms, stability_coefficient, window_blocks
+from spectral_edge.theory.checks import FloatArray
 
 
 @scenario("bbp-vacuous")
@@ -118,7 +119,7 @@ def inverted_hierarchy(name: str, seed: int, control: bool, rng: np.random.Gener
     T, omega = 100, 0.0 if control else 1.0
     d = 40 * FLOOR * 0.75 ** np.arange(9)
     h = 10 ** rng.uniform(-0.5, 1.5, 9)
-    G = d * np.sqrt((h + omega) / W)
+    G: FloatArray = d * np.sqrt((h + omega) / W)
     if control:
         G = rng.permutation(G)
     X = updates(np.tile(d, (T, 1)), rng, floor=0.2 * FLOOR)

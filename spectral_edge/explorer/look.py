@@ -36,7 +36,7 @@ class Look:
         from bokeh.plotting import figure
 
         given: dict[str, Any] = {"height": 260, "sizing_mode": "stretch_width", "tools": TOOLS}
-        plot = figure(**given | options)
+        plot: Any = figure(**given | options)
         plot.background_fill_color = plot.border_fill_color = self.background
         plot.outline_line_color = self.grid
         plot.grid.grid_line_color = self.grid
@@ -47,9 +47,9 @@ class Look:
             if isinstance(
                 axis, LogAxis
             ):  # the usual labels of a range below two decades run into one another
-                axis.ticker, axis.formatter = (
-                    LogTicker(mantissas=[1, 2, 5], num_minor_ticks=0),
-                    PrintfTickFormatter(format="%g"),
+                axis.update(
+                    ticker=LogTicker(mantissas=[1, 2, 5], num_minor_ticks=0),
+                    formatter=PrintfTickFormatter(format="%g"),
                 )
             axis.axis_label_text_color = axis.major_label_text_color = self.text
             axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = self.text

@@ -146,7 +146,8 @@ class RegimesTab:
             look = self.look
             x_type, y_type = ("log" if one else "linear" for one in logarithmic)
             plot = look.figure(height=420, x_axis_type=x_type, y_axis_type=y_type,
-                               x_range=Range1d(0, 1), y_range=Range1d(0, 1), tools="pan,wheel_zoom,reset,save",
+                               x_range=Range1d(start=0, end=1), y_range=Range1d(start=0, end=1),
+                               tools="pan,wheel_zoom,reset,save",
                                title="Regimes; lines: collapse time (steps). Click to move the sliders")  # fmt: skip
             palette = [look.colour(colour) for colour in REGIME_COLOURS]
             mapper = LinearColorMapper(palette=palette, low=-0.5, high=3.5, high_color=look.background)

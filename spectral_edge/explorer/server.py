@@ -31,7 +31,8 @@ def page(paths: Sequence[Path]) -> Callable[[], Any]:
             ("Regimes", regimes.view()), ("Runs", runs.view()),
             active=int(bool(paths)), sizing_mode="stretch_width", stylesheets=[label],
         )  # fmt: skip
-        pn.config.theme = "dark" if dark else "default"
+        config: Any = pn.config
+        config.theme = "dark" if dark else "default"
         template = pn.Template(TEMPLATE.read_text(encoding="utf-8"), location=True)
         for name, value in (("dark", dark), ("background", look.background), ("text", look.text), ("line", look.grid),
                             ("subtitle", SUBTITLE), ("title", TITLE)):  # fmt: skip

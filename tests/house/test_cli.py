@@ -67,7 +67,8 @@ def test_the_shell_completes_commands_and_options() -> None:
 
 
 @pytest.mark.slow
-def test_analyze_a_stack(stack: Path, tmp_path: Path) -> None:
+def test_analyze_a_stack(stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # a console that has no σ
     done = run_apart("analyze", stack, "--W", 5, "--eta", 1e-3, "--B", 32, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "30 updates of 500 parameters, 26 windows of 5" in done.stdout
@@ -101,6 +102,20 @@ def test_analyze_a_saved_sequence_and_a_zipped_stack(tmp_path: Path) -> None:
         assert table["step"][0] == 1000
         ratios.append(table["ratio"])
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-9)
+
+
+def test_forecast_reads_a_run_and_says_when_modes_exchange(tmp_path: Path) -> None:
+    from spectral_edge import validate
+    from spectral_edge.validate.referee import worlds
+
+    planted = worlds.planted("collapse-time", 1)(0)[0]
+    planted.save(tmp_path / "run.npz")
+    done = run("forecast", tmp_path / "run.npz", "--step", int(planted.steps[99]), "--json")
+    assert done.returncode == 0, done.stderr
+    data, found = json.loads(done.stdout), validate.forecast(planted, step=int(planted.steps[99]))
+    assert data["sentence"] == str(found)
+    assert data["pairs"] == found.pairs.tolist()
+    assert data["collapse_time"].keys() == found.collapse_time.keys()
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """What is said of the ground floor: the propositions of each section with their proofs.
 
-One file a section, ``s<number>_<subject>.py``; a new one is found by its name. `theory.propositions()` gathers them.
+One file per section, ``s<number>_<subject>.py``; a new one is found by its name. `theory.propositions()` gathers them.
 """
 
 import re

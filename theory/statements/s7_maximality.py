@@ -122,7 +122,8 @@ def _no_optimiser(stated: Any) -> Proof:
     from spectral_edge.theory.statements import registry
 
     known = {proposition.id: proposition for proposition in registry()}
-    reached, front = set(), list(OWN)
+    reached: set[str] = set()
+    front: list[str] = list(OWN)
     while front:
         name = front.pop()
         if name not in reached:

@@ -510,7 +510,12 @@ class GramSequence:
         return self.write(path)
 
     def write(self, path: str | PathLike[str], **more: str) -> Path:
-        """As `save`, with `more` entries in the header (a tracker names its run there)."""
+        """As `save`, with `more` entries in the header (a tracker names its run there).
+
+        Returns
+        -------
+        pathlib.Path
+        """
         header: dict[str, Any] = {"format": FORMAT, "version": FORMAT_VERSION, "P": self.P, **more}
         header |= {"config": dict(self.config), "rounding": self.rounding}
         arrays = {"K": self.K, "steps": self.steps}

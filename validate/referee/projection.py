@@ -25,4 +25,4 @@ def projected(run: GramSequence, W: int, d: int, seed: int) -> FloatArray:
         rest = max(G[-1, -1] - weights @ G[:-1, -1], 0.0)
         out[t] = weights @ out[t - lags + 1 : t] + np.sqrt(rest) * rng.standard_normal(d)
     views = np.lib.stride_tricks.sliding_window_view(out, W, axis=0)
-    return np.asarray(np.linalg.svd(views, compute_uv=False))
+    return np.asarray(np.linalg.svd(views, compute_uv=False), dtype=np.float64)

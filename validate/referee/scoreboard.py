@@ -81,7 +81,21 @@ class Scoreboard:
         return next(verdict for verdict in self.verdicts if verdict.id == id)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values with stable keys; NaN and infinity become None."""
+        """JSON values with stable keys; NaN and infinity become None.
+
+        Returns
+        -------
+        dict
+            With "verdicts", "runs", "seed" and "notes": what `schema` describes.
+
+        Examples
+        --------
+        >>> from spectral_edge import validate
+        >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+        >>> board = validate.check(validate.bundled()[0], predictions=PREDICTIONS[10:11])
+        >>> board.to_dict()["verdicts"][0]["verdict"]
+        'not run'
+        """
         return {
             "verdicts": [jsonable(_flat(verdict)) for verdict in self.verdicts],
             "runs": [jsonable(run_row(run)) for run in self.runs],
@@ -91,13 +105,38 @@ class Scoreboard:
 
     @staticmethod
     def schema() -> dict[str, Any]:
-        """JSON schema of what `to_dict` returns and of what ``spectral-edge validate --json`` prints."""
+        """JSON schema of what `to_dict` returns and of what ``spectral-edge validate --json`` prints.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> from spectral_edge import validate
+        >>> "verdicts" in validate.Scoreboard.schema()["required"]
+        True
+        """
         text = files(__name__.rpartition(".")[0]).joinpath("scoreboard.schema.json").read_text()
         found: dict[str, Any] = json.loads(text)
         return found
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """One row per verdict (needs the extra ``data``)."""
+        """One row per verdict (needs the extra ``data``).
+
+        Returns
+        -------
+        pandas.DataFrame
+            With the predictions' ids as its index.
+
+        Examples
+        --------
+        >>> from spectral_edge import validate
+        >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+        >>> board = validate.check(validate.bundled()[0], predictions=PREDICTIONS[10:11])
+        >>> board.to_dataframe()["n"].to_dict()
+        {'weight-decay-needed': 0}
+        """
         import pandas as pd
 
         return pd.DataFrame([_flat(verdict) for verdict in self.verdicts]).set_index("id")
@@ -107,6 +146,18 @@ class Scoreboard:
 
         Under "published" stands whether the author's own criterion is met; `wide` (120 columns) adds controls,
         p-values, sizes and power.
+
+        Returns
+        -------
+        rich.table.Table
+
+        Examples
+        --------
+        >>> from spectral_edge import validate
+        >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+        >>> board = validate.check(validate.bundled()[0], predictions=PREDICTIONS[10:11])
+        >>> board.table().row_count
+        1
         """
         from rich import box
         from rich.markup import escape

@@ -44,7 +44,8 @@ class Count(NamedTuple):
     false_positives: int = 0
     refuted: int = 0
 
-    def __add__(self, other: "Count") -> "Count":  # type: ignore[override]
+    def plus(self, other: "Count") -> "Count":
+        """The two sets of replicates as one."""
         return Count(*(a + b for a, b in zip(self, other, strict=True)))
 
     @property
@@ -76,7 +77,7 @@ def replicate(prediction: Prediction, seed: int) -> Count:
 def _task(number: int, seeds: range) -> Count:
     total = Count()
     for seed in seeds:
-        total += replicate(_by_number(number), seed)
+        total = total.plus(replicate(_by_number(number), seed))
     return total
 
 
@@ -128,7 +129,7 @@ def calibrate(
                 range(s, min(s + _CHUNK, FIRST + goal)) for s in range(FIRST + found.n, FIRST + goal, _CHUNK)
             ]
             for more in _results(prediction, tasks, executor):
-                counts[prediction.id] += more
+                counts[prediction.id] = counts[prediction.id].plus(more)
                 if path is not None:
                     store(predictions, counts, path)
                 if progress is not None:

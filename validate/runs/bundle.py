@@ -29,6 +29,10 @@ def bundled(group: str = "attention") -> list[GramSequence]:
         or the attention weights of runs of which there is a second recording, with other batches or at another
         interval.
 
+    Returns
+    -------
+    list of GramSequence
+
     Examples
     --------
     >>> from spectral_edge import validate

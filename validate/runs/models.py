@@ -1,12 +1,15 @@
 """The models: pre-norm transformers of `torch.nn`, one that reads and one that translates (torch extra)."""
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 from torch.nn.functional import embedding, gelu, linear, scaled_dot_product_attention
 
 from spectral_edge.validate.runs.config import RunConfig
+
+Layer: TypeAlias = nn.TransformerEncoderLayer | nn.TransformerDecoderLayer
 
 
 class Transformer(nn.Module):
@@ -51,7 +54,7 @@ class Transformer(nn.Module):
         layer = nn.TransformerEncoderLayer(
             d, config.heads, config.d_feedforward, 0.0, "gelu", batch_first=True, norm_first=True
         )
-        self.encoder = nn.TransformerEncoder(
+        self.encoder: Any = nn.TransformerEncoder(
             layer, config.layers, nn.LayerNorm(d), enable_nested_tensor=False
         )
         self.heads = nn.ModuleList(nn.Linear(d, classes) for _ in range(tasks))
@@ -81,8 +84,8 @@ class Transformer(nn.Module):
         # what it projects depends on token and position alone: once for each pair of them is enough
         table = (self.token.weight + self.position[:length, None]).flatten(0, 1)
         place = tokens + vocabulary * torch.arange(length)
-        projected = embedding(place, project(layer, table)).chunk(3, -1)
-        return finish(layer, embedding(place, table), *projected, self.causal)  # type: ignore[call-arg]
+        query, key, value = embedding(place, project(layer, table)).chunk(3, -1)
+        return finish(layer, embedding(place, table), query, key, value, self.causal)
 
 
 class Translator(nn.Module):
@@ -105,8 +108,10 @@ class Translator(nn.Module):
         sizes = (d, config.heads, config.d_feedforward, 0.0, "gelu")
         read = nn.TransformerEncoderLayer(*sizes, batch_first=True, norm_first=True)
         write = nn.TransformerDecoderLayer(*sizes, batch_first=True, norm_first=True)
-        self.encoder = nn.TransformerEncoder(read, config.layers, nn.LayerNorm(d), enable_nested_tensor=False)
-        self.decoder = nn.TransformerDecoder(write, config.layers, nn.LayerNorm(d))
+        self.encoder: Any = nn.TransformerEncoder(
+            read, config.layers, nn.LayerNorm(d), enable_nested_tensor=False
+        )
+        self.decoder: Any = nn.TransformerDecoder(write, config.layers, nn.LayerNorm(d))
         self.norm = nn.LayerNorm(d)
         self.head = nn.Linear(d, target)
         _spread(self)
@@ -137,13 +142,14 @@ def encode(
     What PyTorch's own layer computes, but for no more positions than are needed.
     """
     if asking is asked:
-        return finish(layer, asking, *project(layer, asked).chunk(3, -1), causal, mask)  # type: ignore[call-arg]
+        query, key, value = project(layer, asked).chunk(3, -1)
+        return finish(layer, asking, query, key, value, causal, mask)
     d = layer.self_attn.embed_dim
     key, value = project(layer, asked, slice(d, None)).chunk(2, -1)
     return finish(layer, asking, project(layer, asking, slice(d)), key, value, causal, mask)
 
 
-def project(layer: nn.TransformerEncoderLayer, x: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+def project(layer: Layer, x: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
     """Query, key and value of `x`, side by side; or those of them that `rows` of the stacked matrix give."""
     attention = layer.self_attn
     return linear(layer.norm1(x), attention.in_proj_weight[rows], attention.in_proj_bias[rows])
@@ -166,11 +172,13 @@ def finish(
 
 def decode(layer: nn.TransformerDecoderLayer, written: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
     """The pre-norm layer of a decoder that looks back at what is `written` and at all of `memory`."""
-    y = written + attend(layer.self_attn, *project(layer, written).chunk(3, -1), causal=True)  # type: ignore[misc]
+    query, key, value = project(layer, written).chunk(3, -1)
+    y = written + attend(layer.self_attn, query, key, value, causal=True)
     across = layer.multihead_attn
     d, weight, bias = across.embed_dim, across.in_proj_weight, across.in_proj_bias
     query = linear(layer.norm2(y), weight[:d], bias[:d])
-    y = y + attend(across, query, *linear(memory, weight[d:], bias[d:]).chunk(2, -1))
+    key, value = linear(memory, weight[d:], bias[d:]).chunk(2, -1)
+    y = y + attend(across, query, key, value)
     out: torch.Tensor = y + layer.linear2(gelu(layer.linear1(layer.norm3(y))))
     return out
 

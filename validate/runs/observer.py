@@ -117,12 +117,12 @@ class Observer:
             if ablated:
                 count = self.config.ablation_examples
                 few = evenly(data.seen, count), evenly(data.unseen, count)
-                around = probes, few, self.config.chunk
-                found = examine.ablation(self.model, window, window.directions(), *around)
-                self._keep(group, "ablation", found)
-            if ablated and group == "attention":
-                drawn = window.random_directions(self.records)
-                self._keep(group, "ablation_random", examine.ablation(self.model, window, drawn, *around))
+                directions = {"ablation": window.directions()}
+                if group == "attention":
+                    directions["ablation_random"] = window.random_directions(self.records)
+                for probe, rows in directions.items():
+                    found = examine.ablation(self.model, window, rows, probes, few, self.config.chunk)
+                    self._keep(group, probe, found)
 
     def _keep(self, group: str, probe: str, value: Any) -> None:
         self.extra[group].setdefault(probe, {})[self.records - 1] = value.tolist()

@@ -315,8 +315,8 @@ class _Run:
             self._train()
             if self.step % plan.record_every:
                 continue
-            metrics = self._measured()
-            self.tracker.update(self.model, step=self.step, probes=self.probes, **metrics)  # type: ignore[arg-type]
+            metrics: dict[str, Any] = self._measured()
+            self.tracker.update(self.model, step=self.step, probes=self.probes, **metrics)
             if plan.target is not None and not self.reached and plan.target(metrics):
                 self.reached, self.stop = True, min(self.stop, self.step + plan.steps_after_target)
             self._save()

@@ -121,7 +121,8 @@ def survey(out: str | PathLike[str]) -> list[Standing]:
     >>> {found.status for found in survey("no/such/folder")} <= {"bundled", "missing"}
     True
     """
-    return [_look(config, Path(out)) for config in (*planned().values(), *dense_runs())]  # type: ignore[arg-type]
+    configs: list[RunConfig | DenseConfig] = [*planned().values(), *dense_runs()]
+    return [_look(config, Path(out)) for config in configs]
 
 
 def _look(config: RunConfig | DenseConfig, out: Path) -> Standing:

@@ -1,6 +1,6 @@
 """Train a task and record it with our own tracker (torch extra)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from os import PathLike
 from pathlib import Path
@@ -108,11 +108,11 @@ def train(
 
 
 def _same(config: RunConfig, sequence: GramSequence) -> GramSequence:
-    _require_same(config, sequence.config, "finished")  # type: ignore[arg-type]
+    _require_same(config, sequence.config, "finished")
     return sequence
 
 
-def _require_same(config: RunConfig, found: dict[str, Any], what: str) -> None:
+def _require_same(config: RunConfig, found: Mapping[str, Any], what: str) -> None:
     usual = {f.name: f.default for f in fields(config)}  # of what is younger than the run
     for name, value in asdict(config).items():
         if found.get(name, usual[name]) != value:

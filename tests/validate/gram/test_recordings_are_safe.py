@@ -495,7 +495,7 @@ def test_layer_by_layer_in_one_tracker(tmp_path, options):
 def test_the_size_is_said_before_training():
     tracker = GramTracker(10)
     assert tracker.describe(np.zeros(1000, np.float32)) == (
-        "recording 1,000 parameters in 1 tensors (params); 12 vectors, 48 kB on cpu"
+        "recording 1,000 parameters in 1 tensor (params); 12 vectors, 48 kB on cpu"
     )
     assert tracker.step is None  # and nothing else happens
     assert "12 sketches of 100 numbers, 9.6 kB on cpu" in GramTracker(10, sketch=100).describe(np.zeros(1000))

@@ -53,7 +53,7 @@ def test_counts_are_those_of_the_single_replicates(counted: dict[str, Count]) ->
     for prediction in FAST:
         total = Count()
         for seed in range(calibration.FIRST, calibration.FIRST + N):
-            total += calibration.replicate(prediction, seed)
+            total = total.plus(calibration.replicate(prediction, seed))
         assert counted[prediction.id] == total
 
 

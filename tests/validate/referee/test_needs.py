@@ -55,7 +55,7 @@ def few(prediction: Prediction) -> list[GramSequence]:
     runs = prediction.planted(0)
     controls = [run for run in runs if run.config.get("weight_decay") == 0]
     treated = [run for run in runs if run not in controls] if not controls else runs[: len(controls)]
-    return [*treated[:4], *controls[:4]]
+    return [*treated[:2], *controls[:2]]
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS, ids=lambda p: p.id)

@@ -119,7 +119,7 @@ def test_ranks_lose_what_is_known() -> None:
 
 
 def test_windows_of_a_training_that_is_over_do_not_count() -> None:
-    norms = np.r_[np.ones(30), np.full(10, 1e-9)]
+    norms = np.r_[np.ones(30), np.full(10, 1e-6)]
     K = simulate.noise(40, P=1e4, norms=norms, fix_norms=True, seed=1).K
     config = {"learning_rate": 1e-3, "batch_size": 512}
     loss = np.r_[np.full(30, 1e-2), np.full(10, 1e-7)]

@@ -25,7 +25,8 @@ def gram_of_dask(
     Runs on whatever scheduler dask uses, a distributed one included. Rows are brought together, columns keep
     their chunks: a worker holds one block of columns of all rows, and only bands come back.
     """
-    import dask
+    from dask.base import compute
+    from dask.delayed import delayed
 
     T = vectors.shape[0] - differences
     if T < 2:
@@ -34,11 +35,11 @@ def gram_of_dask(
     columns = vectors.rechunk({0: -1})
     level = product_dtype(vectors.shape[1], vectors.dtype, precision)
     parts = [
-        dask.delayed(block_band)(block, lags, name, differences, str(level))
+        delayed(block_band)(block, lags, name, differences, str(level))
         for block in columns.to_delayed().ravel()
     ]
     band = np.zeros((T, lags + 1))
-    for part in dask.compute(*parts):  # in the order of the columns, whatever the workers did
+    for part in compute(*parts):  # in the order of the columns, whatever the workers did
         band += part
     K = unfold(band) if lags == T - 1 else padded_band(band)
     return Products(K, vectors.shape[1], vectors.shape[0], rounding_level(vectors.shape[1], level))

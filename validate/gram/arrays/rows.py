@@ -22,9 +22,11 @@ class Rows(Protocol):
 
     def block(self, start: int, stop: int) -> tuple[NDArray[Any], int, int]:
         """An array (n, ≥) in C order, float32 or float64, and the columns of it that were asked for."""
+        ...
 
     def label(self, row: int) -> str:
         """What row `row` is called in an error."""
+        ...
 
 
 def is_floating(dtype: np.dtype[Any]) -> bool:
@@ -91,15 +93,14 @@ class _MappedFile:
     @classmethod
     def of(cls, array: NDArray[Any]) -> "_MappedFile | None":
         mapping = getattr(array, "_mmap", None)
-        if mapping is None or not hasattr(os, "preadv") or not array.size:
+        if mapping is None or not isinstance(array, np.memmap) or not hasattr(os, "preadv") or not array.size:
             return None
         # a copy-on-write mapping (mode "c") may hold changes that exist nowhere else
         if getattr(array, "mode", "") not in ("r", "r+", "w+") or array.strides[-1] != array.itemsize:
             return None
         base = np.frombuffer(mapping, dtype=np.uint8).__array_interface__["data"][0]
-        offset = array.offset  # type: ignore[attr-defined]
         within = array.__array_interface__["data"][0] - base
-        found = cls(array.filename, offset - offset % mmap.ALLOCATIONGRANULARITY + within)  # type: ignore[attr-defined]
+        found = cls(array.filename, array.offset - array.offset % mmap.ALLOCATIONGRANULARITY + within)
         # the name may stand for another file by now, or for none
         ends = [(0, 16), (max(array.shape[1] - 16, 0), array.shape[1])]
         try:

@@ -125,8 +125,9 @@ def candidates(root: Path, entries: Sequence[Path], named: bool) -> Candidates:
     found = Candidates()
     files = [entry for entry in entries if entry.is_file() and _may_be_weights(entry)]
     for members in _together(files).values():
-        name = _SHARD.sub("", stem_of(members[0])) if len(members) > 1 else stem_of(members[0])
-        place = members[0] if len(members) == 1 else members[0].with_name(_SHARD.sub("", members[0].name))
+        first, *others = members
+        name = _SHARD.sub("", stem_of(first)) if others else stem_of(first)
+        place = first.with_name(_SHARD.sub("", first.name)) if others else first
         found.add("/".join((*_below(root, place).parts[:-1], name)), place, members)
     for entry in entries:
         if entry.is_dir():

@@ -31,7 +31,7 @@ from spectral_edge.validate.gram.files.torch_files import torch_file
 #: How files of weights end. ``.tar`` is PyTorch's own advice for checkpoints; it is no tape archive.
 TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 SUFFIXES = (".safetensors", *TORCH, ".npz", ".npy")
-SAFETENSORS = {
+SAFETENSORS: dict[str, str] = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
@@ -135,7 +135,8 @@ def safetensors(path: Path) -> Content:
         begin, end = entry["data_offsets"]
         if not 0 <= begin <= end <= size - 8 - length:
             raise ValueError(f"tensor {name!r} beyond the end of the file")
-        dtype, shape = SAFETENSORS.get(entry["dtype"], entry["dtype"].lower()), tuple(entry["shape"])
+        written: str = entry["dtype"]
+        dtype, shape = SAFETENSORS.get(written, written.lower()), tuple(entry["shape"])
         leaf = source(Flat(path, 8 + length + begin, dtype, shape))
         if isinstance(leaf, Flat) and end - begin != STORED[leaf.dtype].size * leaf.size:
             raise ValueError(f"tensor {name!r} of another size than its shape says")
@@ -172,7 +173,7 @@ def _member(path: Path, name: str | None) -> NDArray[Any]:
         found = np.load(file, allow_pickle=False)
         array = np.ascontiguousarray(found if name is None else found[name])
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return array.view(array.real.dtype) if np.iscomplexobj(array) else array
+    return array.view(np.real(array).dtype) if np.iscomplexobj(array) else array
 
 
 def npz(path: Path) -> Content:

@@ -62,7 +62,7 @@ class GramCallback(TrainerCallback, ExportableState):
         resume_from: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> None:
-        self._seat = Seat(tracker, options)  # type: ignore[arg-type]
+        self._seat = Seat(tracker, options)
         self.probes, self.ring, self.resume_from = probes, ring, resume_from
         self.saved_in = ""
         self._shown: dict[str, float] = {}

@@ -50,7 +50,7 @@ class GramCallback(Callback):
         ring: bool = True,
         **options: Any,
     ) -> None:
-        self._seat = Seat(tracker, options)  # type: ignore[arg-type]
+        self._seat = Seat(tracker, options)
         self.probes, self.ring = probes, ring
         self._step = -1
         self._before: dict[str, float] = {}

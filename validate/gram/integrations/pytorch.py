@@ -126,8 +126,8 @@ def unwrapped(optimizer: Any, model: Any) -> list[Any]:
     several = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
     found = []
     for one in several:
-        while isinstance(getattr(one, "optimizer", None), torch.optim.Optimizer):
-            one = one.optimizer  # Accelerate, DeepSpeed
+        while isinstance(inner := getattr(one, "optimizer", None), torch.optim.Optimizer):
+            one = inner  # Accelerate, DeepSpeed
         if not isinstance(one, torch.optim.Optimizer):
             raise ValueError(f"optimizer must be a torch optimizer, got {type(one).__name__}")
         found.append(one)

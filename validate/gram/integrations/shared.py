@@ -20,13 +20,15 @@ class Seat:
 
     Parameters
     ----------
-    tracker : GramTracker, mapping, or None
-        The tracker, or its arguments.
+    tracker : GramTracker, mapping, int, or None
+        The tracker, its arguments, or `W_max` alone.
     options : mapping
         Its arguments, where it is None.
     """
 
-    def __init__(self, tracker: GramTracker | Mapping[str, Any] | None, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, tracker: GramTracker | Mapping[str, Any] | int | None, options: Mapping[str, Any]
+    ) -> None:
         if isinstance(tracker, GramTracker):
             if options:
                 raise ValueError(

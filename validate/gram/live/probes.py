@@ -80,13 +80,10 @@ def hessian_product(loss: Callable[[Arrays], Any], params: Mapping[str, Any]) ->
                 "ignore", DeprecationWarning
             )  # torch.func.jvp scripts its own decompositions
             try:
-                _, found = torch.func.jvp(gradient, (point,), (tangent,))
-            except (
-                NotImplementedError,
-                RuntimeError,
-            ):  # H is symmetric, so H·v is the derivative of ⟨∇L, v⟩ too
-                _, pull = torch.func.vjp(gradient, point)
-                (found,) = pull(tangent)
+                found: Any = torch.func.jvp(gradient, (point,), (tangent,))[1]
+            except (NotImplementedError, RuntimeError):
+                pull: Any = torch.func.vjp(gradient, point)[1]
+                (found,) = pull(tangent)  # H is symmetric, so H·v is the derivative of ⟨∇L, v⟩ too
         return {name: tensor.detach() for name, tensor in found.items()}
 
     return product
@@ -184,9 +181,9 @@ class LossProbes:
         self.window, self.seed = whole("window", window, 2), whole("seed", seed, 0)
         self.hessian_every = whole("hessian_every", hessian_every, 1)
         if ablation_every is None or isinstance(ablation_every, Collection):
-            self.ablation_every = ablation_every
+            self.ablation_every: int | Collection[int] | None = ablation_every
         else:
-            self.ablation_every = whole("ablation_every", ablation_every, 1)  # type: ignore[assignment]
+            self.ablation_every = whole("ablation_every", ablation_every, 1)
         if ablation_every is not None and validation is None:
             raise ValueError("ablation_every needs a validation loss: the change of both losses is recorded")
 

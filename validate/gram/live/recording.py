@@ -231,10 +231,8 @@ def _refuse_existing(path: Path, allowed: bool) -> None:
 
 def put_aside(path: Path, copy: bool = False) -> Path:
     """Keep what is recorded at `path`, or a copy, under the first free number: ``run.npz.1`` and its journal."""
-    for number in count(1):
-        target = path.with_name(f"{path.name}.{number}")
-        if not target.exists() and not journal_path(target).exists():
-            break
+    numbered = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    target = next(free for free in numbered if not free.exists() and not journal_path(free).exists())
     with naming(path):
         for source, to in ((path, target), (journal_path(path), journal_path(target))):
             if source.exists():

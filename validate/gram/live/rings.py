@@ -106,7 +106,9 @@ class DeviceRing:
         self._torch, self._length = hasattr(theta, "detach"), length
         self._shape, self._dtype = tuple(theta.shape), theta.dtype
         if self._torch:
-            import torch as xp
+            import torch
+
+            xp: Any = torch
         else:
             xp = theta.__array_namespace__()
         self._xp = xp

@@ -16,7 +16,8 @@ def recorded(
     needed = memory(own, W_max, store, sketch)
     where = ", ".join(f"{in_words(count)} on {device}" for device, count in needed.items())
     what = f"{W_max + 2} sketches of {sketch:,} numbers" if sketch else f"{W_max + 2} vectors"
-    line = f"recording {P:,} parameters in {len(own):,} tensors ({shortened(list(own))}); {what}, {where}"
+    tensors = "1 tensor" if len(own) == 1 else f"{len(own):,} tensors"
+    line = f"recording {P:,} parameters in {tensors} ({shortened(list(own))}); {what}, {where}"
     left_out = chosen.left_out()
     return f"{line}; left out: {'; '.join(left_out)}" if left_out else line
 

@@ -252,16 +252,45 @@ class GramTracker:
             replicas where they must not be, or if `step` does not increase.
         OSError
             If the record cannot be written; it is kept in memory.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> for step in range(4):
+        ...     tracker.update({"w": np.arange(3.0) ** step}, step=step, train_loss=1 / (step + 1))
+        >>> tracker.sequence().metrics["train_loss"]
+        array([0.5       , 0.33333333, 0.25      ])
         """
         with self._shelter.over(framework=False):
             self._update(params, step, probes, hessian, metrics)
 
     def sheltered(self) -> AbstractContextManager[None]:
-        """Where somebody else's training calls: errors become warnings (each once), unless `on_error` is "raise"."""
+        """Where somebody else's training calls: errors become warnings (each once), unless `on_error` is "raise".
+
+        Returns
+        -------
+        context manager
+        """
         return self._shelter.over()
 
     def wants(self, step: int) -> bool:
-        """Whether parameters at `step` would be recorded, be it as the starting point."""
+        """Whether parameters at `step` would be recorded, be it as the starting point.
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, every=10, say=None)
+        >>> tracker.update(np.zeros(3), step=0)
+        >>> tracker.wants(5), tracker.wants(10)
+        (False, True)
+        """
         return not self._broken and (not self.started or self._cadence.wants(step))
 
     def pass_over(self, step: int) -> None:
@@ -279,6 +308,17 @@ class GramTracker:
 
         Metrics of the last record's step go to it, those of a later step to the next record (of two values the
         later one); those of an earlier step are dropped.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> for step in range(3):
+        ...     tracker.update(np.arange(3.0) ** step, step=step)
+        >>> tracker.add_metrics(2, test_loss=0.5)
+        >>> tracker.sequence().metrics["test_loss"]
+        array([nan, 0.5])
         """
         found, records = {name: float(value) for name, value in metrics.items()}, self._recording.records
         if self.step is not None and step > self.step:
@@ -298,8 +338,7 @@ class GramTracker:
             self.notice(params)
             return
         measured = self._later | {name: float(value) for name, value in metrics.items()}
-        measure = probes if isinstance(probes, Measure) else None
-        vectors = {} if probes is None or measure is not None else probes
+        measure, vectors = (probes, {}) if isinstance(probes, Measure) else (None, probes or {})
         if (hessian is not None or measure is not None) and (self._shards or self.sketch):
             raise ValueError("hessian needs whole updates, got a tracker with sketch= or group=")
         self._recording.require_owned()
@@ -471,10 +510,25 @@ class GramTracker:
 
         The file, if there is one, is brought up to date. `GramSequence.parts` has the groups of `by`.
 
+        Returns
+        -------
+        GramSequence
+
         Raises
         ------
         ValueError
             If fewer than three snapshots have been recorded.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> for step in range(3):
+        ...     tracker.update(np.array([step, step**2.0]), step=step)
+        >>> tracker.sequence().K
+        array([[ 2.,  4.],
+               [ 4., 10.]])
         """
         if len(self._recording.records) < 2:
             recorded = 0 if self._store is None else len(self._recording.records) + 1
@@ -487,13 +541,32 @@ class GramTracker:
         self._recording.save()
 
     def attach(self, optimizer: Any, model: Any, **options: Any) -> Any:
-        """Record `model` after every step of the PyTorch `optimizer`; see `integrations.pytorch.attach`."""
+        """Record `model` after every step of the PyTorch `optimizer`; see `integrations.pytorch.attach`.
+
+        Returns
+        -------
+        integrations.pytorch.Attachment
+            Its `detach` ends the recording.
+        """
         from spectral_edge.validate.gram.integrations.pytorch import attach
 
         return attach(self, optimizer, model, **options)
 
     def describe(self, params: Any) -> str:
-        """How many parameters of `params` are recorded, and the memory that takes: a line, before training."""
+        """How many parameters of `params` are recorded, and the memory that takes: a line, before training.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> tracker.describe({"w": np.zeros(1000)})
+        'recording 1,000 parameters in 1 tensor (w); 6 vectors, 48 kB on cpu'
+        """
         watched = self._watched.fresh()
         own, _ = watched.look(params, 0)
         assert watched.chosen is not None
@@ -505,7 +578,17 @@ class GramTracker:
         self.say(self.describe(params))
 
     def close(self) -> None:
-        """Bring the file up to date and give it back to others; nothing more is recorded."""
+        """Bring the file up to date and give it back to others; nothing more is recorded.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> tracker.close()
+        >>> tracker.wants(0)
+        False
+        """
         self._finish()
         self._broken = "params cannot be recorded any more: the tracker is closed"
 
@@ -515,6 +598,24 @@ class GramTracker:
         """All that a resumed training needs to continue the same sequence; for ``torch.save`` with the model.
 
         Without the `ring` of updates (W_max + 2 times the model) the sequence goes on with a gap.
+
+        Returns
+        -------
+        dict
+            For `load_state_dict` of a tracker with the same `options`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> for step in range(3):
+        ...     tracker.update(np.array([step, step**2.0]), step=step)
+        >>> other = validate.GramTracker(W_max=4, say=None)
+        >>> other.load_state_dict(tracker.state_dict())
+        >>> other.update(np.array([3.0, 9.0]), step=3)
+        >>> other.sequence().T
+        3
         """
         return {
             "format": STATE_FORMAT,
@@ -557,5 +658,18 @@ class GramTracker:
         self._kept, self._state = state["kept"], None
 
     def options(self) -> dict[str, Any]:
-        """The arguments that decide what is kept: a state belongs to trackers that have the same."""
+        """The arguments that decide what is kept: a state belongs to trackers that have the same.
+
+        Returns
+        -------
+        dict
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> tracker.options()["W_max"]
+        4
+        """
         return {name: getattr(self, name) for name in ("W_max", "every", "store", "sketch", "seed")}

@@ -258,14 +258,12 @@ class Forecasts:
         joined: dict[str, Any] = (
             {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
         )
-        times = {
-            key[3:]: np.minimum(joined.pop(key), HORIZON) for key in list(joined) if key.startswith("by ")
-        }
+        by = {key[3:]: np.minimum(joined.pop(key), HORIZON) for key in list(joined) if key.startswith("by ")}
         names = tuple(str(run.config.get("run", f"run {i}")) for i, run in enumerate(runs, start=1))
         found_all = cls(names, **joined)
-        times[SIZE] = found_all._scaled(times[SIZE])
-        times[MEAN] = found_all._mean_of_others()
-        return replace(found_all, predicted=times)
+        by[SIZE] = found_all._scaled(by[SIZE])
+        by[MEAN] = found_all._mean_of_others()
+        return replace(found_all, predicted=by)
 
     def _mean_of_others(self) -> Floats:
         """The mean time of the states that lead to other exchanges; of all that exchange, for those censored."""

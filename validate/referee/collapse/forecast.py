@@ -238,9 +238,9 @@ def _lasts(tracks: Tracks, last: int) -> float:
     """1/(1 − q), q the share of the last windows in which both modes around the gap were what they had been before."""
     windows = np.arange(max(1, last - COUNTED + 1), last + 1)
     k = tracks.windows.k_star[windows]
-    windows, k = windows[np.isfinite(k)], k[np.isfinite(k)].astype(int)
-    pair = tracks.order[windows[:, None], k[:, None] + [-1, 0]]
-    lost = 1 - np.mean(tracks.modes.followed[windows[:, None], pair].all(axis=1)) if len(k) else 1.0
+    windows, rank = windows[np.isfinite(k)], k[np.isfinite(k)].astype(int)
+    pair = tracks.order[windows[:, None], rank[:, None] + np.array([-1, 0])]
+    lost = 1 - np.mean(tracks.modes.followed[windows[:, None], pair].all(axis=1)) if len(rank) else 1.0
     return float(1 / lost) if lost > 0 else float("inf")
 
 

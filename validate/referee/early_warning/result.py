@@ -160,12 +160,24 @@ class EarlyWarning:
         return " ".join(said)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values with stable keys; NaN and infinity become None, an estimate is value, low and high."""
+        """JSON values with stable keys; NaN and infinity become None, an estimate is value, low and high.
+
+        Returns
+        -------
+        dict
+            The fields, and the sentences of ``str`` as "meaning".
+        """
         found: dict[str, Any] = jsonable(asdict(self) | {"meaning": str(self)})
         return found
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """One row per feature or combination (needs the extra ``data``)."""
+        """One row per feature or combination (needs the extra ``data``).
+
+        Returns
+        -------
+        pandas.DataFrame
+            With the features' names as its index; an estimate is three columns, and each family has its AUC.
+        """
         import pandas as pd
 
         rows = []
@@ -179,7 +191,12 @@ class EarlyWarning:
         return pd.DataFrame(rows).set_index("name")
 
     def table(self, *, wide: bool = False) -> "Table":
-        """Return the features as a table for the terminal; `wide` (120 columns) adds the loss, alarms and leads."""
+        """The features as a table for the terminal; `wide` (120 columns) adds the loss, alarms and leads.
+
+        Returns
+        -------
+        rich.table.Table
+        """
         from rich import box
         from rich.markup import escape
         from rich.table import Table

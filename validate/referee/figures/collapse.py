@@ -33,7 +33,7 @@ def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, where: str 
     """
     details = verdict.details
     pairs: list[dict[str, Any]] = details.get("pairs", {}).get(where, [])
-    form = form or details.get("form", "")
+    chosen: str = form or details.get("form", "")
     ax.set(xlabel="observed time to exchange (records)", ylabel="predicted time (records)")
     if not pairs:
         ax.text(0.5, 0.5, "no exchange could be followed", ha="center", va="center", transform=ax.transAxes)
@@ -41,14 +41,21 @@ def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, where: str 
         return ax
     observed, horizon = (np.array([pair[name] for pair in pairs]) for name in ("observed", "horizon"))
     mean, predicted = (
-        np.array([pair.get(name, np.nan) for pair in pairs], dtype=float) for name in (MEAN, form)
+        np.array([pair.get(name, np.nan) for pair in pairs], dtype=float) for name in (MEAN, chosen)
     )
     few = len(pairs) < 200
     ax.plot(observed, mean, "s", color=ORANGE, ms=4 if few else 2, mfc="none", label="the mean of the others")
     seen = predicted < horizon
     shade = 0.8 if few else 0.35
     ax.plot(
-        observed[seen], predicted[seen], "o", color=BLUE, ms=4 if few else 2.5, alpha=shade, mew=0, label=form
+        observed[seen],
+        predicted[seen],
+        "o",
+        color=BLUE,
+        ms=4 if few else 2.5,
+        alpha=shade,
+        mew=0,
+        label=chosen,
     )
     ends = np.array([observed.min() * 0.8, max(observed.max(), horizon.max()) * 1.25])
     ax.plot(ends, ends, color=BLACK, lw=1, label="equal")

@@ -68,7 +68,7 @@ def _heat(
         norm=norm,
         rasterized=True,
     )
-    shown.set_alpha(np.where(above, 1.0, 0.35))  # type: ignore[arg-type]
+    shown.set(alpha=np.where(above, 1.0, 0.35))
     ax.set(xlabel="step", yticks=range(len(windows)), yticklabels=list(windows))
     ax.tick_params(axis="y", labelsize=6)
     ax.set_ylim(len(windows) - 0.5, -0.5)

@@ -68,7 +68,8 @@ def _since_grokking(
 
     def draw(ax: Axes) -> Axes:
         group_figures.aligned(chosen, series, ax, label, "grok step")
-        return ax.set(yscale="log")  # type: ignore[return-value]
+        ax.set(yscale="log")
+        return ax
 
     return [
         Panel(draw, f"{verdict.id}: {what} before and after the grok step, with weight decay and without")

@@ -141,10 +141,16 @@ def against_loss(run: GramSequence, windows: WindowSpectra, ax: Axes, level: Any
         other.set_yscale("log")
     other.spines["right"].set_visible(True)
     mark_event(ax, grok_step(run))
-    lines = ax.get_legend_handles_labels(), other.get_legend_handles_labels()
-    handles, labels = (a + b for a, b in zip(*lines, strict=True))
+    handles, labels = ax.get_legend_handles_labels()
+    more, names = other.get_legend_handles_labels()
     ax.legend(
-        handles, labels, fontsize=7, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16)
+        handles + more,
+        labels + names,
+        fontsize=7,
+        frameon=False,
+        ncols=4,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
     )
     return ax
 

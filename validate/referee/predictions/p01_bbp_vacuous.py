@@ -63,6 +63,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             "no run with its P, learning rate and batch size and a window before the loss is nil"
         )
     readings: list[Reading] = []
+    weakest = weakest_noise = p_value = float("nan")  # of the first reading
     white = [worlds.white_noise(run, PREDICTION.number, COPIES) for run, _ in runs_noise]
     left_out = sum(int((~training(run)).sum()) for run, _ in runs_noise)
     for name, statistic in tried(READINGS).items():

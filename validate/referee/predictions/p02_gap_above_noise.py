@@ -62,6 +62,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         return PREDICTION.not_run(f"no run with a window of {W} updates")
     runs = [run for run, _ in chosen]
     readings: list[Reading] = []
+    p_value = float("nan")  # of the first reading
     for name, levels_of in tried(READINGS).items():
         levels = [levels_of(run) for run in runs]
         treated = [_share(run, level) for run, level in zip(runs, levels, strict=True)]

@@ -69,6 +69,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if not treated:
         return PREDICTION.not_run(f"no run with weight decay and a window of {W} updates")
     readings: list[Reading] = []
+    p_value = float("nan")  # of the first reading
     for name, positions in tried(READINGS).items():
         own = [small(positions(run, copies, run)) for run, copies in treated]
         beside = [[small(positions(run, copies, copy)) for copy in copies] for run, copies in treated]
@@ -79,9 +80,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
                 [small(positions(run, copies, run)) for run, copies in without]
             )
         if not readings:
-            found = against(
+            p_value = against(
                 [_share(counts) for counts in own], [[_share(c) for c in counts] for counts in beside]
-            )
+            ).p_value
         for control, estimate in controls.items():
             readings.append(Reading.above(f"{name}, against {control}", share, estimate, SHARE))
     first = [reading for reading in readings if reading.name.startswith(next(iter(READINGS)))]
@@ -96,7 +97,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         statistic_name=f"share of windows with k* ≤ {SMALL}, where R exceeds noise",
         effect=first[0].treated,
         effect_name="the share",
-        p_value=found.p_value,
+        p_value=p_value,
         n=len(treated) + len(without),
         readings=tuple(readings),
         details={"share_of_windows_with_a_gap": gaps.value, "k_star_counts": [

@@ -122,6 +122,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             PREDICTION.verdict(UNDECIDED, n=len(known)), meaning="No window has a gap beyond that of noise."
         )
     readings: list[Reading] = []
+    p_value = float("nan")  # of the first reading
     for name, bound in tried(READINGS).items():
         found = [_shares(run, copies, bound, PREDICTION.number) for run, copies in chosen]
         shares = np.array([share for share, _, _ in found])

@@ -78,7 +78,9 @@ def _permuted(run: GramSequence, points: Points) -> tuple[float, Floats]:
     rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
     # ranks once: Spearman's ρ of permuted values is Pearson's of permuted ranks
     ranks = [tuple(stats.zscore(stats.rankdata(v)) for v in pair) for pair in points]
-    correlations = [np.mean([rng.permutation(a) @ b / len(a) for a, b in ranks]) for _ in range(SHUFFLES)]
+    correlations = [
+        float(np.mean([rng.permutation(a) @ b / len(a) for a, b in ranks])) for _ in range(SHUFFLES)
+    ]
     return slope([(rng.permutation(a), b) for a, b in points]), np.array(correlations)
 
 

@@ -111,6 +111,11 @@ def importance(alpha: Floats | None) -> Score:
     )
 
 
+def _alone(alpha: Floats) -> Score:
+    """α_j without the gradients."""
+    return lambda one: alpha[one.row]
+
+
 #: What says nothing of gradients, beside α alone.
 PLACEBOS: dict[str, Score] = {
     "rank alone, −j": lambda one: -np.arange(float(W)),
@@ -143,7 +148,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         )
 
     plain = [importance(None)] * len(chosen)
-    alone: list[Score] = [lambda one, own=own: own[one.row] for own in alphas[first]]  # type: ignore[misc]
+    alone = [_alone(alpha) for alpha in alphas[first]]
     rho, controls = estimated(judged), {"α = 1": estimated(plain), "α_j alone": estimated(alone)}
     differences = {name: mean(rho - other) for name, other in controls.items()}
     ranked = [pairs(*row) for row in zip(windows, judged, strict=True)]

@@ -106,10 +106,10 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
                     modes[reading] == list(CLAIMED.values()), None)
         )  # fmt: skip
         if first is None:
-            first = pairs, seeds, _permutation(muon, adamw), _between(muon, adamw)
             gaps = [1 - float(group[:, 0].mean()) for group in (muon, adamw)]
+            first = pairs, seeds, _permutation(muon, adamw), _between(muon, adamw), gaps
     assert first is not None
-    pairs, seeds, permuted, between = first
+    pairs, seeds, permuted, between, gaps = first
     of_noise = _of_noise(groups)
     beyond_noise = monte_carlo_p(between, of_noise)
     found = next(iter(modes.values()))
@@ -155,7 +155,7 @@ def _named(position: int) -> str:
 
 
 def _of_noise(groups: dict[str, list[tuple[GramSequence, Copies]]]) -> list[float]:
-    """The distance between the distributions of k*, over all windows, of one noise copy a run."""
+    """The distance between the distributions of k*, over all windows, of one noise copy per run."""
     copies = min(len(copies) for group in groups.values() for _, copies in group)
     return [
         _between(

@@ -107,7 +107,7 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader(__package__, "."),
+        loader=PackageLoader("spectral_edge.validate.referee.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -178,6 +178,7 @@ class _Observer:
         metrics: dict[str, float] = {}
         probes: dict[str, Tensor] = {}
         curved = len(self.steps) % config.curvature_every == 0 and len(self.steps) >= config.span
+        slope = flat.theta.detach()  # in the end the gradient of the training loss
         for part, name, examples in (
             ("test", "validation_gradient", flat.problem.test),
             ("train", "gradient", flat.problem.train),

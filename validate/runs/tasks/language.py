@@ -72,7 +72,8 @@ class LanguageConfig(RunConfig):
         tokens = torch.tensor([alphabet[letter] for letter in letters])
         cut = round(len(tokens) * (1 - self.test_share))
         train, test = (self._stretches(part) for part in (tokens[:cut], tokens[cut:]))
-        return [(1, Data(train, *(evenly(part, self.examined_windows) for part in (train, test))))]  # type: ignore[arg-type]
+        seen, unseen = (evenly(part, self.examined_windows) for part in (train, test))
+        return [(1, Data(train, seen, unseen))]
 
     def _stretches(self, tokens: "torch.Tensor") -> Examples:
         stretches = tokens.unfold(0, self.context + 1, 1)  # a view: the text is kept once

@@ -91,7 +91,7 @@ class ScanConfig(RunConfig):
         seen, unseen = (
             sorted(rows, key=lambda pair: len(pair[1])) for rows in (train[: self.examined_commands], test)
         )
-        return [(1, Data(*map(encoded, (train, seen, unseen))))]  # type: ignore[arg-type]
+        return [(1, Data(encoded(train), encoded(seen), encoded(unseen)))]
 
     def model(self) -> "torch.nn.Module":
         """An encoder of commands and a decoder of actions."""
