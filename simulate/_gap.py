@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,12 +17,22 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from spectral_edge.simulate._kernels.gap import Outcome
-
 Coefficient = float | Callable[[float], float]
 Pair = ArrayLike | tuple[Coefficient, Coefficient] | Callable[[float], tuple[float, float]]
 
 _MAX_STEPS = 5_000_000
+
+
+class _Found(NamedTuple):
+    """How an integration ended, and what it met."""
+
+    status: int
+    reached: float
+    steps: int
+    minimum: float
+    gap: FloatArray
+    mean: FloatArray
+    crossings: FloatArray
 
 
 @dataclass(frozen=True)
@@ -214,12 +224,16 @@ def gap_ode(
         raise ValueError(f"max_step must be positive, got {max_step!r}")
     times = _output_times(t_eval, t_max)
     with nullcontext() if constant else _coefficients.compiled(h, p, eta) as function:
-        found, gap, mean, crossings = _integrate(
-            function, constant, g0, d0, omega, W, t_max, float(max_step), rtol, atol, times
+        start, limits = (g0, d0, omega, W, t_max), (float(max_step), rtol, atol, times)
+        found = (
+            _integrate_constant(constant, start, *limits)
+            if constant
+            else _integrate(function, start, *limits)
         )
         if found.status != 0:
             _fail(found.status, found.reached, h, p, eta, rtol, atol)
         values = np.array([function(t) if function else constant for t in times])
+    gap, mean, crossings = found.gap, found.mean, found.crossings
     first, second = (float(crossings[i]) if crossings.size > i else np.nan for i in range(2))
     return GapRun(
         t=times, gap=gap, d=mean, crossings=crossings, collapse_time=first, reopen_time=second,
@@ -265,22 +279,36 @@ def _output_times(t_eval: ArrayLike | None, t_max: float) -> FloatArray:
 
 
 def _integrate(
-    function: Any, constant: Any, g0: float, d0: float, omega: float, W: int, t_max: float, max_step: float,
-    rtol: float, atol: float, times: FloatArray,
-) -> "tuple[Outcome, FloatArray, FloatArray, FloatArray]":  # fmt: skip
-    """How it ended, gap and mean at `times`, and the times of all crossings."""
+    function: Any, start: tuple[float, ...], max_step: float, rtol: float, atol: float, times: FloatArray
+) -> _Found:
+    """With coefficients of time; `start` is (g0, d0, omega, W, t_max)."""
     with compiling("the gap kernel"):
         from spectral_edge.simulate._kernels import gap as kernel
-    varying = function is not None
     gap, mean, crossings = np.empty(times.size), np.empty(times.size), np.empty(16)
     while True:
-        outcome = kernel.integrate(
-            function or kernel.no_coefficients, varying, constant or (1.0, 1.0, 1.0, 1.0, 1.0),
-            g0, d0, omega, W, t_max, max_step, rtol, atol, _MAX_STEPS, times, gap, mean, crossings,
+        end = kernel.integrate(
+            function, (1.0, 1.0, 1.0, 1.0, 1.0), *start, max_step, rtol, atol, _MAX_STEPS,
+            times, gap, mean, crossings,
         )  # fmt: skip
-        if outcome.crossings <= crossings.size:
-            return outcome, gap, mean, crossings[: outcome.crossings].copy()
-        crossings = np.empty(outcome.crossings)
+        if end.crossings <= crossings.size:
+            found = crossings[: end.crossings].copy()
+            return _Found(end.status, end.reached, end.steps, end.minimum, gap, mean, found)
+        crossings = np.empty(end.crossings)
+
+
+def _integrate_constant(
+    c: tuple[float, ...], start: tuple[float, ...], max_step: float, rtol: float, atol: float, times: FloatArray
+) -> _Found:  # fmt: skip
+    """With constants, which have two crossings at most."""
+    with compiling("the gap kernel"):
+        from spectral_edge.simulate._kernels import taylor as kernel
+    g0, d0, omega, W, t_max = start
+    gap, mean, out = np.empty(times.size), np.empty(times.size), np.empty((8, 1))
+    columns = tuple(np.full(1, value) for value in (g0, d0, *c, omega, float(W), t_max))
+    kernel.integrate_part(columns, 0, 1, max_step, _MAX_STEPS, rtol, atol, times, gap, mean, out)
+    first, second, _, minimum, _, status, reached, steps = map(float, out[:, 0])
+    crossings = np.array([t for t in (first, second) if np.isfinite(t)])
+    return _Found(int(status), reached, int(steps), minimum, gap, mean, crossings)
 
 
 def _regime(g0: float, d0: float, c: Any, omega: float, W: int, n_crossings: int) -> str:

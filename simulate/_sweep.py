@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PARAMETERS = ("g0", "d0", "h_k", "h_next", "p_k", "p_next", "eta", "omega", "W", "t_max")
 RESULTS = ("collapse_time", "reopen_time", "gap", "minimal_gap")
 Columns = tuple[FloatArray, ...]
+_ROWS = len(RESULTS) + 4
 MARGINAL = 1e-9  # relative size of an equilibrium gap that counts as zero, as in theory.gap_regime
 
 
@@ -174,7 +175,7 @@ def gap_sweep(
     eta : array_like or callable
         Learning rate, or a schedule common to all.
     method : {"auto", "integrate", "exact"}
-        The kernel of `gap_ode`, or the closed form 3.2 with a bracketed root; "auto" is exact for constants.
+        The kernels of `gap_ode`, or the closed form 3.2 with a bracketed root; "auto" is exact for constants.
     rtol, atol : float
         Tolerances of the integration.
     executor : concurrent.futures.Executor, optional
@@ -289,7 +290,7 @@ def _check_signals(columns: Columns) -> None:
 
 
 def _check_status(job: _Job, columns: Columns, out: FloatArray) -> None:
-    status, reached = out[5:]
+    status, reached = out[5:7]
     if not status.any():
         return
     bad = np.flatnonzero(status)
@@ -315,11 +316,11 @@ def _as_coefficients(functions: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def compute_chunk(job: _Job, columns: Columns, alone: bool = True) -> FloatArray:
-    """Results (7, n) of the ten parameters (n,): on this thread alone, or on all cores.
+    """Results (8, n) of the ten parameters (n,): on this thread alone, or on all cores.
 
-    The rows are those of `RESULTS`, the number of crossings (-1: marginal), a status and the time reached.
+    The rows are those of `RESULTS`, the number of crossings (-1: marginal), a status, the time reached and the steps.
     """
-    out = np.empty((len(RESULTS) + 3, columns[0].size))
+    out = np.zeros((_ROWS, columns[0].size))
     if job.method == "exact":
         with compiling("the exact sweep"):
             from spectral_edge.simulate._kernels import sweep_exact as exact
@@ -329,14 +330,22 @@ def compute_chunk(job: _Job, columns: Columns, alone: bool = True) -> FloatArray
             exact.solve_rows(exact.solve_part, columns, MARGINAL, out)
         return out
     with compiling("the integrated sweep"):
-        from spectral_edge.simulate._kernels import gap as kernel
         from spectral_edge.simulate._kernels import sweep as kernels
-    integrate = kernels.integrate_rows_alone if alone else kernels.integrate_rows
+        from spectral_edge.simulate._kernels import taylor
+    if job.functions:
+        integrate = kernels.integrate_rows_alone if alone else kernels.integrate_rows
+        with _coefficients.compiled(*_as_coefficients(job.functions)) as function:
+            integrate(function, columns, columns[9].min() / 100, job.rtol, job.atol, out)
+    elif alone:
+        none, all_steps = np.empty(0), (np.inf, kernels.MAX_STEPS)
+        taylor.integrate_part(
+            columns, 0, columns[0].size, *all_steps, job.rtol, job.atol, none, none, none, out
+        )
+    else:
+        kernels.taylor_rows(taylor.integrate_part, columns, job.rtol, job.atol, out)
+    out[3] = np.where(out[4] > 0, 0.0, np.maximum(out[3], 0.0))
     if not job.functions:
-        integrate(kernel.no_coefficients, False, columns, np.inf, job.rtol, job.atol, MARGINAL, out)
-        return out
-    with _coefficients.compiled(*_as_coefficients(job.functions)) as function:
-        integrate(function, True, columns, columns[9].min() / 100, job.rtol, job.atol, MARGINAL, out)
+        kernels.count_rows(columns, MARGINAL, out)
     return out
 
 
@@ -383,13 +392,13 @@ def _bar(wanted: bool, total: int, completed: int) -> Iterator[Callable[[], None
 
 def _fingerprint(job: _Job, columns: Columns, n_pieces: int) -> str:
     names = sorted(job.functions) if job.functions else []
-    text = f"{job.method} {names} {job.rtol} {job.atol} {n_pieces}".encode()
+    text = f"{job.method} {_ROWS} {names} {job.rtol} {job.atol} {n_pieces}".encode()
     return hashlib.sha256(text + b"".join(column.tobytes() for column in columns)).hexdigest()
 
 
 def _resume(path: Any, job: _Job, columns: Columns, n_pieces: int) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Results and finished chunks of an earlier call with the same parameters, or none."""
-    nothing = np.full((7, columns[0].size), np.nan), np.zeros(n_pieces, dtype=bool)
+    nothing = np.full((_ROWS, columns[0].size), np.nan), np.zeros(n_pieces, dtype=bool)
     if path is None or not Path(path).exists():
         return nothing
     try:

@@ -11,6 +11,18 @@ _LOG2E, _LN2_HI, _LN2_LO = 1.4426950408889634, 0.693147180369123816490, 1.908214
 _C = tuple(1.0 / math.factorial(n) for n in range(14))
 
 
+@njit(fastmath=_FAST, forceinline=True)
+def min_of(a, b):
+    """The lesser number, as the processor's one instruction for it."""
+    return a if a < b else b
+
+
+@njit(fastmath=_FAST, forceinline=True)
+def max_of(a, b):
+    """The greater number, likewise."""
+    return a if a > b else b
+
+
 @njit(fastmath=_FAST, forceinline=True, error_model="numpy")
 def expm1(y):
     """e^y - 1 to rounding, also of small y; y from -700 on stands for all below, from 709 on it is infinite."""

@@ -1,18 +1,20 @@
-"""The gap equation 3.3 by adaptive Dormand-Prince 5(4), with output points, crossings and the minimum.
+"""The gap equation 3.3 with coefficients of time by adaptive Dormand-Prince 5(4): output points, crossings, minimum.
 
 The state is (g, d) = (gap, mean signal) of modes k and k+1. A stage is evaluated in the signals d + g/2 and d - g/2,
 in which 3.3 falls apart into the two halves it is the difference and the mean of (3.1): a Runge-Kutta step commutes
-with linear maps, so that the step is that of (g, d), in half the operations. Coefficients are constants, or a compiled
-function of time that arrives as a first-class function: the kernel is then compiled once for all functions
-and cached. Output points and crossings come from repeating the step from its start with another length, so
-they carry the fifth order of the method; an interpolant would carry the fourth.
+with linear maps, so that the step is that of (g, d), in half the operations. The coefficients are a compiled function
+of time that arrives as a first-class function: the kernel is compiled once for all functions and cached. (Constants go
+through `taylor`, whose recurrence they allow.) Output points and crossings come from repeating the step from its start
+with another length, so they carry the fifth order of the method; an interpolant would carry the fourth.
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import boolean, float64, int64, njit, types
+from numba import float64, int64, njit, types
+
+from spectral_edge.simulate._kernels.elementary import min_of
 
 COEFFICIENTS = types.FunctionType(types.UniTuple(float64, 5)(float64))  # t -> h_k, h_k+1, p_k, p_k+1, eta
 RATES = types.UniTuple(float64, 4)
@@ -63,12 +65,6 @@ def slopes(upper, lower, r):
     at1 = upper if source1 != 0.0 else 1.0
     at2 = lower if source2 != 0.0 else 1.0
     return source1 / at1 - damping1 * upper, source2 / at2 - damping2 * lower, min_of(at1, at2)
-
-
-@njit(fastmath=_FAST, forceinline=True)
-def min_of(a, b):
-    """The lesser number, as the processor's one instruction for it."""
-    return a if a < b else b
 
 
 def stepper(slopes):
@@ -140,8 +136,13 @@ def sum_of(c):
 
 
 @njit
-def _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b):
-    """`_step` with coefficients of the time; beside it the first t where they are not finite."""
+def _advance(coefficients, problem, start, dt):
+    """One step; beside it the first t where the coefficients are not finite.
+
+    `problem` is (scale, omega, W), `start` is (t, g, d, and the slopes of the signals).
+    """
+    scale, omega, W = problem
+    t, g, d, a, b = start
     c2 = at(coefficients, scale, t + dt * (1 / 5))
     c3 = at(coefficients, scale, t + dt * (3 / 10))
     c4 = at(coefficients, scale, t + dt * (4 / 5))
@@ -155,19 +156,6 @@ def _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b):
     r2, r3 = rates(c2, omega, W), rates(c3, omega, W)
     r4, r5 = rates(c4, omega, W), rates(c5, omega, W)
     return _step(g, d, a, b, dt, r2, r3, r4, r5, r6, r6), bad
-
-
-@njit
-def _advance(coefficients, problem, start, dt):
-    """One step, with constant rates or with the coefficients of the time; beside it where they fail.
-
-    `problem` is (varying, scale, rates, omega, W), `start` is (t, g, d, and the slopes of the signals).
-    """
-    varying, scale, r, omega, W = problem
-    t, g, d, a, b = start
-    if varying:
-        return _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b)
-    return _step(g, d, a, b, dt, r, r, r, r, r, r), math.nan
 
 
 @njit(error_model="numpy")
@@ -247,14 +235,13 @@ def _exp2(x):
 
 @njit(
     OUTCOME(
-        COEFFICIENTS, boolean, types.UniTuple(float64, 5), float64, float64, float64, int64, float64, float64,
+        COEFFICIENTS, types.UniTuple(float64, 5), float64, float64, float64, int64, float64, float64,
         float64, float64, int64, float64[::1], float64[::1], float64[::1], float64[::1],
     ),
     error_model="numpy", cache=True,
 )  # fmt: skip
 def integrate(
     coefficients,
-    varying,
     scale,
     g,
     d,
@@ -272,15 +259,15 @@ def integrate(
 ):
     """Integrate from 0 to t_max; fill `gap`, `mean` at t_eval and the first `crossings`.
 
-    The coefficients are `scale`, times those of the function where `varying`.
+    The coefficients are those of the function times `scale`.
 
     All crossings are counted, those that find room are kept.
     """
-    c = at(coefficients, scale, 0.0) if varying else scale
+    c = at(coefficients, scale, 0.0)
     if not math.isfinite(sum_of(c)):
         return Outcome(NOT_FINITE, 0.0, 0, 0, g, g, d)
     r = rates(c, omega, W)
-    problem = (varying, scale, r, omega, W)
+    problem = (scale, omega, W)
     a, b, _ = slopes(d + 0.5 * g, d - 0.5 * g, r)
     sign = math.copysign(1.0, g) if g != 0.0 else (math.copysign(1.0, a - b) if a != b else 0.0)
     # `previous` is the binary logarithm of the last error: the step follows it too (PI control)
@@ -294,12 +281,9 @@ def integrate(
         if t_max - t < 1.01 * dt:  # the last step ends exactly at t_max
             dt = t_max - t
         start = (t, g, d, a, b)
-        if varying:
-            stepped, bad = _varying_step(coefficients, scale, omega, W, t, dt, g, d, a, b)
-            if not math.isnan(bad):
-                return Outcome(NOT_FINITE, bad, steps, n_crossings, minimum, g, d)
-        else:
-            stepped = _step(g, d, a, b, dt, r, r, r, r, r, r)
+        stepped, bad = _advance(coefficients, problem, start, dt)
+        if not math.isnan(bad):
+            return Outcome(NOT_FINITE, bad, steps, n_crossings, minimum, g, d)
         error = _error_norm(stepped, g, rtol, atol)
         if error <= 1.0:
             if (
@@ -329,9 +313,3 @@ def integrate(
         if dt < 1e-15 * max(t, 1e-3 * t_max):
             return Outcome(STEP_TOO_SMALL, t, steps, n_crossings, minimum, g, d)
     return Outcome(TOO_MANY_STEPS, t, steps, n_crossings, minimum, g, d)
-
-
-@njit(types.UniTuple(float64, 5)(float64), cache=True)
-def no_coefficients(t):
-    """Stands in for the function where the coefficients are constants."""
-    return 0.0, 0.0, 0.0, 0.0, 0.0

@@ -131,18 +131,30 @@ class TestConstantCoefficients:
         assert 0.1 * result.t[-1] < result.collapse_time < 0.9 * result.t[-1]
         assert result.gap[0] > 0 > result.gap[-1]
 
-    def test_convergence_is_of_fifth_order(self):
-        """Fixed steps (loose tolerance, max_step) against the closed form: error falls as the fifth power."""
-        c = {"h": (0.9, 0.4), "p": (2.0, 2.2), "eta": 1e-3, "omega": 0.1, "W": 10}
-        end = np.array([1600.0])
+    @pytest.mark.parametrize(
+        ("h_k", "counts", "order"), [(-1.1, (4, 5, 6), 16), (lambda t: -1.1, (32, 64, 128), 5)]
+    )
+    def test_convergence_is_of_the_order_of_the_method(self, h_k, counts, order):
+        """Fixed steps (loose tolerance, max_step) against the closed form: 16 with constants, 5 with functions.
+
+        Without sources the signals grow as exponentials, whose series converge for every step.
+        """
+        c = {"p": (0.0, 0.0), "eta": 1e-3, "omega": 0.1, "W": 10}
+        exact = theory.signal_flow(np.array([10.0, 4.0]), 6000.0, h=(-1.1, -0.6), **c)
         errors = []
-        steps = 1600.0 / np.array([16, 32, 64])
-        for step in steps:
-            result = run(10.0, 4.0, t_max=1600.0, t_eval=end, rtol=1e-2, atol=1e3, max_step=step, **c)
-            exact = theory.signal_flow(np.array([10.0, 4.0]), end[:, None], **c)
-            errors.append(np.abs(result.sigma - exact).max())
-        slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
-        assert 4.7 < slope < 6.2
+        for count in counts:
+            fixed = {
+                "t_max": 6000.0,
+                "t_eval": [6000.0],
+                "max_step": 6000.0 / count,
+                "rtol": 1e-2,
+                "atol": 1e3,
+            }
+            result = run(10.0, 4.0, h=(h_k, -0.6), **fixed, **c)
+            assert result.n_steps == count
+            errors.append(np.abs(result.sigma[0] - exact).max())
+        slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
+        assert order - 1 < slope < order + 1
 
     @settings(max_examples=60, deadline=None)
     @given(st.floats(0.1, 10), st.floats(0.1, 10))

@@ -1,5 +1,6 @@
 """Sweeps of the gap equation: both methods against each other and the theory, executors, checkpoints, bad input."""
 
+import os
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -122,6 +123,20 @@ class TestIntegrated:
         assert many.collapse_time[0] == one.collapse_time
         assert many.gap[0] == one.gap[-1]
 
+    def test_constants_keep_the_tolerance(self):
+        """Whatever is asked for is what is reached, and asking for more costs steps."""
+        d, c = constants(2000, 7)
+        exact, errors = sweep(d, c), []
+        for rtol in (1e-4, 1e-8, 1e-12):
+            found = sweep(d, c, method="integrate", rtol=rtol, atol=1e-2 * rtol)
+            error = np.abs(found.gap - exact.gap) / (d[:, 0] + np.abs(exact.gap))
+            both = np.isfinite(found.collapse_time) & np.isfinite(exact.collapse_time)
+            late = np.abs(found.collapse_time[both] / exact.collapse_time[both] - 1)
+            assert error.max() < 10 * rtol
+            assert np.median(late) < max(rtol, 1e-14)
+            errors.append(np.quantile(error, 0.9))
+        assert errors[0] > errors[1] > errors[2]
+
     def test_a_common_schedule(self):
         def eta(t):
             return 1e-3 * np.exp(-t / 2000)
@@ -205,13 +220,14 @@ class TestWhereItRuns:
         finally:
             numba.set_num_threads(threads)
 
-    def test_bits_do_not_depend_on_neighbours(self):
-        """The closed form goes in blocks: where they begin, and how full they are, does not show."""
+    @pytest.mark.parametrize("method", ["exact", "integrate"])
+    def test_bits_do_not_depend_on_neighbours(self, method):
+        """Both go side by side: in which lane or block a trajectory goes, and beside which, does not show."""
         d, c = constants(1000, 4)
-        wanted = sweep(d, c)
+        wanted = sweep(d, c, method=method)
         with ThreadPoolExecutor(2) as pool:
             for chunk in (1, 7, 300):
-                assert_same(sweep(d, c, executor=pool, chunk=chunk), wanted)
+                assert_same(sweep(d, c, method=method, executor=pool, chunk=chunk), wanted)
 
     def test_threads_and_processes(self, case):
         d, c, wanted = case
@@ -262,15 +278,16 @@ class TestWhereItRuns:
         assert capsys.readouterr().out == ""
 
 
-def test_a_dask_cluster(tmp_path):
+def test_a_dask_cluster_of_two_processes():
     distributed = pytest.importorskip("distributed")
     d, c = constants(400, 5)
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
+        assert len(set(client.run(os.getpid).values()) - {os.getpid()}) == 2
         result = sweep(d, c, method="integrate", executor=client.get_executor(), chunk=100)
     assert_same(result, sweep(d, c, method="integrate"))
 

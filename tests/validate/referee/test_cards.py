@@ -10,7 +10,7 @@ import pytest
 from spectral_edge import validate
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import Card, card, metric, read, remarks
+from spectral_edge.validate.referee.cards import Card, card, comparable, metric, read, remarks
 from spectral_edge.validate.referee.early_warning.judge import early_warning
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import predictions as prediction_figures
@@ -227,3 +227,19 @@ def test_bundled_cards_say_all() -> None:
             found.betas,
         )
         assert found.record_every == np.median(np.diff(run.steps))
+
+
+def test_runs_of_two_recipes_are_not_compared() -> None:
+    def run(decay: float, recipe: str | None, **more: Any) -> GramSequence:
+        config = {"task": "sum", "seed": 1, "weight_decay": decay, "recipe": recipe, **more}
+        return bare(config=config, metrics={"test_accuracy": np.ones(12)})
+
+    first, alone = [run(1.0, "first"), run(0.0, "first")], run(1.0, "author")
+    assert comparable([*first, alone]) == [True, True, False]
+    assert comparable([*first, alone, run(0.0, "author")]) == [True] * 4
+    assert comparable([run(1.0, "author", operation="a"), run(0.0, "author", operation="b")]) == [False] * 2
+    assert comparable([run(1.0, None)]) == [True]  # one's own runs say no recipe
+    # the partner of each is of its own recipe, whatever the order
+    treated, control = decay_pairs([alone, *first])
+    assert {key.family: key in control for key in treated} == {"sum (author)": False, "sum (first)": True}
+    assert {p.number for p in PREDICTIONS if p.compares} == {3, 10, 11, 12}

@@ -1,8 +1,9 @@
 """Do levels repel in data as second-order perturbation says (4.3)? From one window to the next, from K alone.
 
 With M = vᵀΔC v in the modes of a window, first order moves the gap λ_k − λ_{k+1} to
-g = λ_k − λ_{k+1} + M_kk − M_{k+1,k+1}; the two modes by themselves then stand √(g² + 4M²_{k,k+1}) apart, which is g and
-2M²_{k,k+1}/(λ_k − λ_{k+1}) where ΔC is small. What is measured is by how much the gap of the next window exceeds |g|.
+g = λ_k − λ_{k+1} + M_kk − M_{k+1,k+1}. To second order the two push each other apart by
+2M²_{k,k+1}/(λ_k − λ_{k+1}), and every other level m pushes each by M²_{km}/(λ_k − λ_m); so does, as a level at 0, what
+the entering update has outside the window. What is measured is by how much the gap of the next window exceeds g.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ Floats = NDArray[np.float64]
 
 #: Modes below this share of σ_1 are left out: their levels are rounding.
 FLOOR = 1e-5
-#: The perturbation counts as small where it moves no element of M by more than this share of the gap.
+#: The perturbation is small where M_km is below this share of the distance of any two levels, M_kk of the gap.
 SMALL = 0.3
 
 
@@ -31,19 +32,17 @@ class Repulsion(NamedTuple):
 
     Attributes
     ----------
-    expected, measured : (m,) arrays
-        √(g² + 4M²) − |g|, and the gap of the next window less |g|.
-    small : (m,) bool
-        Whether the perturbation was small against the gap.
+    neighbour, all_levels, measured : (m,) arrays
+        What the two do to each other, what all levels do to the two, and what is seen.
     """
 
-    expected: Floats
+    neighbour: Floats
+    all_levels: Floats
     measured: Floats
-    small: NDArray[np.bool_]
 
 
 def repulsion(run: GramSequence, W: int = W) -> Repulsion:
-    """Every pair of neighbouring leading modes, from every window to the next.
+    """Every pair of neighbouring leading modes, from every window to the next, where the perturbation is small.
 
     Parameters
     ----------
@@ -60,8 +59,8 @@ def repulsion(run: GramSequence, W: int = W) -> Repulsion:
     --------
     >>> import numpy as np
     >>> from spectral_edge.validate import GramSequence
-    >>> found = repulsion(GramSequence.from_updates(np.random.default_rng(0).normal(size=(200, 500))))
-    >>> bool(np.corrcoef(found.expected, found.measured)[0, 1] > 0.5)  # noise repels too
+    >>> found = repulsion(GramSequence.from_updates(np.random.default_rng(0).normal(size=(300, 500)).cumsum(axis=0)))
+    >>> bool(np.corrcoef(found.all_levels, found.measured)[0, 1] > 0.9)  # a random walk repels too
     True
     """
     windows, blocks = run.window(W), window_blocks(run.K, W + 1)
@@ -71,24 +70,31 @@ def repulsion(run: GramSequence, W: int = W) -> Repulsion:
         entering = np.einsum("ns,nsj->nj", blocks[:, -1, :-1], u) / sigma
     entering[sigma <= FLOOR * sigma[:, :1]] = 0  # left out below
     leaving = u[:, 0] * sigma
-    pair = np.arange(min(LEADING, W - 1))
     M = entering[:, :, None] * entering[:, None] - leaving[:, :, None] * leaving[:, None]
-    own, other, cross = M[:, pair, pair], M[:, pair + 1, pair + 1], M[:, pair, pair + 1]
-    gap = lam[:, pair] - lam[:, pair + 1]
-    first = gap + own - other
-    after = windows.lam[1:, pair] - windows.lam[1:, pair + 1]
-    known = (sigma[:, pair + 1] > FLOOR * sigma[:, :1]) & (gap > 0)
+    apart = lam[:, :, None] - lam[:, None]
+    outside = np.maximum(blocks[:, -1, -1] - (entering**2).sum(axis=1), 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        expected = (np.hypot(first, 2 * cross) - np.abs(first)) / gap
-        measured = (after - np.abs(first)) / gap
-        small = np.maximum(np.maximum(np.abs(own), np.abs(other)), np.abs(cross)) < SMALL * gap
-    return Repulsion(expected[known], measured[known], small[known])
+        pushed = np.where(apart != 0, M**2 / apart, 0).sum(axis=2) + entering**2 * outside[:, None] / lam
+        share = np.where(apart != 0, np.abs(M / apart), 0).max(axis=2)
+    pair = np.arange(min(LEADING, W - 1))
+    own, other = M[:, pair, pair], M[:, pair + 1, pair + 1]
+    gap = lam[:, pair] - lam[:, pair + 1]
+    after = windows.lam[1:, pair] - windows.lam[1:, pair + 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        neighbour = 2 * (M[:, pair, pair + 1] / gap) ** 2
+        all_levels = (pushed[:, pair] - pushed[:, pair + 1]) / gap
+        measured = (after - (gap + own - other)) / gap
+    known = (sigma[:, pair + 1] > FLOOR * sigma[:, :1]) & (gap > 0)
+    small = np.maximum(share[:, pair], share[:, pair + 1]) < SMALL
+    small &= np.maximum(np.abs(own), np.abs(other)) < SMALL * gap
+    return Repulsion(*(x[known & small] for x in (neighbour, all_levels, measured)))
 
 
-def agreement(runs: Sequence[GramSequence]) -> Estimate:
-    """Mean over runs of Spearman's ρ between expected and measured repulsion, where the perturbation is small."""
-    found = [repulsion(run) for run in runs]
-    return mean([
-        stats.spearmanr(one.expected[one.small], one.measured[one.small]).statistic
-        for one in found if one.small.sum() > 10
-    ])  # fmt: skip
+def agreement(runs: Sequence[GramSequence]) -> tuple[Estimate, Estimate]:
+    """Mean over runs of Spearman's ρ with what is measured: of what neighbours do to each other, and of all levels."""
+    found = [one for one in map(repulsion, runs) if len(one.measured) > 10]
+    neighbour, all_levels = (
+        mean([stats.spearmanr(getattr(one, name), one.measured).statistic for one in found])
+        for name in ("neighbour", "all_levels")
+    )
+    return neighbour, all_levels

@@ -124,10 +124,13 @@ def _interval_table(columns: Mapping[str, tuple[Sequence[GramSequence], int]]) -
 def _repulsion(dense: Sequence[GramSequence]) -> Iterator[str]:
     noise = [worlds.matched_noise(run, 0, 1)[0] for run in dense]
     yield "### Do levels repel as 4.3 says?\n"
-    yield (
-        "From one window to the next, by how much neighbouring levels move apart beyond first order, where the "
-        f"perturbation is small: expected and measured agree in rank by {agreement(dense)} (Spearman's ρ, mean over "
-        f"runs); in noise of the same colour and norms by {agreement(noise)}. It is perturbation theory, and holds "
-        "wherever windows overlap."
-    )
-    yield ""
+    yield "From one window to the next, by how much do neighbouring levels move apart beyond first order, where the"
+    yield "perturbation is small? Spearman's ρ with what is measured, mean over runs; beside it noise of the same"
+    yield "colour and norms.\n"
+    yield "| | dense runs | noise |"
+    yield "|---|---|---|"
+    rows = "neighbours alone: 2M²_{k,k+1}/(λ_k − λ_{k+1})", "all levels, to second order"
+    for row, one, other in zip(rows, agreement(dense), agreement(noise), strict=True):
+        yield f"| {row} | {one} | {other} |"
+    yield "\nThat levels repel is perturbation theory, in data as in noise; what two neighbours do to each other is"
+    yield "a small part of what moves them.\n"
