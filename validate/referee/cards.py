@@ -243,8 +243,8 @@ def read(config: Mapping[str, Any]) -> Card:
             try:
                 values.setdefault(_READ[field](value), key)
             except _Odd as wanted:
-                if value is None and _READ[field] is _text:  # an option that was not set
-                    continue
+                if value is None and (_READ[field] is _text or field == "batch_size"):
+                    continue  # an option that was not set; all examples at a time
                 refused.append(f"{key} must be {wanted}, got {reprlib.repr(value)}")
         if len(values) > 1 and _READ[field] is not _text:  # of several names the usual one counts
             odd.append(" but ".join(f"{key} is {value!r}" for value, key in values.items()))
