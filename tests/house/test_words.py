@@ -17,8 +17,8 @@ def lines_with(pattern: str) -> set[str]:
 
 
 def test_colours_stand_in_the_palette() -> None:
-    # drawing.py has the colour of ink, which no picture shows: the page puts its own in its place; look.py has those of a
-    # page, light and dark
+    # drawing.py has the colour of ink, which no picture shows: the page puts its own in its place; look.py has those of
+    # a page, light and dark
     assert lines_with(r"[\"']#[0-9a-fA-F]{6}[\"']") == {
         "theory/palette.py",
         "validate/referee/figures/drawing.py",
