@@ -96,9 +96,11 @@ def planted_collapse_time(name: str, seed: int, control: bool, rng: np.random.Ge
         seen = (rng.permutation(p) * 10 ** rng.uniform(-1, 1, 2), own["h"] * 10 ** rng.uniform(-1, 1, 2))
     gradients = np.concatenate([np.sqrt(seen[0]), np.zeros(7)])
     curvature = np.concatenate([seen[1], np.full(7, seen[1][1])])
+    products = hessian_probe(X, np.tile(curvature, (T, 1)), rest=seen[1][1])
     probes = {
         "gradient": gradient_probe(X, np.tile(gradients, (T, 1))),
-        "hessian": hessian_probe(X, np.tile(curvature, (T, 1)), rest=seen[1][1]),
+        "hessian": products,
+        "response": products,  # gradient descent sees the curvature as it is
     }
     return run(name, seed, control, X, own | {"d0": d0, "collapse_step": step + RECORD}, probes=probes)
 

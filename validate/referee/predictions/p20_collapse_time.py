@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee import cards, worlds
 from spectral_edge.validate.referee.collapse.accuracy import SIZE, WHERE, Forecasts, Score, placebo_of
 from spectral_edge.validate.referee.collapse.forecasts import FORMS, PLACEBOS
 from spectral_edge.validate.referee.collapse.states import HORIZON, LEAD, missing
@@ -27,6 +27,8 @@ from spectral_edge.validate.referee.verdict import (
 EVENTS = 8  # fewer exchanges than this decide nothing
 RUNS = 5  # nor do fewer runs: intervals resample runs
 SLACK = 0.1  # a slope this near to 1 does not refute, however narrow its interval
+#: What the flow and the propagated window read of a card.
+CARD = ("learning_rate", "weight_decay", "optimizer")
 #: The form that the claim is judged by, and the pairs it is judged on: those that bound the gap.
 FORM, GAP = "flow", WHERE[0]
 #: Beside all forms there, these on the other pairs; they decide nothing.
@@ -110,6 +112,8 @@ def _lacking(run: GramSequence) -> str | None:
     """What a run lacks for the flow to be tested on it."""
     if not {"gradient"} <= run.probes.keys() or not {"hessian", "response"} & run.probes.keys():
         return "the probes 'gradient' and 'response' (or 'hessian')"
+    if not cards.knows(run, *CARD):
+        return f"{' and '.join(CARD)} on its card"
     return missing(run)
 
 
@@ -160,7 +164,7 @@ PREDICTION = Prediction(
     dense=True,
     needs=Needs(
         runs=f"{RUNS} runs whose gaps collapse, recorded at every step or few",
-        config=("learning_rate", "weight_decay", "optimizer"),
+        config=CARD,
         probes=("gradient", "response"),
         records=W + PAST + LEAD,
         band=W + MEMORY - 1,
