@@ -127,9 +127,14 @@ class TestIntegrated:
         """Whatever is asked for is what is reached, and asking for more costs steps."""
         d, c = constants(2000, 7)
         exact, errors = sweep(d, c), []
+        # no difference of what is nearly equal, for a signal without source may decay to nothing
+        z = 2 * c["eta"][:, None] * (c["h"] + c["omega"][:, None]) * 3000
+        grown = np.divide(-np.expm1(-z), z, out=np.ones_like(z), where=z != 0)
+        squares = d**2 * np.exp(-z) + (6000 * c["eta"] * c["W"])[:, None] * c["p"] * grown
+        gap = np.sqrt(squares) @ [1, -1]
         for rtol in (1e-4, 1e-8, 1e-12):
             found = sweep(d, c, method="integrate", rtol=rtol, atol=1e-2 * rtol)
-            error = np.abs(found.gap - exact.gap) / (d[:, 0] + np.abs(exact.gap))
+            error = np.abs(found.gap - gap) / (d[:, 0] + np.abs(gap))
             both = np.isfinite(found.collapse_time) & np.isfinite(exact.collapse_time)
             late = np.abs(found.collapse_time[both] / exact.collapse_time[both] - 1)
             assert error.max() < 10 * rtol

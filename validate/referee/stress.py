@@ -201,15 +201,18 @@ def viewed(runs: list[GramSequence], id: str) -> list[GramSequence | None]:
             found.append(None)
             continue
         decays = run.config["weight_decay"] > 0
-        config, metrics = dict(run.config), dict(run.metrics)
-        if id == "shift-detection":
+        config, metrics, probes = dict(run.config), dict(run.metrics), run.probes
+        if id == "collapse-time":  # curvature as gradient descent sees it
+            config["optimizer"] = "SGD"
+            probes = {**probes, "response": probes["hessian"]}
+        elif id == "shift-detection":
             shift = RECORD * int(rng.integers(21, run.T - 4)) if decays else 0
             config |= {"experiment": "shift", "shift_step": shift}
         elif id == "optimiser-dependence":
             config |= {"experiment": "optimizer", "optimizer": "Muon" if decays else "AdamW"}
         elif id == "weight-decay-needed":  # a coin says what groks
             metrics["test_accuracy"] = np.full(run.T, 0.04 if rng.random() < 0.5 else 1.0)
-        found.append(replace(run, config=config, metrics=metrics))
+        found.append(replace(run, config=config, metrics=metrics, probes=probes))
     return found
 
 

@@ -182,7 +182,7 @@ def test_bad_configurations() -> None:
     with pytest.raises(ValueError, match="span must be"):
         DenseConfig(regime="x", seed=0, span=30)
     names = [run.name for run in dense_runs()]
-    assert len(set(names)) == len(names) == 3 * (len(REGIMES) + len(AT_INTERVALS) * len(INTERVALS))
+    assert len(set(names)) == len(names) == 3 * len(REGIMES) + 2 * len(AT_INTERVALS) * len(INTERVALS)
 
 
 def test_record_one_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,16 +227,16 @@ def test_the_mean_error_is_what_the_bound_is_said_of(
     assert largest.passes is False
 
 
-def test_a_lag_at_the_edge_of_the_scan_is_none(monkeypatch: pytest.MonkeyPatch, additions) -> None:
+def test_a_lag_at_the_edge_of_the_scan_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     lags = 2 * p18.LONGEST + 1
 
     def peak(at: int):
         return lambda ratio, loss: np.tile(np.where(np.arange(lags) == at, 1.0, 0.1), (len(ratio), 1))
 
-    run = additions[0]
+    series = np.arange(80.0)
     for at, expected in ((0, np.nan), (lags - 1, np.nan), (1, 1.0 - p18.LONGEST), (p18.LONGEST, 0.0)):
         monkeypatch.setattr(p18, "cross_correlation", peak(at))
-        np.testing.assert_equal(p18._best(run, 10)[0], expected)
+        np.testing.assert_equal(p18._best(series, series)[0], expected)
 
 
 # -- verdicts against nulls ----------------------------------------------------------------------------------------

@@ -220,7 +220,8 @@ def around_grokking(runs: Sequence[GramSequence], ax: Axes) -> Axes:
     )
     ax.set(title="Around the grok step", yscale="log")
     figures.plain_ticks(ax.yaxis)
-    ax.legend(loc="upper left")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper left")
     return ax
 
 
