@@ -279,7 +279,12 @@ def _output_times(t_eval: ArrayLike | None, t_max: float) -> FloatArray:
 
 
 def _integrate(
-    function: Any, start: tuple[float, ...], max_step: float, rtol: float, atol: float, times: FloatArray
+    function: Any,
+    start: tuple[float, float, float, float, float],
+    max_step: float,
+    rtol: float,
+    atol: float,
+    times: FloatArray,
 ) -> _Found:
     """With coefficients of time; `start` is (g0, d0, omega, W, t_max)."""
     with compiling("the gap kernel"):
