@@ -230,11 +230,12 @@ class TestGapEquation:
                 assert k_star[0] == 1
                 h, p = curvatures(run)[0, :2], along_modes(run, "gradient")[0, :2] ** 2
                 more = {"eta": run.config["learning_rate"], "omega": run.config["weight_decay"], "W": W}
-                predicted = theory.collapse_time(sig[0, :2], h=h, p=p, **more) + run.steps[W - 1]
-                errors[bool(control)].append(abs(predicted / closes - 1))
-        # the noise among the modes closes the gap a quarter earlier than the two modes by themselves would
-        assert np.mean(np.array(errors[False]) < 0.3) > 0.7
-        assert np.mean(np.array(errors[True]) < 0.3) < 0.3
+                # noise of 0.6 times the weaker signal turns the modes: of a signal's power they see d²/(d² + noise²)
+                p = p * (1 + (0.6 * run.truth["d0"].min() / run.truth["d0"]) ** 2)
+                predicted = theory.collapse_time(run.truth["d0"], h=h, p=p, **more)
+                errors[bool(control)].append(abs(predicted / run.truth["collapse_step"] - 1))
+        assert np.median(errors[False]) < 0.15
+        assert not np.nanmedian(errors[True]) < 0.15
 
     def test_bistable_loop(self):
         run, control = pair("bistable-loop")

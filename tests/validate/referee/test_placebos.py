@@ -28,6 +28,11 @@ def noise_of(runs: list[GramSequence], copies: int = 20) -> list[worlds.Noise]:
     return [worlds.matched_noise(run, 0, copies) for run in runs]
 
 
+#: Supported in the first set (the first of them with p = 0.013, and in none of the five sets after it), as a test of
+#: 5 % may be; whether it is more than that, counts must say. Asked of two other sets.
+BY_CHANCE = {(14, "time alone"), (14, "weight decay alone")}
+
+
 @pytest.mark.parametrize("number", QUICK)
 def test_no_placebo_of_a_planted_world_is_supported(number: int) -> None:
     prediction = next(p for p in PREDICTIONS if p.number == number)
@@ -36,11 +41,12 @@ def test_no_placebo_of_a_planted_world_is_supported(number: int) -> None:
     for name, placebo in prediction.placebos.items():
         given = placebo(runs, 0)
         assert len(given) == len(runs)
-        if prediction.judge(given, noise_of(given)).verdict == SUPPORTED:
-            # a test of 5 % says so once in twenty: of fifty placebos some will; not of one and the same again and again
-            for seed in (1, 2):
-                again = placebo(prediction.planted(seed), seed)
-                assert prediction.judge(again, noise_of(again)).verdict != SUPPORTED, name
+        if (number, name) not in BY_CHANCE:
+            assert prediction.judge(given, noise_of(given)).verdict != SUPPORTED, name
+            continue
+        for seed in (1, 2):
+            again = placebo(prediction.planted(seed), seed)
+            assert prediction.judge(again, noise_of(again)).verdict != SUPPORTED, name
 
 
 def test_placebos_of_updates_keep_the_card_and_hold_nothing_but_what_they_say(
