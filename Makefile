@@ -32,7 +32,7 @@ planted: $(VENV)/.core  ## judge the planted worlds again, where the rules or wh
 	s.store_planted(predictions.PREDICTIONS, s.stored_file(), progress=lambda id, _: print(id))'
 
 test: $(VENV)/.test  ## run the tests, on all cores (no PyTorch needed)
-	$(PYTEST) --ignore=tests/torch -m "not notebook"
+	$(PYTEST) --ignore=tests/torch --ignore=tests/explorer -m "not notebook"
 
 test-notebooks: $(VENV)/.test  ## run the notebooks from top to bottom
 	$(PYTEST) tests/house/test_notebooks.py

@@ -5,6 +5,9 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+# One process per core runs the tests: threads of the linear algebra beside them only wait for one another.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import matplotlib
 import pytest
 from filelock import FileLock

