@@ -34,3 +34,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
         return pickle.loads(path.read_bytes())
 
     return get
+
+
+@pytest.fixture(scope="session")
+def proofs(shared: Callable[[str, Callable[[], Any]], Any]) -> dict[str, Any]:
+    """The outcome of every proof by its proposition's id, run once for all processes."""
+    from spectral_edge import theory
+
+    found: dict[str, Any] = shared("proofs", lambda: {p.id: p.prove() for p in theory.propositions()})
+    for p in theory.propositions():
+        vars(p)["_outcome"] = found[p.id]  # where `prove` keeps it
+    return found

@@ -13,7 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
 
 
 @pytest.mark.slow
-def test_the_page_is_current():
+def test_the_page_is_current(proofs):
+    assert len(proofs) == len(theory.propositions())  # run once, read here
     assert PAGE.read_text(encoding="utf-8") == document.markdown(), (
         "docs/theory.md is out of date: python -m spectral_edge.theory.statements.document > docs/theory.md"
     )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -137,9 +138,11 @@ def svg(figure: Figure, description: str) -> str:
     """Return `figure` as inline SVG: transparent, in the page's own colours, with a text alternative."""
     from markupsafe import escape
 
+    for one in (figure, *figure.findobj(Axes)):
+        one.patch.set(facecolor="none", edgecolor="none")
     buffer = io.StringIO()
-    with style():
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with style():  # by the canvas: `savefig` draws twice, once to find the layout
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = _COLOURS.sub(lambda found: PALETTE[found[0].lower()], text[text.index("<svg") :])
     text = _LONG.sub(lambda found: f"{float(found[0]):.2f}", text)

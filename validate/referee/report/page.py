@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -64,17 +64,23 @@ def thesis_pictures(runs: Sequence[GramSequence]) -> list[tuple[ThesisFigure, li
     """Return the five figures of the thesis: 1 to 4 from `runs`, 5 from the propositions."""
     found = thesis_figures(runs, W) if runs else []
     drawn = [(one, [picture(panel) for panel in one.panels]) for one in found]
-    with style():
-        network = svg(
-            dependency.plot().figure,
-            "Figure 5: dependency graph of the results, coloured by how much each leans on [P, H] = 0",
-        )
     caption = (
         "An arrow runs from a result to what rests on it. The list in words: spectral-edge propositions; what "
         "commutation of preconditioner and Hessian is needed for: docs/theory.md, 8.7."
     )
     leaning = ThesisFigure(5, "What rests on commuting [P, H] ≈ 0", caption, ())
-    return [*drawn, (leaning, [Picture("", network, wide=True)])]
+    return [*drawn, (leaning, [_network()])]
+
+
+@cache
+def _network() -> Picture:
+    """Figure 5: the same for all runs."""
+    with style():
+        drawn = svg(
+            dependency.plot().figure,
+            "Figure 5: dependency graph of the results, coloured by how much each leans on [P, H] = 0",
+        )
+    return Picture("", drawn, wide=True)
 
 
 def warning_pictures(warning: "EarlyWarning") -> list[Picture]:
