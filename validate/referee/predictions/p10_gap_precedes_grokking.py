@@ -1,6 +1,7 @@
 """Prediction 10: the gap event comes before grokking, and not where nothing groks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -28,8 +29,13 @@ W = 10
 FALL = 1.5  # published: g_23 at its peak before the grok step over g_23 at it
 MAJORITY = 0.5  # a group shows the event where its rate lies above this
 
+
+def _from_the_peak(windows: WindowSpectra, step: int) -> GapFall | None:
+    return fall_before(windows, step, FALL)
+
+
 READINGS: dict[str, Callable[[WindowSpectra, int], GapFall | None]] = {
-    "peak before the grok step over the value at it": lambda windows, step: fall_before(windows, step, FALL),
+    "peak before the grok step over the value at it": _from_the_peak,
     "last change point of log g_23": last_fall,
 }
 
@@ -45,6 +51,19 @@ def _log_fall(run: GramSequence, step: int) -> float:
     """Log of the published fall, at least 0; NaN where there are too few windows to tell."""
     found = fall_before(run.window(W), step, FALL) if run.T >= W else None
     return float("nan") if found is None else max(0.0, float(np.log(found.fall)))
+
+
+def _to_the_end(first: Reading, control: Mapping[Any, GramSequence]) -> Reading:
+    """The author's own decline for runs that do not grok: from the peak to the last window, whenever that is."""
+    falls = [found for run in control.values() if (found := _shown(run, int(run.steps[-1]), _from_the_peak))]
+    rate = proportion(len(falls), len(control))
+    return Reading(
+        "the same; in runs without weight decay, peak over final value",
+        first.treated,
+        rate,
+        first.passes,
+        passes(rate, MAJORITY),
+    )
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
@@ -67,6 +86,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         rate, alarm_rate = proportion(hits, len(events)), proportion(false, len(alarms))
         readings.append(Reading(name, rate, alarm_rate, passes(rate, MAJORITY), passes(alarm_rate, MAJORITY)))
         lines.append((hits, len(events), false, len(alarms), [e.lead for e in events.values() if e]))
+    readings.append(_to_the_end(readings[0], control))
     hits, n, false, m, leads = lines[0]
     youden = difference_of_proportions(hits, n, false, m)
     copies = against(

@@ -50,6 +50,20 @@ def rise(run: GramSequence, step: int, largest: bool = False) -> float:
     return max(rises) if largest else float(np.mean(rises))
 
 
+def stages(run: GramSequence, step: int) -> tuple[float, float]:
+    """Log of σ_1/σ_2 at `step` over before, and at the end of the run over at `step`, means over the query matrices.
+
+    A transition that the gap foretells has the first, one that opens the gap the second.
+    """
+    at = int(np.searchsorted(run.steps, step))
+    logs = [np.log(ratio) for ratio in query_ratios(run)]
+    before = slice(max(0, at - APART - RECORDS), max(0, at - APART))
+    if not logs or not len(logs[0][before]) or not len(logs[0][at:]):
+        return float("nan"), float("nan")
+    until = float(np.mean([log[at] - np.median(log[before]) for log in logs]))
+    return until, float(np.mean([log[-1] - log[at] for log in logs]))
+
+
 def elsewhere(run: GramSequence, step: int) -> list[float]:
     """The rise at every other step of the run whose records are not those of this one."""
     at = int(np.searchsorted(run.steps, step))
@@ -89,6 +103,12 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     times = against(
         [rise(run, step) for run, step in grokked], [elsewhere(run, step) for run, step in grokked]
     )
+    pairs = [(stages(run, step), stages(control[key], step)) for key, run in treated.items()
+             if key in control and (step := grok_step(run)) is not None]  # fmt: skip
+    by_stage = [
+        [mean(np.array(values)[~np.isnan(values)]) for values in zip(*group, strict=True)]
+        for group in zip(*pairs, strict=True)
+    ]
     rises, more = passes(one, 0.0), passes(difference, 0.0)
     if rises is False or more is False:
         verdict = REFUTED
@@ -109,6 +129,12 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             *(
                 Reading(name, _ratio(a), _ratio(b), passes(a, 0), passes(b, 0))
                 for name, (a, b, _) in found.items()
+            ),
+            *(
+                Reading(name, _ratio(a), _ratio(b), passes(a, 0), passes(b, 0))
+                for name, a, b in zip(
+                    ("at the grok step over before", "at the end over the grok step"), *by_stage, strict=True
+                )
             ),
             Reading(
                 "mean over the query matrices, against other steps of the run",
