@@ -104,6 +104,55 @@ def lagged(K: FloatArray, lag: int) -> FloatArray:
     return np.array(np.diagonal(K, -lag) if is_full(K) else K[lag:, lag])
 
 
+def merged(K: ArrayLike, n: int) -> FloatArray:
+    """Return K of the run as it would be had only every `n`-th snapshot been taken: exact, updates simply add.
+
+    Parameters
+    ----------
+    K : array_like, (T, T) or (T, M + 1) with M >= 2n - 1
+        Inner products of the updates, parameter units squared.
+    n : int
+        Updates that become one; those left over at the end are dropped.
+
+    Returns
+    -------
+    ndarray, (T // n, T // n) or (T // n, (M + 1) // n)
+        Inner products of the sums; NaN where an update across a gap takes part.
+
+    Raises
+    ------
+    ValueError
+        If `n` is not a whole number from 1 on, or leaves fewer than two updates or no lag.
+
+    Notes
+    -----
+    Section 0 of docs/theory.md: δ is a difference of snapshots, so differences over longer stretches are sums.
+
+    Examples
+    --------
+    >>> merged(np.diag([1.0, 2.0, 3.0, 4.0]), 2)
+    array([[3., 0.],
+           [0., 7.]])
+    """
+    array = inner_products(K)
+    T, width = array.shape
+    n = whole("n", n, 1, min(T, width) // 2)
+    m = T // n
+    if is_full(array):
+        return np.asarray(array[: m * n, : m * n].reshape(m, n, m, n).sum(axis=(1, 3)))
+    lags = width // n
+    found = np.full((m, lags), np.nan)
+    for lag in range(min(lags, m)):
+        total = np.zeros(m - lag)
+        for a in range(n):
+            for b in range(n):
+                apart = lag * n + a - b  # ⟨δ_(tn+a), δ_((t-lag)n+b)⟩; symmetric where the lag is 0
+                later = np.arange(lag, m) * n + a if apart >= 0 else np.arange(m) * n + b
+                total += array[later, abs(apart)]
+        found[lag:, lag] = total
+    return found
+
+
 def as_band(K: ArrayLike, L: int) -> FloatArray:
     """Return the band of lags 0 … `L` of `K`.
 

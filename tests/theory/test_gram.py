@@ -65,3 +65,26 @@ def test_what_K_does_not_hold_is_refused():
         as_band(np.eye(6), 5)
     with pytest.raises(ValueError, match="lag must be"):
         gram.lagged(band, 3)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_merged_updates_are_those_of_fewer_snapshots(n: int) -> None:
+    thetas = np.cumsum(np.random.default_rng(3).normal(size=(24, 30)), axis=0)
+    updates, fewer = np.diff(thetas, axis=0), np.diff(thetas[::n], axis=0)
+    full = gram.merged(updates @ updates.T, n)
+    np.testing.assert_allclose(full, (fewer @ fewer.T)[: 23 // n, : 23 // n])
+    band = gram.merged(gram.as_band(updates @ updates.T, 14), n)
+    assert band.shape == (23 // n, 15 // n)
+    if band.shape[0] > band.shape[1]:
+        np.testing.assert_allclose(band, gram.as_band(full, 15 // n - 1))
+
+
+def test_a_gap_stays_a_gap_when_updates_are_merged() -> None:
+    band = np.full((12, 6), 1.0)
+    band[np.arange(6) > np.arange(12)[:, None]] = np.nan
+    for t in range(6, 11):
+        band[t, t - 5 :] = np.nan  # update 6 begins anew
+    found = gram.merged(band, 2)
+    assert np.isnan(found[3:, 1:]).tolist() == [[True, True], [False, True], [False, False]]
+    with pytest.raises(ValueError, match="n must be"):
+        gram.merged(band, 4)

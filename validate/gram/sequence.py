@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory import detection
 from spectral_edge.theory.checks import whole
-from spectral_edge.theory.gram import as_band, is_full, stretch_starts, window_blocks
+from spectral_edge.theory.gram import as_band, is_full, merged, stretch_starts, window_blocks
 from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays import inner_products as products
 from spectral_edge.validate.gram.arrays.from_vectors import gram
@@ -286,6 +286,43 @@ class GramSequence:
         (16, 5, 5)
         """
         return window_blocks(self.K, W)
+
+    def every(self, n: int) -> "GramSequence":
+        """The run as it is when only every `n`-th record is taken: exact, the updates between are added.
+
+        Metrics are those of the records that remain; probes, which cannot be added, are left out. A band of width
+        `W_max` + 1 becomes one of (`W_max` + 1) // n.
+
+        Parameters
+        ----------
+        n : int
+            Records that become one; those left over at the end are dropped.
+
+        Returns
+        -------
+        GramSequence
+
+        Raises
+        ------
+        ValueError
+            If `n` is not a whole number from 1 on, or leaves fewer than two updates or no lag.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+        >>> coarse = GramSequence.from_parameters(thetas).every(5)
+        >>> coarse.steps, bool(np.allclose(coarse.K, GramSequence.from_parameters(thetas[::5]).K))
+        (array([ 5, 10, 15, 20]), True)
+        """
+        K = merged(self.K, n)
+        kept = slice(n - 1, len(K) * n, n)
+        config = dict(self.config)
+        if isinstance(config.get("record_every"), int | float):
+            config["record_every"] *= n
+        metrics = {name: values[kept] for name, values in self.metrics.items()}
+        return replace(self, K=K, steps=self.steps[kept], metrics=metrics, probes={}, config=config)
 
     def window(self, W: int, *, refine: bool = False, vectors: Any = None) -> WindowSpectra:
         """Spectra of all full windows of width `W`, 2 ≤ W ≤ T (and ≤ `W_max` for a band).

@@ -81,11 +81,15 @@ def test_the_interval_alone_changes_the_gap_ratio() -> None:
     ]
     again += [recorded(4, experiment="interval", seed=2)]
     head, _, *rows = run_tables.intervals([recorded(5)], again)
-    assert [row.split(" | ")[1:3] for row in rows] == [["1", "191"], ["5", "31"], ["50", "0"]]
+    assert [row.split(" | ")[1:4] for row in rows] == [
+        ["1", "10", "191"],
+        ["5", "10", "31"],
+        ["50", "10", "0"],
+    ]
     windows = recorded(5).window(10)
     assert f"| {np.median(windows.ratio):.2f} |" in rows[1]
     assert rows[1].endswith(f"| {windows.g_23.max() / windows.g_23[-1]:.3g} |")
-    assert rows[0].split(" | ")[3] != rows[1].split(" | ")[3]
+    assert rows[0].split(" | ")[4] != rows[1].split(" | ")[4]
     assert head.count("|") == rows[0].count("|") == rows[2].count("|")
     assert list(run_tables.intervals([recorded(5)], again[2:])) == []
     assert "What the interval" in run_tables.document([recorded(5)], again)

@@ -20,7 +20,7 @@ SCAN = "scan-simple-wd1-seed42"
 def test_the_runs_the_predictions_ask_for() -> None:
     runs = list(planned().values())
     assert Counter(run.experiment for run in runs) == {
-        "grokking": 60, "shift": 24, "optimizer": 12, "twin": 6, "interval": 2
+        "grokking": 60, "shift": 24, "optimizer": 12, "twin": 6, "interval": 1
     }  # fmt: skip
     grokking = [run for run in runs if run.experiment == "grokking"]
     assert all(run.recipe == "author" and run.record_every == 100 for run in grokking)

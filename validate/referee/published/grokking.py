@@ -4,7 +4,7 @@ import numpy as np
 
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.cards import card, knows, number
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.partners import decay_groups, decay_pairs
 from spectral_edge.validate.referee.published.record import (
@@ -23,6 +23,9 @@ FALL = 1.5  # g_23 at its peak over g_23 later
 #: Operations that do not grok for the author either: controls, with weight decay and without.
 CONTROLS = ("a2+ab+b2", "a3+ab")
 ALLOWED = 1  # runs without weight decay that may grok: 0 of 24, in a later version 1
+CONTROLS_EVERY = 500  # steps between the author's records of runs without weight decay
+CONTROLS_MERGED = 5  # records of ours that make one of those
+NARROW = 5  # the widest window that the bands hold then
 BEFORE = 5  # records before the grok step, for comparison
 WITH, WITHOUT = "runs with weight decay that grok", "runs without weight decay of the same recipe"
 
@@ -56,6 +59,29 @@ def _declines(run: GramSequence) -> bool:
     return step is not None and decline(run, step) > FALL
 
 
+def recorded_as_controls(without: Runs) -> str:
+    """What the interval of the author's controls does to the decline from peak to end, in words; empty without any."""
+    chosen = [
+        run for run in without
+        if knows(run, "record_every") and number(run, "record_every") * CONTROLS_MERGED == CONTROLS_EVERY
+        and run.T > CONTROLS_MERGED * NARROW and run.W_max >= CONTROLS_MERGED * (NARROW + 1) - 1
+    ]  # fmt: skip
+    if not chosen:
+        return ""
+    falls = [[_peak_over_end(one) > FALL for one in (run, run.every(CONTROLS_MERGED))] for run in chosen]
+    fine, coarse = (share(np.array(group)) for group in zip(*falls, strict=True))
+    return (
+        f"The author records runs without weight decay every {CONTROLS_EVERY} steps and the others more often: in "
+        f"windows of {NARROW} updates g_23 declines from peak to end in {fine} of them, and in {coarse} where every "
+        f"{CONTROLS_MERGED}th record is taken."
+    )
+
+
+def _peak_over_end(run: GramSequence) -> float:
+    g = run.window(NARROW).g_23
+    return float(g.max() / g[-1]) if g[-1] > 0 else float("nan")
+
+
 def _precedes(runs: Runs) -> Found:
     chosen = long_enough(runs, 1)
     decays, without = decay_groups(chosen)
@@ -71,6 +97,7 @@ def _precedes(runs: Runs) -> Found:
         for key, other in control.items() if (step := grok_step(treated[key])) is not None
     ])  # fmt: skip
     to_the_end = np.array([decline(run) > FALL for run in without])
+    coarse = recorded_as_controls(without)
     unseen = sum(grok_step(run) is None and card(run).task not in WIDTHS for run in without)
     return Found(
         float(hits.mean()),
@@ -78,7 +105,7 @@ def _precedes(runs: Runs) -> Found:
         f"{share(hits)} runs that grok, {share(false)} without weight decay",
         f"Without a grok step there is no decline by definition: so in {unseen} of {len(without)} controls. Measured "
         f"at the step at which their partners grok, g_23 has declined in {share(same_step)}, and from peak to end in "
-        f"{share(to_the_end)}.",
+        f"{share(to_the_end)}. {coarse}".rstrip(),
     )
 
 

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card, is_plain, knows, metric, number
 from spectral_edge.validate.referee.events import GROKKED, grok_step
 from spectral_edge.validate.referee.partners import decay_groups
+from spectral_edge.validate.referee.published.grokking import recorded_as_controls
 
 #: Headings of the families, in the order of the cards; the task on their cards.
 FAMILIES = {
@@ -33,8 +36,13 @@ first reading of the published description; "own", settings of ours.
 
 _INTERVALS = """## What the interval between records does
 
-The same training, recorded at several intervals: windows of ten updates each.
+The same training, recorded at several intervals: windows of W updates each. The author records runs without weight
+decay every 500 steps and the others every 100 or 200; every fifth record of a run without decay shows what that alone
+does (the updates between are added: the same as if they had not been recorded).
 """
+
+#: Records of a run without weight decay that the author's interval makes one.
+MERGED = 5
 
 
 def document(runs: Sequence[GramSequence], again: Sequence[GramSequence] = ()) -> str:
@@ -56,8 +64,10 @@ def document(runs: Sequence[GramSequence], again: Sequence[GramSequence] = ()) -
         chosen = [run for run in runs if card(run).task == task]
         if chosen:
             parts += [f"## {heading}\n", *_family(chosen), ""]
-    if table := list(intervals(runs, again)):
+    if table := list(intervals(runs, [*again, *_as_the_author_records(runs)])):
         parts += [_INTERVALS, *table, ""]
+        if told := recorded_as_controls([run for run in decay_groups(runs)[1] if is_plain(run)]):
+            parts += [fill(told, 120), ""]
     return "\n".join(parts)
 
 
@@ -120,7 +130,7 @@ def intervals(runs: Sequence[GramSequence], again: Sequence[GramSequence], W: in
     again : sequence of GramSequence
         Recordings of some of `runs` at other intervals ("interval" as their experiment); others are left out.
     W : int
-        Updates in a window; a recording that has no window has no figures.
+        Updates in a window, fewer where a recording holds only narrower ones; one without a window has no figures.
 
     Yields
     ------
@@ -136,17 +146,32 @@ def intervals(runs: Sequence[GramSequence], again: Sequence[GramSequence], W: in
         return
     yield _row(
         "run",
-        "steps a record",
+        "steps per record",
+        "W",
         "windows",
         "median R",
         "median R weighted k*",
         "usual k*",
         "peak of g_23 / last",
     )
-    yield _row(*["---"] * 7)
+    yield _row(*["---"] * 8)
     for name, recordings in found.items():
+        width = min([W, *(run.W_max for run in recordings if run.banded)])  # as wide as all of them hold
         for run in sorted(recordings, key=lambda run: number(run, "record_every")):
-            yield _row(name, f"{number(run, 'record_every'):g}", *_of_windows(run, W))
+            yield _row(name, f"{number(run, 'record_every'):g}", width, *_of_windows(run, width))
+
+
+def _as_the_author_records(runs: Sequence[GramSequence]) -> Iterator[GramSequence]:
+    """Every `MERGED`-th record of the first run without weight decay of each task."""
+    seen = set()
+    for run in runs:
+        own = card(run)
+        known = is_plain(run) and knows(run, "weight_decay") and knows(run, "record_every")
+        if not known or number(run, "weight_decay") != 0 or own.family in seen or run.T < 2 * MERGED:
+            continue
+        seen.add(own.family)
+        merged = run.every(MERGED)
+        yield replace(merged, config={**merged.config, "experiment": "interval"})
 
 
 def _same_training(run: GramSequence, other: GramSequence) -> bool:
