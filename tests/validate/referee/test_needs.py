@@ -123,10 +123,10 @@ def test_a_scoreboard_names_what_is_missing_and_how_it_is_recorded() -> None:
     found = {v.number: v.meaning for v in board}
     assert "1 of 2 lack learning_rate (config={'learning_rate': …})." in found[1]
     assert "None has batch_size (config={'batch_size': …})." in found[1]
-    assert (
-        "None has gradient, response (or metric beside hessian) (tracker.update(model, step=step, probes=validate.probes.from_loss("
-        in found[7]
+    told_so = (
+        "None has gradient, response (or metric beside hessian) (tracker.update(model, step=step, probes="
     )
+    assert told_so in found[7]
     assert "It needs runs with weight decay and without." in found[11]
     assert "None has transition (tracker.update(model, step=step, test_accuracy=…), or event=)." in found[11]
     assert "None has 29 updates (record more often, or longer)." in found[15]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import PLAIN, card, is_plain, knows, number
+from spectral_edge.validate.referee.cards import DENSE, PLAIN, card, is_plain, knows, number
 from spectral_edge.validate.referee.curvature import deciding, gradients, seen, source
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import groups as group_figures
@@ -223,7 +223,28 @@ def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
             for form in shown if one is verdict and where != "weighted k*" else shown[:1] * (where == "k*"):
                 draw = partial(agreement, one, form=form, where=where)
                 panels.append(_agreement(draw, f"{world}, {where}, {form}"))
-    return panels
+    return panels + _repulsion(runs, seed)
+
+
+def _repulsion(runs: Runs, seed: int) -> list[Panel]:
+    """By how much levels repel beside what 4.3 says, in runs recorded at every step and in noise."""
+    from spectral_edge.validate.referee.figures.collapse import repelling
+
+    dense = [run for run in runs if card(run).experiment == DENSE]
+    if not dense:
+        return []
+    beside = {"runs": dense, "noise": [worlds.matched_noise(run, seed, 1)[0] for run in dense]}
+    return [
+        Panel(
+            partial(repelling, beside, all_levels=all_levels),
+            f"collapse-time: by how much neighbouring levels move apart beyond first order, against {what}",
+            (4.3, 3.6),
+        )
+        for all_levels, what in (
+            (False, "what the two do to each other"),
+            (True, "what all levels do to them"),
+        )
+    ]
 
 
 def _agreement(draw: Callable[..., Axes], title: str) -> Panel:

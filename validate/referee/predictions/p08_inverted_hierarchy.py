@@ -84,9 +84,11 @@ def _steady(run: GramSequence) -> Points:
     sigma, h, p = run.window(W).sigma, seen(run, W), gradients(run, W) ** 2
     told = np.isfinite(h) & np.isfinite(p)
     ranks = np.flatnonzero(told.sum(axis=0) * 2 >= max(1, told.any(axis=1).sum()))
-    means = np.array([[x[told[:, j], j].mean() for j in ranks] for x in (h, p, np.log(sigma))])
     if len(ranks) < FEWEST:
         return []
+    means = np.array(
+        [[x[told[:, j], j].mean() for j in ranks] for x in (h, p, np.log(np.where(told, sigma, 1.0)))]
+    )
     stiff, power, strength = means[0] + number(run, "weight_decay"), means[1], means[2]
     good = (stiff > 0) & (power > 0)
     if good.sum() < FEWEST:

@@ -143,7 +143,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         if rows[0]:
             readings.append(Reading.tested(name, against(*rows[:2])))
     for arm, part in tried(INTERVENTIONS, 0).values():
-        taken_out = _intervention(chosen, arm, part)
+        taken_out = _intervention(runs, arm, part)
         if taken_out is not None:
             what = f"{part} loss after W steps without v_1 … v_k*, less that without as many {arm} directions"
             readings.append(Reading.tested(what, taken_out))
@@ -178,8 +178,8 @@ PREDICTION = Prediction(
     boundaries=(0.0,),
     changed_by=(
         "Collapses at k* are rare; an intervention need not wait for them: the updates of a state go on without "
-        "v_1 … v_k* of the window, beside as many of its weakest and as many random ones. Dense runs have it at every "
-        "25th record, and it stands among the readings."
+        "v_1 … v_k* of the window, beside as many of its weakest and as many random ones. Runs of the "
+        "experiment “intervention” have it every 25 steps, and it stands among the readings."
     ),
     dense=True,
     judge=judge,

@@ -6,7 +6,7 @@ and as many random directions within its span. The run itself does not notice.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,8 +14,6 @@ from torch import Tensor
 
 from spectral_edge.theory.spectrum import gap_position, gram_rtol, gram_spectrum
 
-#: Records from one state to the next.
-EVERY = 25
 #: What is taken out, by the names of the metrics that say what came of it.
 ARMS = ("nothing", "leading", "bulk", "random")
 
@@ -93,8 +91,3 @@ def intervene(
         for arm, space in spaces.items()
         for name, value in losses(continued(theta, optimizer, state, len(X), gradient, space)).items()
     }
-
-
-def names() -> Iterator[str]:
-    """The metrics that there may be."""
-    return (f"{part}_loss_without_{arm}" for arm in ARMS for part in ("train", "test"))

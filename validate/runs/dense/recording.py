@@ -1,5 +1,6 @@
 """Train a dense run and record it (torch extra)."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +24,7 @@ Progress = Callable[[int, dict[str, float]], None]
 #: Records from one call of it to the next.
 TOLD_EVERY = 50
 #: Examples of the tangent kernel.
-TANGENT = 32
+TANGENT = 16
 
 
 def train(
@@ -43,8 +44,8 @@ def train(
     Returns
     -------
     dict of str to GramSequence
-        "dense", or "intervals" where not every step is recorded: the band of K of all weights, metrics and probes
-        (validate/runs/data/README.md lists them).
+        "dense", or "intervals" where not every step is recorded, "interventions" where it intervenes: the band of K of
+        all weights, metrics and probes (validate/runs/data/README.md lists them).
 
     Raises
     ------
@@ -132,14 +133,17 @@ class _Training:
     def finish(self, progress: Progress | None) -> "_Observer":
         config, flat = self.config, self.flat
         observer = _Observer(config, flat)
+        recent = deque([flat.theta.detach().clone()], config.span + 1)
         for step in range(1, config.max_steps + 1):
             self.descend(observer)
             self.optimizer.step()
+            if config.intervene:
+                recent.append(flat.theta.detach().clone())
             if step % config.record_every:
                 continue
             metrics = observer.record(step, self.preconditioner(step))
-            if config.record_every == 1 and step % intervention.EVERY == 0 and step > config.span:
-                metrics |= self.without(observer.window())
+            if config.intervene and len(recent) > config.span:
+                metrics |= self.without(torch.stack([*recent]).diff(dim=0))
             if not np.isfinite(metrics["train_loss"]):
                 raise ValueError(
                     f"learning_rate must let the run converge, got a loss of infinity at step {step}"
@@ -210,7 +214,8 @@ class _Observer:
         self.steps: list[int] = []
         self.metrics: list[dict[str, float]] = []
         self.probes: list[dict[str, Tensor]] = []
-        self._kernel = flat.kernel()
+        # of what has a transition, and at every step alone
+        self._kernel = flat.kernel() if flat.problem.classes and config.record_every == 1 else None
         self.slope: Tensor | None = None  # gradient of the training loss where the parameters are now
         generator = torch.Generator().manual_seed(config.seed + 3_000_000)
         self._sharpest = torch.randn(flat.theta.shape, generator=generator, dtype=torch.float64)
@@ -221,9 +226,10 @@ class _Observer:
         self.steps.append(step)
         self.thetas.append(flat.theta.detach().clone())
         X = torch.stack(self.thetas[-config.span - 2 :]).diff(dim=0).flip(0)  # newest first
-        metrics: dict[str, float] = self._tangent()
+        metrics: dict[str, float] = self._tangent() if self._kernel is not None else {}
         probes: dict[str, Tensor] = {}
         curved = len(self.steps) % config.curvature_every == 0 and len(self.steps) >= config.span
+        curved &= not config.intervene
         slope = flat.theta.detach()  # in the end the gradient of the training loss
         for part, name, examples in (
             ("test", "validation_gradient", flat.problem.test),
@@ -243,14 +249,10 @@ class _Observer:
         self.probes.append(probes)
         return metrics
 
-    def window(self) -> Tensor:
-        """The last updates, as many as curvature is measured on."""
-        return torch.stack(self.thetas[-self.config.span - 1 :]).diff(dim=0)
-
     def _tangent(self) -> dict[str, float]:
-        """By how much the tangent kernel changed per step since the last record (5.6)."""
+        """By how much the tangent kernel changed with the last step (5.6)."""
         before, self._kernel = self._kernel, self.flat.kernel()
-        return {"tangent_rate": float((self._kernel - before).norm()) / self.config.record_every}
+        return {"tangent_rate": float((self._kernel - before).norm())}
 
     def _curvature(
         self, slope: Tensor, X: Tensor, D: Tensor | None, metrics: dict[str, float]
