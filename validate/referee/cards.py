@@ -19,8 +19,6 @@ from spectral_edge.validate.gram import GramSequence
 PLAIN = "grokking"
 #: Small runs recorded at every step, which the predictions judge that need those.
 DENSE = "dense"
-#: The same, asked what learning is worth without some directions.
-INTERVENTION = "intervention"
 #: Recipes: that of the author's public code, and our first reading of the published description.
 AUTHOR, FIRST = "author", "first"
 #: Keys of a card by what they say, the usual one first; capitals, hyphens and spaces make no difference.
@@ -68,7 +66,7 @@ class Card:
     run, task, operation : str or None
         Its name, and what it learns.
     experiment : str
-        The question it belongs to: "grokking" where the card names none, "optimizer", "shift", "dense", "intervention".
+        The question it belongs to: "grokking" where the card names none, "optimizer", "shift", "dense".
     recipe : str or None
         Whose settings it follows, where there are several: runs of different recipes are not compared.
     optimizer : str or None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spectral_edge import theory
 from spectral_edge.theory.gram import window_blocks
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.cards import DENSE, INTERVENTION, card
+from spectral_edge.validate.referee.cards import DENSE, card
 from spectral_edge.validate.referee.collapse.tracks import Optimizer
 
 Floats = NDArray[np.float64]
@@ -115,5 +115,5 @@ def rate(run: GramSequence) -> float:
 def deciding(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[GramSequence]]:
     """The runs that decide what is said of a flow, and the others: those recorded at every step, if there are any."""
     dense = [run for run in runs if card(run).experiment == DENSE]
-    others = [run for run in runs if card(run).experiment not in (DENSE, INTERVENTION)]
+    others = [run for run in runs if card(run).experiment != DENSE]
     return (dense, others) if dense else (others, [])

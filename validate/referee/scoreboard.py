@@ -418,8 +418,7 @@ def _with_needs(verdict: Verdict, prediction: Prediction, runs: Sequence[GramSeq
 
 def without_dense(runs: Sequence[GramSequence]) -> list[GramSequence]:
     """The runs that claims about transitions are judged on: none recorded at every step, unless there are no others."""
-    dense = (cards.DENSE, cards.INTERVENTION)
-    return [run for run in runs if card(run).experiment not in dense] or list(runs)
+    return [run for run in runs if card(run).experiment != cards.DENSE] or list(runs)
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

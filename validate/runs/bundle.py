@@ -15,14 +15,7 @@ from spectral_edge.validate.gram import GramSequence
 #: Where the package keeps runs that were made again: with other batches, or recorded at another interval.
 AGAIN = "again"
 #: Where the recording of each group lies in a folder of runs.
-_FOLDERS = {
-    "attention": "",
-    "all": "all",
-    "dense": "dense",
-    "intervals": "dense/intervals",
-    "interventions": "dense/interventions",
-    "again": AGAIN,
-}
+_FOLDERS = {"attention": "", "all": "all", "dense": "dense", "intervals": "dense/intervals", "again": AGAIN}
 
 
 def bundled(group: str = "attention") -> list[GramSequence]:
@@ -30,10 +23,9 @@ def bundled(group: str = "attention") -> list[GramSequence]:
 
     Parameters
     ----------
-    group : {"attention", "all", "dense", "intervals", "interventions", "again"}
+    group : {"attention", "all", "dense", "intervals", "again"}
         The parameters whose updates they are of: the attention weights, or all weights; or the dense runs, small
-        networks of which all weights were recorded at every step, and ("intervals") some of them recorded at others,
-        and ("interventions") all of them asked what learning is worth without some directions of the window;
+        networks of which all weights were recorded at every step, and ("intervals") some of them recorded at others;
         or the attention weights of runs of which there is a second recording, with other batches or at another
         interval.
 
@@ -51,8 +43,8 @@ def bundled(group: str = "attention") -> list[GramSequence]:
 
 
 def judged() -> list[GramSequence]:
-    """The bundled runs that the referee judges unless it is given others: attention weights, dense, interventions."""
-    return [*bundled(), *bundled("dense"), *bundled("interventions")]
+    """The bundled runs that the referee judges unless it is given others: attention weights, and the dense runs."""
+    return [*bundled(), *bundled("dense")]
 
 
 def made_again() -> list[GramSequence]:

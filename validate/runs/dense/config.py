@@ -48,9 +48,6 @@ class DenseConfig:
         Updates of the window that curvature is measured on; gradients reach one lag further.
     curvature_every : int
         Records between two measurements of curvature.
-    intervene : bool
-        Ask at every record what learning is worth without some directions of the last `span` updates, in the place of
-        measuring curvature.
     """
 
     regime: str
@@ -68,7 +65,6 @@ class DenseConfig:
     W_max: int = 16
     span: int = 10
     curvature_every: int = 5
-    intervene: bool = False
 
     place: ClassVar[str] = ""
     family: ClassVar[str] = "dense"
@@ -98,17 +94,14 @@ class DenseConfig:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Groups of recordings a run has: at every step, at intervals, or with interventions."""
-        if self.intervene:
-            return ("interventions",)
+        """Groups of recordings a run has: at every step, or at intervals."""
         return ("dense",) if self.record_every == 1 else ("intervals",)
 
     @property
     def name(self) -> str:
         """The run's name: also that of its file."""
         thinned = f"-every{self.record_every}" if self.record_every > 1 else ""
-        asked = "-without" if self.intervene else ""
-        return f"dense-{self.regime}-seed{self.seed}{thinned}{asked}"
+        return f"dense-{self.regime}-seed{self.seed}{thinned}"
 
     @property
     def task(self) -> str:
@@ -119,10 +112,8 @@ class DenseConfig:
         """What travels in the recording."""
         adaptive = self.optimizer != "SGD"
         unused = {"momentum"} if adaptive else {"beta1", "beta2"}
-        unused |= set() if self.intervene else {"intervene"}
         fields = {name: value for name, value in asdict(self).items() if name not in unused}
-        experiment = "intervention" if self.intervene else "dense"
-        return {"run": self.name, "task": self.task, "experiment": experiment, **fields}
+        return {"run": self.name, "task": self.task, "experiment": "dense", **fields}
 
 
 #: Without exchanges in sight curvature is looked at half as often.
@@ -169,26 +160,12 @@ INTERVALS = {3: 1_500, 10: 3_000, 30: 6_000, 100: 15_000}
 AT_INTERVALS = ("mlp-adamw", "mlp-gd-edge")
 
 
-#: Steps from one intervention to the next.
-ASKED_EVERY = 25
-
-
-def interventions(seeds: tuple[int, ...] = BUNDLED) -> list[DenseConfig]:
-    """The same regimes and seeds, asked every `ASKED_EVERY` steps what learning is worth without some directions."""
-    return [
-        dense_run(regime, seed, record_every=ASKED_EVERY, intervene=True)
-        for seed in seeds
-        for regime in REGIMES
-    ]
-
-
 def dense_runs(seeds: tuple[int, ...] = BUNDLED) -> list[DenseConfig]:
-    """The planned dense runs: every regime with each of `seeds`, some of the first two at intervals, interventions."""
+    """The planned dense runs: every regime with each of `seeds`, then some of the first two at intervals."""
     every_step = [dense_run(regime, seed) for seed in seeds for regime in REGIMES]
-    at_intervals = [
+    return every_step + [
         dense_run(regime, seed, record_every=interval, max_steps=steps)
         for seed in seeds[:2]
         for regime in AT_INTERVALS
         for interval, steps in INTERVALS.items()
     ]
-    return every_step + at_intervals + interventions(seeds)

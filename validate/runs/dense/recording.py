@@ -1,6 +1,5 @@
 """Train a dense run and record it (torch extra)."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.runs.bundle import Files
-from spectral_edge.validate.runs.dense import intervention
 from spectral_edge.validate.runs.dense.config import DenseConfig
 from spectral_edge.validate.runs.dense.networks import Examples, Problem, problem
 
@@ -44,8 +42,8 @@ def train(
     Returns
     -------
     dict of str to GramSequence
-        "dense", or "intervals" where not every step is recorded, "interventions" where it intervenes: the band of K of
-        all weights, metrics and probes (validate/runs/data/README.md lists them).
+        "dense", or "intervals" where not every step is recorded: the band of K of all weights, metrics and probes
+        (validate/runs/data/README.md lists them).
 
     Raises
     ------
@@ -94,28 +92,19 @@ class _Flat:
         self.problem = problem
         self.theta = torch.cat([tensor.flatten() for tensor in problem.start.values()]).requires_grad_()
 
-    def loss(self, examples: Examples, theta: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean loss at theta, by default where the run is, and the outputs."""
+    def loss(self, examples: Examples) -> tuple[Tensor, Tensor]:
+        """Mean loss at theta, and the outputs."""
         start = self.problem.start
-        parts = (self.theta if theta is None else theta).split([tensor.numel() for tensor in start.values()])
+        parts = self.theta.split([tensor.numel() for tensor in start.values()])
         named = {name: part.view_as(start[name]) for name, part in zip(start, parts, strict=True)}
         output = self.problem.output(named, examples.inputs)
         return self.problem.loss(output, examples.labels), output
 
-    def losses(self, theta: Tensor) -> dict[str, float]:
-        """Loss of the training and of the test set at `theta`."""
-        with torch.no_grad():
-            return {
-                f"{part}_loss": float(self.loss(examples, theta)[0])
-                for part, examples in (("train", self.problem.train), ("test", self.problem.test))
-            }
-
     def kernel(self) -> Tensor:
-        """Tangent kernel of the first training examples: of classes, that of the output which should be largest."""
+        """Tangent kernel of the first training examples: that of the outputs which should be largest."""
         examples = self.problem.train.take(torch.arange(min(TANGENT, len(self.problem.train.labels))))
         _, output = self.loss(examples)
-        labels = examples.labels
-        values = output.gather(1, labels[:, None])[:, 0] if self.problem.classes else output[:, 0]
+        values = output.gather(1, examples.labels[:, None])[:, 0]
         rows = torch.eye(len(values), dtype=values.dtype)
         (J,) = torch.autograd.grad(values, self.theta, rows, is_grads_batched=True)
         return J @ J.T
@@ -133,17 +122,12 @@ class _Training:
     def finish(self, progress: Progress | None) -> "_Observer":
         config, flat = self.config, self.flat
         observer = _Observer(config, flat)
-        recent = deque([flat.theta.detach().clone()], config.span + 1)
         for step in range(1, config.max_steps + 1):
             self.descend(observer)
             self.optimizer.step()
-            if config.intervene:
-                recent.append(flat.theta.detach().clone())
             if step % config.record_every:
                 continue
             metrics = observer.record(step, self.preconditioner(step))
-            if config.intervene and len(recent) > config.span:
-                metrics |= self.without(torch.stack([*recent]).diff(dim=0))
             if not np.isfinite(metrics["train_loss"]):
                 raise ValueError(
                     f"learning_rate must let the run converge, got a loss of infinity at step {step}"
@@ -154,36 +138,14 @@ class _Training:
 
     def descend(self, observer: "_Observer") -> None:
         """Set the gradient of the next step; of all examples, it is the one that was just recorded."""
-        flat = self.flat
+        flat, examples = self.flat, self.flat.problem.train
         if self.config.batch_size is None and observer.slope is not None:
             flat.theta.grad, observer.slope = observer.slope, None
             return
-        (flat.theta.grad,) = torch.autograd.grad(flat.loss(self.drawn(self.batches))[0], flat.theta)
-
-    def without(self, X: Tensor) -> dict[str, float]:
-        """What the next steps come to without some directions of the window `X`, and with all."""
-        config, flat = self.config, self.flat
-        ahead = torch.Generator()
-        ahead.set_state(self.batches.get_state())
-        examples = [self.drawn(ahead) for _ in X]  # the same for all
-
-        def gradient(theta: Tensor, step: int) -> Tensor:
-            return torch.autograd.grad(flat.loss(examples[step], theta)[0], theta)[0]
-
-        generator = torch.Generator().manual_seed(config.seed + 4_000_000)
-        return intervention.intervene(
-            flat.theta.detach(), X, lambda theta: _optimizer(config, theta), self.optimizer.state_dict(), gradient,
-            flat.losses, generator,
-        )  # fmt: skip
-
-    def drawn(self, generator: torch.Generator) -> Examples:
-        """The examples of a step."""
-        examples = self.flat.problem.train
-        if self.config.batch_size is None:
-            return examples
-        return examples.take(
-            torch.randint(len(examples.labels), (self.config.batch_size,), generator=generator)
-        )
+        if self.config.batch_size is not None:
+            rows = torch.randint(len(examples.labels), (self.config.batch_size,), generator=self.batches)
+            examples = examples.take(rows)
+        (flat.theta.grad,) = torch.autograd.grad(flat.loss(examples)[0], flat.theta)
 
     def preconditioner(self, step: int) -> Tensor | None:
         """Diagonal of D, √v̂ + ε as it stood in the last update; None where D = I."""
@@ -226,10 +188,9 @@ class _Observer:
         self.steps.append(step)
         self.thetas.append(flat.theta.detach().clone())
         X = torch.stack(self.thetas[-config.span - 2 :]).diff(dim=0).flip(0)  # newest first
-        metrics: dict[str, float] = self._tangent() if self._kernel is not None else {}
+        metrics = self._tangent()
         probes: dict[str, Tensor] = {}
         curved = len(self.steps) % config.curvature_every == 0 and len(self.steps) >= config.span
-        curved &= not config.intervene
         slope = flat.theta.detach()  # in the end the gradient of the training loss
         for part, name, examples in (
             ("test", "validation_gradient", flat.problem.test),
@@ -251,6 +212,8 @@ class _Observer:
 
     def _tangent(self) -> dict[str, float]:
         """By how much the tangent kernel changed with the last step (5.6)."""
+        if self._kernel is None:
+            return {}
         before, self._kernel = self._kernel, self.flat.kernel()
         return {"tangent_rate": float((self._kernel - before).norm())}
 
