@@ -168,7 +168,9 @@ def test_changed_ground_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_verdict_expected_is_stored_of_the_rule_as_it_is(prediction: Prediction) -> None:
     found = calibration.stored()[prediction.id]["planted"]
     now = (rules.rule(prediction), rules.shared())
-    assert (found["rule"], found["shared"]) == now, "out of date, and judged anew at every check: make planted"
+    assert (found["rule"], found["shared"]) == now, (
+        "out of date, and judged anew at every check: make planted"
+    )
     assert found["verdict"] == prediction.expected_when_planted
 
 
