@@ -24,7 +24,7 @@ def recorded(optimizer: str, *, T: int = 12, decades: float = 0.0, single: bool 
     rng = np.random.default_rng(0)
     X = rng.normal(size=(T, len(D))) * 10 ** -np.linspace(0, decades, len(D))
     forms = {"hessian": H, "metric": np.diag(D), "response": np.diag(1 / D) @ H}
-    probes = {name: np.full((T, W, W), np.nan) for name in forms}
+    probes: dict[str, np.ndarray] = {name: np.full((T, W, W), np.nan) for name in forms}
     probes["gradient"] = np.full((T, W + 1), np.nan)
     for t in range(W, T):
         rows = X[t - W + 1 : t + 1][::-1]

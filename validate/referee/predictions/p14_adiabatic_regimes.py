@@ -122,6 +122,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     matched = mean([
         _matched(without, run, step) for run, step, without in (own + others if own else chosen) if without is not None
     ])  # fmt: skip
+    with_partner = found.treated
     if own and others:
         further = against(
             [area_under_curve(_parameter(run), _near(run, step)) for run, step, _ in others],
@@ -135,7 +136,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
                 CHANCE,
             )
         )
-    with_partner = further.treated if own and others else found.treated
+        with_partner = further.treated
     known = np.isfinite(matched.value)
     if known:
         readings.append(Reading.above("the run without decay, same steps", with_partner, matched, CHANCE))
