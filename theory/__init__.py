@@ -132,6 +132,7 @@ from spectral_edge.theory.window import (
     in_out,
     metric_modes,
     optimizer_curvature,
+    projected_curvature,
     transport_rate,
 )
 
@@ -209,6 +210,7 @@ __all__ = [
     "passage_time",
     "perturbation_norms",
     "plug_in_ratio",
+    "projected_curvature",
     "projection_error",
     "propagate_window",
     "propagation_residual",

@@ -93,6 +93,7 @@ def propagate_window(
     n: int,
     decay: str = "decoupled",
     interval: int = 1,
+    corrected: int = 0,
     rtol: float = RTOL,
 ) -> FloatArray:
     """[D] The next rows of a window, in its own basis: the optimiser linearised, H and D held (10.3).
@@ -117,6 +118,11 @@ def propagate_window(
         gradient, as in `torch.optim.SGD`. They differ with momentum only.
     interval : int
         Steps from one record to the next; each row is the sum of so many updates.
+    corrected : int
+        Leading directions of the window along which the recurrence is corrected by the least change with which the
+        window's own rows obey it. Between two records the optimiser sees the mean of H along the step (10.6), and at
+        the edge of stability, where it swings with the sign of the update, H at the end of the window is not that
+        mean. 0: not at all.
     rtol : float
         Directions below `rtol`·sigma_1 are left out. The default suits float64; where K or the response was rounded
         to float32, 0.02 does.
@@ -149,6 +155,8 @@ def propagate_window(
     basis = _basis(K_block, rtol)
     P, Q = _terms(_operator(basis, response), eta, omega, momentum, optimizer, decay)
     P, Q = _every(P, Q, interval)
+    rank = whole("corrected", corrected, 0, basis.rows.shape[-1] - 2)
+    P = _corrected(basis.rows, P, Q, rank, rtol) if rank else P
     before, now = (basis.rows[..., s, :, None] for s in (-2, -1))
     shape = np.broadcast_shapes(P.shape[:-2], now.shape[:-2])
     future = np.empty((*shape, n, P.shape[-1]))
@@ -157,6 +165,17 @@ def propagate_window(
             before, now = now, P @ now - Q * before
             future[..., s, :] = now[..., 0]
     return _within(future, basis, rtol)
+
+
+def _corrected(rows: FloatArray, P: FloatArray, Q: FloatArray, rank: int, rtol: float) -> FloatArray:
+    """P with the least change, along `rank` leading directions, by which every row follows from the two before it."""
+    before, now, after = rows[..., :-2, :], rows[..., 1:-1, :], rows[..., 2:, :]
+    left_over = after + Q * before - now @ np.swapaxes(P, -1, -2)
+    left, size, right = np.linalg.svd(now, full_matrices=False)
+    held = (np.arange(size.shape[-1]) < rank) & (size > rtol * size[..., :1]) & (size > 0)
+    inverse = np.divide(1.0, size, out=np.zeros_like(size), where=held)
+    change = np.swapaxes(right, -1, -2) @ (inverse[..., None] * (np.swapaxes(left, -1, -2) @ left_over))
+    return np.asarray(P + np.swapaxes(change, -1, -2))
 
 
 def _within(future: FloatArray, basis: _Basis, rtol: float) -> FloatArray:

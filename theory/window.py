@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_edge.theory.checks import FloatArray, whole
+from spectral_edge.theory.checks import FloatArray, positive, whole
 from spectral_edge.theory.gram import inner_products, window_blocks
 from spectral_edge.theory.spectrum import GramSpectrum, gram_rtol, gram_spectrum
 
@@ -204,6 +204,50 @@ def metric_modes(metric: ArrayLike, hessian: ArrayLike, gradient: ArrayLike | No
         G = np.einsum("...sj,...s->...j", spectrum.u, values) / np.sqrt(resolved)
     h = np.einsum("...sj,...sr,...rj->...j", spectrum.u, M, spectrum.u) / resolved
     return MetricModes(np.sqrt(resolved), h, G)
+
+
+def projected_curvature(
+    K_block: ArrayLike, metric: ArrayLike, hessian: ArrayLike, rtol: float | None = None
+) -> FloatArray:
+    """[D] Curvature along each v_j as the optimiser sees it, from its metric and the plain Hessian (10.7d).
+
+    Parameters
+    ----------
+    K_block : array_like, (..., W, W)
+        Gram matrix of the window, parameter units squared.
+    metric : array_like, (..., W, W)
+        XDX^T, D positive.
+    hessian : array_like, (..., W, W)
+        XHX^T, the window Hessian of the plain loss; NaN where it was not recorded.
+    rtol : float, optional
+        Smallest singular value of X·D^(1/2) over the largest at which XDX^T can be inverted; by default the rank
+        tolerance of a Gram matrix in float64.
+
+    Returns
+    -------
+    ndarray, (..., W), per unit of the learning rate
+        u_j^T (XDX^T)^-1 XHX^T u_j: of D^-1 H v_j what the window spans, by the metric D. It is v_j^T D^-1 H v_j where
+        D^-1 H v_j lies in that span, and needs no further Hessian product. NaN where a mode lies below the rank
+        tolerance, or XDX^T cannot be inverted.
+
+    Raises
+    ------
+    ValueError
+        If an argument has no such shape.
+
+    Examples
+    --------
+    >>> projected_curvature(np.diag([4.0, 1.0]), np.diag([8.0, 0.5]), np.diag([16.0, 3.0]))
+    array([2., 6.])
+    """
+    spectrum, (D, M) = gram_spectrum(K_block), _alike(K_block, metric=metric, hessian=hessian)
+    own = gram_spectrum(D)
+    floor = gram_rtol(D.shape[-1]) if rtol is None else float(positive("rtol", rtol))
+    held = own.lam > floor**2 * own.lam[..., :1]
+    inverse = np.divide(1.0, own.lam, out=np.full_like(own.lam, np.nan), where=held)
+    seen = np.einsum("...sk,...k,...rk->...sr", own.u, inverse, own.u) @ M
+    h = np.einsum("...sj,...sr,...rj->...j", spectrum.u, seen, spectrum.u)
+    return np.where(np.isfinite(_resolved(spectrum)), h, np.nan)
 
 
 def _alike(block: ArrayLike, **others: ArrayLike) -> list[FloatArray]:

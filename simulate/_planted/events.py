@@ -3,6 +3,7 @@
 import numpy as np
 
 from spectral_edge.simulate._feedback import feedback_sweep
+from spectral_edge.simulate._planted.metric import CARD, preconditioned
 from spectral_edge.simulate._planted.parts import (
     ETA,
     FLOOR,
@@ -63,11 +64,9 @@ def gap_flow(name: str, seed: int, control: bool, rng: np.random.Generator) -> P
     h, tail = stiff - omega, np.full((T, 7), 0.01 * scale)
     order = rng.permutation(T) if control else np.arange(T)
     gradients = np.concatenate([np.sqrt(p[order]), np.sqrt(TAIL**2 / W * tail)], axis=1)
-    probes = {
-        "gradient": gradient_probe(X, gradients),
-        "hessian": hessian_probe(X, np.concatenate([h[order], tail - omega], axis=1)),
-    }
-    return run(name, seed, control, X, {"d": d, "h": h, "p": p}, probes=probes)
+    seen = np.concatenate([h[order], tail - omega], axis=1)
+    probes = {"gradient": gradient_probe(X, gradients), **preconditioned(X, seen, seed, rng)}
+    return run(name, seed, control, X, {"d": d, "h": h, "p": p}, probes=probes, config=CARD)
 
 
 @scenario("collapse-time")

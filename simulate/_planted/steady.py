@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from spectral_edge.simulate._planted.metric import CARD, preconditioned
 from spectral_edge.simulate._planted.parts import (
     ETA,
     FLOOR,
@@ -10,7 +11,6 @@ from spectral_edge.simulate._planted.parts import (
     W,
     curves,
     gradient_probe,
-    hessian_probe,
     random_signs,
     run,
     sigmoid,
@@ -83,10 +83,11 @@ def krylov_bound(name: str, seed: int, control: bool, rng: np.random.Generator) 
     active = np.arange(3) < count[:, None]
     # a direction stays sharp until the last window that holds its signal is over
     held = np.array([active[max(0, t - W) : t + 1].any(axis=0) for t in range(T)])
-    curvature = np.where(held & (not control), 3.0, 0.1) / (ETA * W)
+    limit = 1 / (ETA * RECORD * W)
     X = updates(np.where(active, 12 * FLOOR, 0.0), rng)
-    probes = {"hessian": hessian_probe(X, curvature, rest=0.01 / (ETA * W))}
-    return run(name, seed, control, X, {"k_star": count, "sharp": held.sum(axis=1)}, probes=probes)
+    probes = preconditioned(X, np.where(held & (not control), 3.0, 0.1) * limit, seed, rng, rest=0.01 * limit)
+    truth = {"k_star": count, "sharp": held.sum(axis=1)}
+    return run(name, seed, control, X, truth, probes=probes, config=CARD)
 
 
 @scenario("stability-hierarchy")
@@ -124,8 +125,8 @@ def inverted_hierarchy(name: str, seed: int, control: bool, rng: np.random.Gener
         G = rng.permutation(G)
     X = updates(np.tile(d, (T, 1)), rng, floor=0.2 * FLOOR)
     gradients = np.tile(G, (T, 1)) * np.exp(0.1 * rng.standard_normal((T, 9)))
-    probes = {"gradient": gradient_probe(X, gradients), "hessian": hessian_probe(X, np.tile(h, (T, 1)))}
-    return run(name, seed, control, X, {"d": d, "h": h, "G": G}, probes=probes)
+    probes = {"gradient": gradient_probe(X, gradients), **preconditioned(X, np.tile(h, (T, 1)), seed, rng)}
+    return run(name, seed, control, X, {"d": d, "h": h, "G": G}, probes=probes, config=CARD)
 
 
 @scenario("loss-decomposition")

@@ -272,3 +272,32 @@ def test_more_bad_input():
         theory.fit_window(np.eye(3), 1, n=1, order=3)
     with pytest.raises(ValueError, match="response_norm must not be negative"):
         theory.propagation_residual(np.eye(2), np.eye(2), -1.0, eta=0.1, momentum=0.0, optimizer="sgd")
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.6])
+def test_corrected_by_its_own_rows(momentum):
+    """Where the response is not what the rows obeyed, they say what they obeyed; where it is, nothing changes."""
+    rng = np.random.default_rng(3)
+    W, k, eta = 8, 3, 0.1
+    h = np.array([1.0, 6.0, 14.0])
+    X = np.zeros((W + 6, k))
+    X[:2] = rng.normal(size=(2, k))
+    for s in range(2, len(X)):
+        X[s] = X[s - 1] + momentum * (X[s - 1] - X[s - 2]) - eta * h * X[s - 1]
+    K = X @ X.T
+    rule = {"eta": eta, "omega": 0.0, "momentum": momentum, "optimizer": "sgd", "n": 6}
+
+    def strengths(response, corrected):
+        rows = theory.propagate_window(K[:W, :W], response, **rule, corrected=corrected)
+        return np.diag(rows @ rows.T)
+
+    wrong, right = ((X[:W] * (factor * h)) @ X[:W].T for factor in (1.2, 1.0))
+    truth = np.diag(K)[W:]
+    np.testing.assert_allclose(strengths(wrong, W - 2), truth, rtol=1e-5)
+    np.testing.assert_allclose(strengths(right, W - 2), truth, rtol=1e-5)
+    assert np.abs(np.log(strengths(wrong, 0) / truth)).max() > 0.2
+    # along the leading direction alone: better, not exact
+    error = [np.abs(np.log(strengths(wrong, q) / truth)).sum() for q in (0, 1, W - 2)]
+    assert error[2] < error[1] < error[0]
+    with pytest.raises(ValueError, match="corrected must be"):
+        theory.propagate_window(K[:W, :W], right, **rule, corrected=W - 1)

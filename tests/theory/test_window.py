@@ -260,6 +260,38 @@ def test_curvature_as_the_optimiser_sees_it(seed, W):
     assert plain.G is None
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6))
+def test_curvature_from_the_metric_is_the_optimisers_within_the_window(seed, W):
+    rng = np.random.default_rng(seed)
+    X, D = rng.normal(size=(W, W)), rng.uniform(0.2, 4, W)  # the window spans everything
+    X += 2 * np.eye(W)  # and is far from singular
+    if np.linalg.cond(X) > 100:
+        return
+    H = rng.normal(size=(W, W))
+    H = H + H.T
+    own = theory.optimizer_curvature(X @ X.T, (X / D) @ H @ X.T)
+    found = theory.projected_curvature(X @ X.T, (X * D) @ X.T, X @ H @ X.T)
+    np.testing.assert_allclose(found, own, atol=1e-6 * np.abs(own).max())
+    assert BY_ID["10.7d"].evaluate(form_projected=1.5) == 1.5
+    # beyond the window: the nearest by the metric, which least squares finds
+    longer, D = np.concatenate([X, rng.normal(size=(W, 3))], axis=1), np.append(D, [0.5, 1.0, 2.0])
+    B = rng.normal(size=(W + 3, W + 3))
+    B = B + B.T
+    found = theory.projected_curvature(longer @ longer.T, (longer * D) @ longer.T, longer @ B @ longer.T)
+    _, v = modes_of(longer)
+    for one, row in zip(found, v, strict=True):
+        c = np.linalg.lstsq(np.sqrt(D)[:, None] * longer.T, np.sqrt(D) * (B @ row / D))[0]
+        assert one == pytest.approx(row @ longer.T @ c, abs=1e-6 * np.abs(found).max())
+
+
+def test_a_metric_that_cannot_be_inverted_says_nothing():
+    X = np.array([[1.0, 0.0], [2.0, 1e-3]])
+    K = X @ X.T
+    assert np.isfinite(theory.projected_curvature(K, K, K)).all()
+    assert np.isnan(theory.projected_curvature(K, K, K, rtol=1e-2)).all()
+    assert np.isnan(theory.projected_curvature(K, K, np.full((2, 2), np.nan))).all()
+
+
 def test_modes_below_the_rank_tolerance_have_no_curvature():
     X = np.array([[1.0, 0.0], [2.0, 0.0], [0.5, 0.0]])
     assert np.isfinite(theory.optimizer_curvature(X @ X.T, X @ X.T)).tolist() == [True, False, False]
@@ -340,6 +372,10 @@ def test_recurrences_evaluate():
         (lambda: theory.sgd_strength(1.0, 30.0, eta=0.1, W=10), "h must be below 2/eta"),
         (lambda: theory.exchange_sharpness([0.0, 0.5], 10), "factor must not be 0"),
         (lambda: theory.optimizer_curvature(np.eye(3), np.eye(2)), r"response must be \(..., 3, 3\)"),
+        (
+            lambda: theory.projected_curvature(np.eye(3), np.eye(3), np.eye(2)),
+            r"hessian must be \(..., 3, 3\)",
+        ),
         (lambda: theory.metric_modes(np.eye(3), np.eye(2)), r"hessian must be \(..., 3, 3\)"),
         (lambda: theory.metric_modes(np.eye(3), np.eye(3), [1.0]), "gradient must have one value per update"),
         (lambda: theory.smooth_spectrum([], 3), "lengths must hold 1 to W = 3"),

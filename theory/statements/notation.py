@@ -301,6 +301,13 @@ form_response = _symbol(
 form_hessian = _symbol(
     "form_hessian", r"\tilde u_j^\top XHX^\top\tilde u_j", "window Hessian on mode j of XDX^T", "loss", **_R
 )
+form_projected = _symbol(
+    "form_projected",
+    r"u_j^\top(XDX^\top)^{-1}XHX^\top u_j",
+    "window Hessian on mode j, by the metric",
+    "1/η scale",
+    **_R,
+)
 form_gradient = _symbol("form_gradient", r"\tilde u_j^\top X\nabla L", "gradient on it", "loss", **_R)
 lam_tilde = _symbol("lam_tilde", r"\tilde\lambda_j", "eigenvalue of XDX^T", "loss·step", **_P)
 G_tilde = _symbol("G_tilde", r"\tilde G_j", "gradient along its mode j", "(loss/step)^{1/2}", **_R)

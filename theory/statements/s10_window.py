@@ -186,6 +186,13 @@ PROPOSITIONS = (
         function="metric_modes",
     ),
     Proposition(
+        "10.7d", "D", "Curvature as the optimiser sees it, from its metric", sp.Eq(n.h_tilde, n.form_projected),
+        "v_j^T D^-1 H v_j of the plain mode, where only XDX^T and XHX^T were recorded: of D^-1 H v_j the part that the "
+        "window spans, by the metric D.",
+        condition="D diagonal and positive; D^-1 H v_j in the span of the window, else its projection.",
+        depends_on=("10.7",), proof=proofs.seen_projected, function="projected_curvature",
+    ),
+    Proposition(
         "10.8", "D", "The gap ratio of a smooth run measures the record interval",
         sp.Eq(n.R, sp.sqrt(12 / (n.W**2 - 1)) * n.tau_0 / n.interval),
         "The window is a Taylor expansion: velocity, acceleration, jerk. R is the ratio of the first two, and falls as "

@@ -290,6 +290,35 @@ def seen_symmetric(stated: Any) -> Proof:
     )
 
 
+def seen_projected(stated: Any) -> Proof:
+    """Prove 10.7d."""
+    # what the window spans is everything: with a basis of the span in the place of the axes this is the general case
+    d = sp.symbols("d1 d2", positive=True)
+    u, v = sp.eye(2), turn()  # turned rows change no form
+    X, root = u * sp.diag(*d) * v.T, sp.diag(*sp.symbols("r1:3", positive=True))
+    H = sp.Matrix(2, 2, lambda i, j: sp.Symbol(f"h{min(i, j)}{max(i, j)}", real=True))
+    form = (u[:, 0].T * (X * root**2 * X.T).inv() * X * H * X.T * u[:, 0])[0]
+    c = sp.Matrix(sp.symbols("c1 c2", real=True))
+    rest = root**-2 * H * v[:, 0] - X.T * c
+    return conclude(
+        "identity",
+        (
+            "v^T D^-1 H v where it lies in the span, W = P = 2",
+            is_zero(stated.subs(n.form_projected, form) - (v[:, 0].T * root**-2 * H * v[:, 0])[0]),
+        ),
+        (
+            "c of X^T c nearest to D^-1 H v by the metric D solves XDX^T c = XHv",
+            all(
+                is_zero(
+                    sp.diff((rest.T * root**2 * rest)[0], c[i])
+                    + 2 * (X * (H * v[:, 0] - root**2 * X.T * c))[i]
+                )
+                for i in range(2)
+            ),
+        ),
+    )
+
+
 def seen_gradient(stated: Any) -> Proof:
     """Prove 10.7c."""
     X, root, _, u, d = weighted()

@@ -5,15 +5,20 @@ from dataclasses import dataclass
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import knows, metric
+from spectral_edge.validate.referee.curvature import source
 from spectral_edge.validate.referee.events import is_watched
 from spectral_edge.validate.referee.series import validation_loss
 
 #: The transition, as something to be recorded: by default a test accuracy.
 TRANSITION = "transition"
+#: Curvature as the optimiser sees it, by whichever probes it is told.
+CURVATURE = "response (or metric beside hessian)"
 #: Singular values of query matrices, which have a name each.
 QUERIES = "queries"
 #: The validation loss, which counts where it was measured at every record.
 LOSS = "test_loss"
+#: Window that curvature is needed on.
+WINDOW = 10
 _PROBES = "tracker.update(model, step=step, probes=validate.probes.from_loss(model, loss))"
 #: How what a run may lack is recorded; what is not here stands on its card.
 HOW = {
@@ -23,7 +28,9 @@ HOW = {
     TRANSITION: "tracker.update(model, step=step, test_accuracy=…), or event=",
     QUERIES: "metrics LAYER.Q.sigma_1 and LAYER.Q.sigma_2",
     LOSS: "tracker.update(model, step=step, test_loss=…), with every= as often as it is measured",
-    **dict.fromkeys(("gradient", "validation_gradient", "hessian", "response", "ablation"), _PROBES),
+    **dict.fromkeys(
+        ("gradient", "validation_gradient", "hessian", "response", "metric", "ablation", CURVATURE), _PROBES
+    ),
 }
 
 
@@ -40,7 +47,7 @@ class Needs:
     metrics : tuple of str
         "test_loss" (by any of its names), `TRANSITION`, `QUERIES`.
     probes : tuple of str
-        Names of probes.
+        Names of probes, and `CURVATURE`.
     records, band : int
         Updates that are recorded, and lags of K that are kept.
     P : bool
@@ -75,7 +82,7 @@ class Needs:
             yield "band"
         yield from (field for field in self.config if not knows(run, field))
         yield from (name for name in self.metrics if not _has(run, name))
-        yield from (name for name in self.probes if name not in run.probes)
+        yield from (name for name in self.probes if not _probed(run, name))
 
     def met(self, run: GramSequence) -> bool:
         """Whether a run lacks nothing."""
@@ -105,6 +112,10 @@ class Needs:
             lacks = "None has" if count == len(runs) else f"{count} of {len(runs)} lack"
             lines.append(f"{lacks} {', '.join(names)} ({way}).")
         return " ".join(lines)
+
+
+def _probed(run: GramSequence, name: str) -> bool:
+    return source(run, WINDOW) is not None if name == CURVATURE else name in run.probes
 
 
 def how(name: str) -> str:

@@ -3,16 +3,22 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.theory.files import replace_atomically
+from spectral_edge.theory.gram import window_blocks
+from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import stress, worlds
+from spectral_edge.validate.referee.needs import CURVATURE
 from spectral_edge.validate.referee.rules import rule, shared
 from spectral_edge.validate.referee.size_and_power import FIRST, LARGEST_SIZE
 from spectral_edge.validate.referee.statistics import UNKNOWN, Estimate, proportion
@@ -93,12 +99,29 @@ def judged(world: str, seed: int, predictions: Sequence[Prediction]) -> dict[str
         noise = [worlds.matched_noise(run, seed) for run in runs]
         found = {}
         for prediction in predictions:
-            seen = stress.viewed(runs, prediction.id)
+            seen = viewed(runs, prediction)
             found[prediction.id] = prediction.judge(
                 [run for run in seen if run is not None],
                 [copies for run, copies in zip(seen, noise, strict=True) if run is not None],
             ).verdict
     return found
+
+
+def viewed(runs: list[GramSequence], prediction: Prediction) -> list[GramSequence | None]:
+    """`stress.viewed`, and with a metric D that prefers no direction where a claim is about what the optimiser sees."""
+    seen = stress.viewed(runs, prediction.id)
+    if CURVATURE not in prediction.needs.probes:
+        return seen
+    return [
+        run if run is None else replace(run, probes={**run.probes, "metric": _isotropic_metric(run)})
+        for run in seen
+    ]
+
+
+def _isotropic_metric(run: GramSequence) -> NDArray[np.float64]:
+    metric = np.full((run.T, worlds.W, worlds.W), np.nan)
+    metric[worlds.W - 1 :] = 1e-3 * window_blocks(run.K, worlds.W)[:, ::-1, ::-1]
+    return metric
 
 
 def _task(world: str, seed: int, numbers: tuple[int, ...]) -> dict[str, str]:

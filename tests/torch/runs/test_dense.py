@@ -21,7 +21,7 @@ from spectral_edge.validate.runs.dense.config import (
     dense_run,
     dense_runs,
 )
-from spectral_edge.validate.runs.dense.recording import train
+from spectral_edge.validate.runs.dense.recording import TANGENT, _Training, train
 
 SHORT = {"max_steps": 12, "W_max": 6, "span": 4, "curvature_every": 3}
 
@@ -132,6 +132,31 @@ def test_a_run_recorded_at_intervals_is_the_same_run() -> None:
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("regime", ["quadratic-gd", "transformer-adamw"])
+def test_the_tangent_kernel_is_that_of_the_right_outputs(regime: str) -> None:
+    config = dense_run(regime, 4, **SHORT)
+    rate = train(config)["dense"].metrics["tangent_rate"]
+    problem = networks.problem(config)
+    run = _Training(config)
+    few = min(TANGENT, len(problem.train.labels))
+
+    def kernel() -> torch.Tensor:
+        rows = []
+        for i in range(few):  # one example after another
+            _, output = run.flat.loss(problem.train.take(torch.tensor([i])))
+            (row,) = torch.autograd.grad(output[0, problem.train.labels[i]], run.flat.theta)
+            rows.append(row)
+        return torch.stack(rows) @ torch.stack(rows).T
+
+    for wanted in rate[:3]:
+        before = kernel()
+        (run.flat.theta.grad,) = torch.autograd.grad(run.flat.loss(problem.train)[0], run.flat.theta)
+        run.optimizer.step()
+        assert float((kernel() - before).norm()) == pytest.approx(float(wanted), rel=1e-5)
+    assert "tangent_rate" not in train(dense_run("mlp-gd", 4, **SHORT))["dense"].metrics
+
+
 def test_same_bits_and_not_made_again(tmp_path: Path) -> None:
     config = dense_run("transformer-adamw", 1, **SHORT)
     one, again = train(config, tmp_path)["dense"], train(config)["dense"]

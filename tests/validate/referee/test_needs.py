@@ -9,13 +9,21 @@ from spectral_edge import validate
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import KEYS, with_field
-from spectral_edge.validate.referee.needs import HOW, QUERIES, TRANSITION, Needs, how
+from spectral_edge.validate.referee.needs import CURVATURE, HOW, QUERIES, TRANSITION, Needs, how
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.verdict import NOT_RUN, Prediction
 
 #: What the words of a prediction's needs say of its runs, not of a key: their place among other runs.
 OF_THE_RUNS = ("experiment", "weight_decay", "task", "operation")
 METRICS = {TRANSITION: ("test_accuracy",), QUERIES: (".Q.sigma_1", ".Q.sigma_2"), "test_loss": ("test_loss",)}
+
+
+#: Probes by what they tell.
+PROBES = {CURVATURE: ("response", "metric", "hessian")}
+
+
+def probes_of(*names: str) -> set[str]:
+    return {probe for name in names for probe in PROBES.get(name, (name,))}
 
 
 def stripped(run: GramSequence, needs: Needs) -> GramSequence:
@@ -27,7 +35,7 @@ def stripped(run: GramSequence, needs: Needs) -> GramSequence:
         metrics={
             name: values for name, values in run.metrics.items() if name.endswith(tuple(names or ["-"]))
         },
-        probes={name: values for name, values in run.probes.items() if name in needs.probes},
+        probes={name: values for name, values in run.probes.items() if name in probes_of(*needs.probes)},
         config={key: value for key, value in run.config.items() if key in (*needs.config, *OF_THE_RUNS)},
     )
 
@@ -42,7 +50,7 @@ def without(run: GramSequence, name: str) -> GramSequence:
     return replace(
         run,
         metrics={key: values for key, values in run.metrics.items() if not key.endswith(ends)},
-        probes={key: values for key, values in run.probes.items() if key != name},
+        probes={key: values for key, values in run.probes.items() if key not in probes_of(name)},
     )
 
 
@@ -115,10 +123,10 @@ def test_a_scoreboard_names_what_is_missing_and_how_it_is_recorded() -> None:
     found = {v.number: v.meaning for v in board}
     assert "1 of 2 lack learning_rate (config={'learning_rate': …})." in found[1]
     assert "None has batch_size (config={'batch_size': …})." in found[1]
-    assert (
-        "None has gradient, hessian (tracker.update(model, step=step, probes=validate.probes.from_loss("
-        in found[7]
+    told_so = (
+        "None has gradient, response (or metric beside hessian) (tracker.update(model, step=step, probes="
     )
+    assert told_so in found[7]
     assert "It needs runs with weight decay and without." in found[11]
     assert "None has transition (tracker.update(model, step=step, test_accuracy=…), or event=)." in found[11]
     assert "None has 29 updates (record more often, or longer)." in found[15]

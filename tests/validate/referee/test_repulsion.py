@@ -40,3 +40,24 @@ def test_second_order_is_what_is_seen_where_the_perturbation_is_small() -> None:
     neighbour, all_levels = agreement([GramSequence.from_updates(smooth(seed)) for seed in range(4)])
     assert all_levels.low > 0.5
     assert neighbour.high < all_levels.low
+
+
+def test_it_is_drawn_beside_noise_and_where_there_is_none_it_says_so() -> None:
+    from matplotlib.figure import Figure
+
+    from spectral_edge.validate.referee.figures.collapse import BINS, repelling
+
+    worlds = {name: [GramSequence.from_updates(smooth(seed))] for name, seed in (("runs", 0), ("noise", 1))}
+    for all_levels in (False, True):
+        ax = repelling(worlds, Figure().add_subplot(), all_levels)
+        drawn = [one for one in ax.containers if len(one[0].get_xdata()) == BINS]
+        assert len(drawn) == 2
+        assert [text.get_text().split(",")[0] for text in ax.get_legend().get_texts()] == [
+            "equal",
+            "runs",
+            "noise",
+        ]
+    x, y = drawn[0][0].get_data()  # all levels: on the line
+    assert np.median(np.abs(y - x) / np.abs(x)) < 0.15
+    empty = repelling({"runs": []}, Figure().add_subplot())
+    assert empty.texts[0].get_text() == "no small perturbation"

@@ -96,7 +96,7 @@ def test_sets_of_runs_can_be_judged_by_all_and_repeat_bit_by_bit() -> None:
     assert not np.array_equal(one[0].K, other[0].K)
     assert [run.config["weight_decay"] for run in one] == [1.0] * stress.PAIRS + [0.0] * stress.PAIRS
     for prediction in PREDICTIONS:
-        seen = [run for run in stress.viewed(one, prediction.id) if run is not None]
+        seen = [run for run in stress_size.viewed(one, prediction) if run is not None]
         assert len(seen) >= 4
         assert all(run.K is one[0].K for run in seen[:1])  # the updates are shared
         assert any(prediction.needs.met(run) for run in seen), prediction.id

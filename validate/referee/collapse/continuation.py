@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 HOLD = 5
 #: Rows a forecast needs: those of the horizon, and those that show whether an order lasts.
 AHEAD = HORIZON + HOLD
+#: Windows whose products are made together.
+TOGETHER = 256
 #: A row this many times as long as the longest of its window is no forecast any more, nor are those after it.
 LONGEST = 1e6
 
@@ -57,12 +59,14 @@ def continued(blocks: Floats, future: Floats) -> Continuation:
     with np.errstate(invalid="ignore", over="ignore"):
         usable = (np.abs(future) <= LONGEST * longest[:, None, None]).all(axis=2)  # NaN compares false
     lengths = np.where(usable.all(axis=1), future.shape[1], np.argmin(usable, axis=1))
-    for i in np.flatnonzero(lengths > 0):
-        K = theory.continued_products(blocks[i], future[i, : lengths[i]])
-        modes = simulate.follow_modes(K, W, MEMORY)
-        n = len(modes.rank)
-        sigma[i, :n] = np.take_along_axis(modes.sigma, np.argsort(modes.rank, axis=1), axis=1)
-        time[i] = exchange_times(modes)
+    chosen = np.flatnonzero(lengths > 0)
+    for rows in np.split(chosen, range(TOGETHER, len(chosen), TOGETHER)):
+        for i, K in zip(rows, theory.continued_products(blocks[rows], future[rows]), strict=True):
+            known = W + lengths[i]
+            modes = simulate.follow_modes(K[:known, :known], W, MEMORY)
+            n = len(modes.rank)
+            sigma[i, :n] = np.take_along_axis(modes.sigma, np.argsort(modes.rank, axis=1), axis=1)
+            time[i] = exchange_times(modes)
     return Continuation(sigma, time)
 
 

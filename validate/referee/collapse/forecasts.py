@@ -54,6 +54,27 @@ def propagated(tracks: Tracks, other_time: bool = False) -> Continuation | None:
         return tracks.once(("propagated", other_time), make)
 
 
+def corrected(tracks: Tracks) -> Continuation | None:
+    """10.3 for gradient descent, corrected by the window's own rows: what 10.6 says each step has seen.
+
+    For other optimisers as it is: where D changes from record to record, older rows say as much about D as about H.
+    Chosen on runs of seeds 200 to 202, which are not bundled.
+    """
+    own, response = tracks.optimizer, tracks.response
+    if not tracks.exact or (own.name, own.momentum) != ("sgd", 0) or response is None:
+        return propagated(tracks)
+
+    def make() -> Continuation:
+        future = theory.propagate_window(
+            tracks.blocks, response, eta=own.eta, omega=own.omega, momentum=own.momentum, optimizer="sgd",
+            n=AHEAD, decay=own.decay, interval=own.spacing, corrected=min(RANK, tracks.W - 2),
+        )  # fmt: skip
+        return continued(tracks.blocks, future)
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        return tracks.once("corrected", make)
+
+
 def fitted(tracks: Tracks) -> Continuation:
     """10.4, from K alone."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -213,6 +234,7 @@ def size(tracks: Tracks) -> Floats:
 FORMS: dict[str, Form] = {
     "propagated": partial(_times, propagated),
     "fitted": partial(_times, fitted),
+    "corrected": partial(_times, corrected),
     "checked": checked,
     "flow": flow,
     "flow-frozen": partial(flow, form="frozen"),

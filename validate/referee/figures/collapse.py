@@ -4,15 +4,19 @@ Everything that `agreement` draws is in ``Verdict.details`` of prediction 20; a 
 that say so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from spectral_edge.theory.palette import BLACK, BLUE, GREY, ORANGE, RED
+from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.collapse.accuracy import MEAN, WHERE
+from spectral_edge.validate.referee.collapse.repulsion import agreement as agreement_of_levels
+from spectral_edge.validate.referee.collapse.repulsion import repulsion
 from spectral_edge.validate.referee.collapse.states import States
 from spectral_edge.validate.referee.collapse.tracks import Tracks
 from spectral_edge.validate.referee.figures.run import plain_ticks
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from spectral_edge.validate.referee.collapse.forecast import Forecast
     from spectral_edge.validate.referee.verdict import Verdict
 
+#: Bins of equal size into which pairs are put by what is said of them, and below which share they lie linearly.
+BINS, FAINT = 14, 1e-4
 #: Leading modes whose strength a picture of a forecast shows.
 LEADING = 6
 
@@ -129,6 +135,76 @@ def followed_pair(
     ax.set(xlabel="step", ylabel=r"$\sigma_j$ (parameter units)", yscale="log")
     ax.legend(fontsize=7, frameon=False)
     return ax
+
+
+def repelling(worlds: Mapping[str, Sequence[GramSequence]], ax: Axes, all_levels: bool = False) -> Axes:
+    """Draw by how much neighbouring levels move apart beyond first order against what 4.3 says, medians and quartiles.
+
+    Parameters
+    ----------
+    worlds : mapping of str to sequence of GramSequence
+        Runs by the name of what they are: recorded ones, and noise beside them.
+    ax : Axes
+    all_levels : bool
+        Compare with what all levels do to the two, and not with what the two do to each other.
+
+    Returns
+    -------
+    Axes
+        On the line what is seen is what is said. Spearman's ρ, mean over runs, stands in the legend.
+    """
+    ends = []
+    for (name, runs), colour, marker in zip(worlds.items(), (BLUE, ORANGE), ("o", "s"), strict=False):
+        found = [repulsion(run) for run in runs]
+        said, seen = (
+            np.concatenate([getattr(one, what) for one in found] or [np.zeros(0)])
+            for what in ("all_levels" if all_levels else "neighbour", "measured")
+        )
+        if len(said) < BINS:
+            continue
+        parts = np.array_split(np.argsort(said), BINS)
+        x = np.array([np.median(said[part]) for part in parts])
+        low, y, high = np.transpose([np.quantile(seen[part], [0.25, 0.5, 0.75]) for part in parts])
+        rho = agreement_of_levels(runs)[int(all_levels)]
+        ax.errorbar(
+            x, y, [y - low, high - y], color=colour, marker=marker, ms=4, lw=1, label=f"{name}, ρ = {rho}"
+        )
+        ends += [x.min(), x.max()]
+    ax.set(
+        xlabel="all levels, to second order (share)"
+        if all_levels
+        else "the two alone, 2M²/(λₖ − λₖ₊₁)² (share)",
+        ylabel="move apart (share of the gap)",
+    )
+    if not ends:
+        ax.text(0.5, 0.5, "no small perturbation", ha="center", va="center", transform=ax.transAxes)
+        ax.set(xticks=[], yticks=[])
+        return ax
+    line = np.array([min(ends), max(ends)])
+    ax.plot(line, line, color=BLACK, lw=1, ls="--", label="equal")
+    ax.set_xscale("symlog", linthresh=FAINT)
+    ax.set_yscale("symlog", linthresh=FAINT)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(FixedLocator([-1e-1, -1e-3, 0, 1e-3, 1e-1]))
+    ax.legend(fontsize=7, frameon=False, loc="upper left")
+    return ax
+
+
+def repelling_figure(worlds: Mapping[str, Sequence[GramSequence]]) -> Figure:
+    """Both comparisons of `repelling` side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> walk = np.random.default_rng(0).normal(size=(300, 500)).cumsum(axis=0)
+    >>> found = repelling_figure({"a random walk": [GramSequence.from_updates(walk)]})
+    >>> len(found.axes)
+    2
+    """
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    for ax, all_levels in zip(figure.subplots(1, 2), (False, True), strict=True):
+        repelling(worlds, ax, all_levels)
+    return figure
 
 
 def continued_spectrum(found: "Forecast", ax: Axes | None = None) -> Axes:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import PLAIN, card, is_plain, knows, number
+from spectral_edge.validate.referee.cards import DENSE, PLAIN, card, is_plain, knows, number
+from spectral_edge.validate.referee.curvature import deciding, gradients, seen, source
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import groups as group_figures
 from spectral_edge.validate.referee.figures import run as figures
@@ -22,6 +23,8 @@ from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.verdict import NOT_RUN, Drawn, Verdict
 
+#: Modes of a window that make a picture of their order.
+FEWEST = 4
 #: Planted runs whose collapses are drawn beside those of the recorded ones.
 PLANTED = 4
 
@@ -189,17 +192,20 @@ def against_loss(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
 def hierarchy(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     """Strength of the modes against what 8.2 makes it proportional to."""
     pairs = []
-    for run in (
-        run for run in runs if {"gradient", "hessian"} <= run.probes.keys() and knows(run, "weight_decay")
-    ):
-        windows = run.window(W)
-        stiff = windows.curvature() + number(run, "weight_decay")
-        gradient = np.abs(windows.project("gradient"))
-        for row in np.flatnonzero(np.isfinite(stiff).all(axis=1) & (stiff > 0).all(axis=1)):
-            x, y = gradient[row] / np.sqrt(stiff[row]), windows.sigma[row]
-            if (x > 0).all() and (y > 0).all():
-                pairs.append((x / np.exp(np.log(x).mean()), y / np.exp(np.log(y).mean())))
-    what = f"{verdict.id}: strength of the modes against gradient over root curvature, windows without negative h_j + ω"
+    usable = [
+        run for run in runs
+        if "gradient" in run.probes and source(run, W) is not None and knows(run, "weight_decay")
+    ]  # fmt: skip
+    for run in deciding(usable)[0]:
+        sigma, G = run.window(W).sigma, np.abs(gradients(run, W))
+        stiff = seen(run, W) + number(run, "weight_decay")
+        good = (stiff > 0) & (G > 0)  # NaN compares false
+        for row in np.flatnonzero(good.sum(axis=1) >= FEWEST):
+            x, y = G[row, good[row]] / np.sqrt(stiff[row, good[row]]), sigma[row, good[row]]
+            pairs.append((x / np.exp(np.log(x).mean()), y / np.exp(np.log(y).mean())))
+    what = (
+        f"{verdict.id}: strength of the modes against gradient over root curvature, modes of positive h_j + ω"
+    )
     return [Panel(partial(group_figures.steady_state, pairs), what)] if pairs else []
 
 
@@ -217,7 +223,28 @@ def collapses(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
             for form in shown if one is verdict and where != "weighted k*" else shown[:1] * (where == "k*"):
                 draw = partial(agreement, one, form=form, where=where)
                 panels.append(_agreement(draw, f"{world}, {where}, {form}"))
-    return panels
+    return panels + _repulsion(runs, seed)
+
+
+def _repulsion(runs: Runs, seed: int) -> list[Panel]:
+    """By how much levels repel beside what 4.3 says, in runs recorded at every step and in noise."""
+    from spectral_edge.validate.referee.figures.collapse import repelling
+
+    dense = [run for run in runs if card(run).experiment == DENSE]
+    if not dense:
+        return []
+    beside = {"runs": dense, "noise": [worlds.matched_noise(run, seed, 1)[0] for run in dense]}
+    return [
+        Panel(
+            partial(repelling, beside, all_levels=all_levels),
+            f"collapse-time: by how much neighbouring levels move apart beyond first order, against {what}",
+            (4.3, 3.6),
+        )
+        for all_levels, what in (
+            (False, "what the two do to each other"),
+            (True, "what all levels do to them"),
+        )
+    ]
 
 
 def _agreement(draw: Callable[..., Axes], title: str) -> Panel:

@@ -10,7 +10,9 @@ from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, number
-from spectral_edge.validate.referee.needs import Needs
+from spectral_edge.validate.referee.collapse.tracks import Optimizer
+from spectral_edge.validate.referee.curvature import Curvature, deciding, gradients, plain, seen, source
+from spectral_edge.validate.referee.needs import CURVATURE, Needs
 from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.statistics import Comparison, against
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, above_and_specific, tried
@@ -39,15 +41,14 @@ class Flow(NamedTuple):
     terms: Floats
 
 
-def measure(run: GramSequence) -> Flow:
+def measure(run: GramSequence, curvature: Curvature = seen) -> Flow:
     """The terms of 3.3 at k*, and the change of that gap to the next record."""
     windows = run.window(W)
-    h, p = windows.curvature(), windows.project("gradient") ** 2
-    rows = np.flatnonzero(
-        np.isfinite(h).all(axis=1) & np.isfinite(p).all(axis=1) & np.isfinite(windows.k_star)
-    )
-    rows = rows[rows < len(windows.steps) - 1]
+    h, p = curvature(run, W), gradients(run, W) ** 2
+    rows = np.flatnonzero(np.isfinite(windows.k_star[:-1]))
     k = windows.k_star[rows].astype(int)[:, None] - 1 + np.array([0, 1])
+    told = np.isfinite(np.take_along_axis((h + p)[rows], k, axis=1)).all(axis=1)
+    rows, k = rows[told], k[told]
     pairs = [np.take_along_axis(x[rows], k, axis=1) for x in (windows.sigma, h, p)]
     d = pairs[0]
     later = np.take_along_axis(windows.sigma[rows + 1], k, axis=1)
@@ -55,7 +56,7 @@ def measure(run: GramSequence) -> Flow:
     observed = ((later - d) @ [1.0, -1.0]) / steps
     terms = theory.gap_terms(
         d[:, 0] - d[:, 1], d.mean(axis=1), h=pairs[1], p=pairs[2],
-        eta=number(run, "learning_rate"), omega=number(run, "weight_decay"), W=W,
+        eta=Optimizer.of(run).pace, omega=number(run, "weight_decay"), W=W,
     )  # fmt: skip
     return Flow(observed, np.stack([terms.curvature, terms.damping, terms.driving], axis=1))
 
@@ -110,27 +111,50 @@ def _compare(run: GramSequence, flow: Flow, predict: Callable[[Flow, Flow], Floa
     return agreement(flow, predict), np.array(shuffled)
 
 
+def _against_other_times(
+    flows: Sequence[tuple[GramSequence, Flow]], predict: Callable[[Flow, Flow], Floats]
+) -> Comparison:
+    rows = [_compare(run, flow, predict) for run, flow in flows]
+    return against([row[0] for row in rows], [row[1] for row in rows])
+
+
+def _flows(runs: Sequence[GramSequence], curvature: Curvature = seen) -> list[tuple[GramSequence, Flow]]:
+    """The runs that say enough, each with what it says."""
+    found = [(run, measure(run, curvature)) for run in runs]
+    return [(run, flow) for run, flow in found if len(flow.observed) >= FEWEST]
+
+
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """Sign agreement of predicted and observed ġ, against terms taken from other times."""
-    chosen = [
-        (run, flow, others) for run, others in zip(runs, noise, strict=True)
-        if {"hessian", "gradient"} <= run.probes.keys() and min(run.T, run.W_max) >= W
+    copies_of = {id(run): copies for run, copies in zip(runs, noise, strict=True)}
+    usable = [
+        run for run in runs
+        if "gradient" in run.probes and source(run, W) is not None and min(run.T, run.W_max) >= W
         and knows(run, "learning_rate", "weight_decay")
-        and len((flow := measure(run)).observed) >= FEWEST
     ]  # fmt: skip
+    own, others = map(_flows, deciding(usable))
+    chosen = own or others  # dense runs that say nothing decide nothing
     if not chosen:
-        return PREDICTION.not_run(f"no run with gradients and {FEWEST} window Hessians")
-    found: dict[str, Comparison] = {}
-    for name, predict in tried(READINGS).items():
-        rows = [_compare(run, flow, predict) for run, flow, _ in chosen]
-        found[name] = against([row[0] for row in rows], [row[1] for row in rows])
+        return PREDICTION.not_run(
+            f"no run with gradients and, in {FEWEST} windows, the curvature that its optimiser sees at k*"
+        )
+    found = {name: _against_other_times(chosen, predict) for name, predict in tried(READINGS).items()}
     first = next(iter(found.values()))
     # a gap of noise returns to its mean, and damping predicts as much: the equation must do better than that
-    reverting = [np.array([agreement(measure(copy), _fitted) for copy in others]) for _, _, others in chosen]
-    copies = against([agreement(flow, _fitted) for _, flow, _ in chosen], reverting)
+    reverting = [np.array([_reverts(copy) for copy in copies_of[id(run)]]) for run, _ in chosen]
+    copies = against([agreement(flow, _fitted) for _, flow in chosen], reverting)
     p_value = max(first.p_value, copies.p_value)
+    beside = {
+        "curvature of the plain loss": lambda: _flows(
+            [run for run, _ in chosen if "hessian" in run.probes], plain
+        ),
+        "records further apart": lambda: others if own else [],
+    }
+    for name, made in tried(beside, 0).items():
+        if rows := made():
+            found[name] = _against_other_times(rows, _fitted)
     r_squared = {
-        name: float(np.median([_r_squared(flow, predict) for _, flow, _ in chosen]))
+        name: float(np.median([_r_squared(flow, predict) for _, flow in chosen]))
         for name, predict in tried(READINGS).items()
     }
     return PREDICTION.verdict(
@@ -144,41 +168,51 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         n=len(chosen),
         readings=tuple(
             Reading.above(name, one.treated, one.control, CHANCE)
-            for name, one in (*found.items(), ("the same in noise with isotropic gradients", copies))
+            for name, one in {**found, "the same in noise with isotropic gradients": copies}.items()
         ),
         details={"out_of_sample_r_squared": r_squared},
         meaning=(
             f"The predicted change of the gap has the observed sign in {first.treated.value:.0%} of the windows, with "
             f"terms of other times in {first.control.value:.0%}, in noise in {copies.control.value:.0%} (a gap of "
             f"noise returns to its mean); the median out-of-sample R² is {next(iter(r_squared.values())):.2g}. "
-            "Curvatures are those of the plain loss; the scale of the source is fitted on the other half of the run."
+            "Curvatures are those that the optimiser sees; the scale of the source is fitted on the other half of the "
+            "run."
         ),
     )
+
+
+def _reverts(copy: GramSequence) -> float:
+    """The agreement in a noise copy; NaN where it says nothing."""
+    flow = measure(copy)
+    return agreement(flow, _fitted) if len(flow.observed) >= FEWEST else float("nan")
 
 
 PREDICTION = Prediction(
     number=7,
     id="gap-flow",
-    version=2,
+    version=3,
     claim="The gap changes as its flow equation says.",
     reference="abstract, (i); docs/theory.md, 3.3",
     statistic="share of windows in which predicted and observed ġ have the same sign; out-of-sample R²",
-    treatment="runs with window Hessians and gradients",
+    treatment=(
+        "runs recorded at every step (all runs where there are none) with gradients and curvatures v_jᵀD⁻¹Hv_j as the "
+        "optimiser sees them"
+    ),
     control="the terms of the equation taken from other times of the run; noise with isotropic gradients",
     rule=f"interval above {CHANCE:.0%}, and p < {LEVEL:g} against both controls",
     boundaries=(CHANCE,),
     changed_by=(
-        "Records at every step with full batch: at a hundred steps a window loses its oldest update and gains "
-        "a new one that nothing before it foretells, and the sign of ġ with them. Curvature as the optimiser "
-        "sees it (probe `response`) costs no further Hessian products."
+        "More runs of full batches at every step, seconds each: with batches, or a hundred steps between records, a "
+        "window gains an update that nothing before it foretells, and the sign of ġ with it."
     ),
+    dense=True,
     judge=judge,
     published=published.FLOW,
     planted=worlds.planted("gap-flow"),
     turned={"measure": lambda flow: flow._replace(observed=-flow.observed)},
     needs=Needs(
-        runs=f"one run with {FEWEST} window Hessians",
+        runs=f"one run with {FEWEST} windows whose curvature is known",
         config=("learning_rate", "weight_decay"),
-        probes=("gradient", "hessian"),
+        probes=("gradient", CURVATURE),
     ),
 )

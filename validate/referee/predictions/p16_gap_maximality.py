@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.curvature import deciding
 from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.published import stability as published
 from spectral_edge.validate.referee.series import log_loss
@@ -96,7 +97,10 @@ def _effects(runs: Sequence[GramSequence], closed: float) -> tuple[list[float], 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """How the rate of the loss changes after a collapse at k*, against one elsewhere, positions permuted in a run."""
-    chosen = [run for run in runs if min(run.T, run.W_max) >= W and log_loss(run, W) is not None]
+    own, others = deciding(
+        [run for run in runs if min(run.T, run.W_max) >= W and log_loss(run, W) is not None]
+    )
+    chosen = own if any(len(set(_table(run, CLOSED)[1].tolist())) == 2 for run in own) else own + others
     if not chosen:
         return PREDICTION.not_run("no run with its validation loss")
     observed, permuted, here, elsewhere = _effects(chosen, CLOSED)
@@ -108,6 +112,10 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     readings = [Reading.tested(f"closed below {CLOSED:g}", found)]
     for name, closed in tried({f"closed below {closed:g}": closed for closed in (1.15, 1.35)}, 0).items():
         readings.append(Reading.tested(name, against(*_effects(chosen, closed)[:2])))
+    for name, further in tried({"records further apart": others if chosen is own else []}, 0).items():
+        rows = _effects(further, CLOSED)
+        if rows[0]:
+            readings.append(Reading.tested(name, against(*rows[:2])))
     return PREDICTION.verdict(
         beyond((found,)),
         statistic=found.treated.value,
@@ -129,11 +137,11 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 PREDICTION = Prediction(
     number=16,
     id="gap-maximality",
-    version=2,
+    version=3,
     claim="Only a collapse at k* disrupts learning.",
     reference="abstract, (iii); docs/theory.md, 7.2",
     statistic="change of the rate of log loss after a collapse at k*, less that after one elsewhere",
-    treatment="collapses at k*",
+    treatment="collapses at k*, in runs recorded at every step (in all runs where those have none)",
     control="collapses at j ≠ k*; positions permuted within a run",
     rule=f"p < {LEVEL:g}, and the interval of the excess over permuted positions above 0",
     boundaries=(0.0,),
@@ -142,6 +150,7 @@ PREDICTION = Prediction(
         "steps, beside as many random and as many bulk directions of the same window, and compare the losses. "
         "Minutes per run, and no collapse has to be waited for."
     ),
+    dense=True,
     judge=judge,
     published=published.MAXIMALITY,
     planted=worlds.planted("gap-maximality"),

@@ -30,8 +30,8 @@ _CAVEATS = """## What to keep in mind
   recipe of the author's code. A verdict is about them.
 - The thesis reports 19 of its 20 predictions confirmed. The twenty here are claims taken from it and made testable by
   us; they are not its list.
-- Curvatures h_j are those of the plain loss, not of the loss as the optimiser preconditions it. The predictions that
-  rest on them (4, 7, 8) test the claims as far as that is the same; 20 has the optimiser's on the dense runs.
+- Curvatures h_j in 4, 7, 8 and 20 are those that the optimiser sees, v_jᵀD⁻¹Hv_j, in runs that hold them; those of the
+  plain loss are readings. 4, 7, 8, 14 and 16 are decided by runs recorded at every step, the others are readings.
 - The scale of the source p_j is not derived in the thesis. Where it matters it is fitted on the run's own past.
 - *Size* is how often a test comes out supported in noise, *power* how often the planted world gets the verdict that is
   expected there, each over the sets of runs that `spectral-edge validate --calibrate` judged; the *worst size* is that

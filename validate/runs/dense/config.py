@@ -14,6 +14,8 @@ OPTIMIZERS = ("SGD", "Adam", "AdamW")
 
 #: Seeds that were looked at while forecasters and rules were chosen.
 EXPLORED = (0, 1, 2)
+#: Seeds on which the correction of the propagated window was chosen.
+REFINED = (200, 201, 202)
 #: Seeds that were recorded and judged only after every choice was fixed; three of them are bundled.
 FRESH = (100, 101, 102, 103, 104, 105)
 BUNDLED = FRESH[:3]

@@ -21,6 +21,8 @@ from spectral_edge.validate.runs.dense.networks import Examples, Problem, proble
 Progress = Callable[[int, dict[str, float]], None]
 #: Records from one call of it to the next.
 TOLD_EVERY = 50
+#: Examples of the tangent kernel.
+TANGENT = 16
 
 
 def train(
@@ -98,6 +100,15 @@ class _Flat:
         output = self.problem.output(named, examples.inputs)
         return self.problem.loss(output, examples.labels), output
 
+    def kernel(self) -> Tensor:
+        """Tangent kernel of the first training examples: that of the outputs which should be largest."""
+        examples = self.problem.train.take(torch.arange(min(TANGENT, len(self.problem.train.labels))))
+        _, output = self.loss(examples)
+        values = output.gather(1, examples.labels[:, None])[:, 0]
+        rows = torch.eye(len(values), dtype=values.dtype)
+        (J,) = torch.autograd.grad(values, self.theta, rows, is_grads_batched=True)
+        return J @ J.T
+
 
 class _Training:
     """The loop: one step of the optimiser, one look at what it did."""
@@ -165,6 +176,8 @@ class _Observer:
         self.steps: list[int] = []
         self.metrics: list[dict[str, float]] = []
         self.probes: list[dict[str, Tensor]] = []
+        # of what has a transition, and at every step alone
+        self._kernel = flat.kernel() if flat.problem.classes and config.record_every == 1 else None
         self.slope: Tensor | None = None  # gradient of the training loss where the parameters are now
         generator = torch.Generator().manual_seed(config.seed + 3_000_000)
         self._sharpest = torch.randn(flat.theta.shape, generator=generator, dtype=torch.float64)
@@ -175,7 +188,7 @@ class _Observer:
         self.steps.append(step)
         self.thetas.append(flat.theta.detach().clone())
         X = torch.stack(self.thetas[-config.span - 2 :]).diff(dim=0).flip(0)  # newest first
-        metrics: dict[str, float] = {}
+        metrics = self._tangent()
         probes: dict[str, Tensor] = {}
         curved = len(self.steps) % config.curvature_every == 0 and len(self.steps) >= config.span
         slope = flat.theta.detach()  # in the end the gradient of the training loss
@@ -196,6 +209,13 @@ class _Observer:
         self.metrics.append(metrics)
         self.probes.append(probes)
         return metrics
+
+    def _tangent(self) -> dict[str, float]:
+        """By how much the tangent kernel changed with the last step (5.6)."""
+        if self._kernel is None:
+            return {}
+        before, self._kernel = self._kernel, self.flat.kernel()
+        return {"tangent_rate": float((self._kernel - before).norm())}
 
     def _curvature(
         self, slope: Tensor, X: Tensor, D: Tensor | None, metrics: dict[str, float]
