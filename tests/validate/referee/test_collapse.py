@@ -486,26 +486,13 @@ def test_the_rule(slope: tuple[float, float], ratio: tuple[float, float], expect
 # -- pictures ---------------------------------------------------------------------------------------------------
 
 
-def test_agreement_figure(judged: Verdict) -> None:
+def test_agreement_is_drawn(judged: Verdict) -> None:
     empty = replace(judged, details={})
-    figure = figures.agreement_figure({"planted world": judged, "recorded runs": empty})
-    full, none = figure.axes
+    full, none = (figures.agreement(verdict, Figure().subplots()) for verdict in (judged, empty))
     assert full.get_xscale() == "log"
     assert [text.get_text() for text in none.texts] == ["no exchange could be followed"]
     labels = [text.get_text() for text in full.get_legend().get_texts()]
     assert {"flow", "equal", "the mean of the others"} <= set(labels)
-
-
-def test_followed_pair_is_drawn(descents: list[GramSequence]) -> None:
-    for run in descents:
-        tracks = Tracks.of(run)
-        found = states(tracks)
-        if found.exchanged.any():
-            i = int(np.flatnonzero(found.exchanged)[0])
-            ax = figures.followed_pair(tracks, found, i, Figure().subplots(), {"propagated": found.time[i]})
-            assert {"state", "exchange", "propagated"} <= set(ax.get_legend_handles_labels()[1])
-            return
-    raise AssertionError("no exchange in the planted world")
 
 
 def test_dense_runs_are_judged_by_what_is_about_them(descents: list[GramSequence]) -> None:

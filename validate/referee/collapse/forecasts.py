@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge import theory
-from spectral_edge.theory.checks import choice
 from spectral_edge.validate.referee.collapse.continuation import AHEAD, Continuation, continued
 from spectral_edge.validate.referee.collapse.tracks import PAST, Tracks
 
@@ -251,14 +250,3 @@ PLACEBOS: dict[str, Form] = {
     "flow": partial(flow, other_time=True),
     "damping": partial(damping, other_time=True),
 }
-
-
-def forecast_times(tracks: Tracks, form: str) -> Floats | None:
-    """Records until neighbours exchange, (m, W - 1), by one of `FORMS`; None where the run does not allow it.
-
-    Raises
-    ------
-    ValueError
-        If there is no such form.
-    """
-    return FORMS[choice("form", form, tuple(FORMS))](tracks)

@@ -17,8 +17,6 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.collapse.accuracy import MEAN, WHERE
 from spectral_edge.validate.referee.collapse.repulsion import agreement as agreement_of_levels
 from spectral_edge.validate.referee.collapse.repulsion import repulsion
-from spectral_edge.validate.referee.collapse.states import States
-from spectral_edge.validate.referee.collapse.tracks import Tracks
 from spectral_edge.validate.referee.figures.run import plain_ticks
 
 if TYPE_CHECKING:
@@ -75,65 +73,6 @@ def agreement(verdict: "Verdict", ax: Axes, form: str | None = None, where: str 
         plain_ticks(axis)
     # below: within, it would lie over data
     ax.legend(fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
-    return ax
-
-
-def agreement_figure(
-    verdicts: "Verdict | Mapping[str, Verdict]", form: str | None = None, where: str = WHERE[0]
-) -> Figure:
-    """Predicted against observed times of prediction 20, one panel per world.
-
-    Parameters
-    ----------
-    verdicts : Verdict, or mapping of str to Verdict
-        Of prediction 20; the names are the titles.
-    form : str, optional
-        One of `collapse.forecasts.FORMS` that the verdict has the times of; by default the one that the rule uses.
-    where : {"k*", "weighted k*", "leading pairs"}
-        Which pairs of modes.
-
-    Returns
-    -------
-    Figure
-    """
-    worlds = dict(verdicts) if isinstance(verdicts, Mapping) else {"": verdicts}
-    figure = Figure(figsize=(4.6 * len(worlds), 4.2), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(worlds)))
-    for ax, (name, verdict) in zip(axes, worlds.items(), strict=True):
-        agreement(verdict, ax, form, where)
-        ax.set_title(f"{name}: {verdict.verdict}" if name else verdict.verdict, fontsize=10)
-    return figure
-
-
-def followed_pair(
-    tracks: Tracks, states: States, i: int, ax: Axes, forecasts: Mapping[str, float] | None = None
-) -> Axes:
-    """Draw the two modes of state `i` around their exchange, the state, and when it was expected, in records."""
-    window = int(tracks.looked[states.row[i]])
-    exchange = window + states.time[i]
-    shown = slice(max(0, window - 20), min(len(tracks.windows.steps), int(exchange) + 20))
-    steps, axis = tracks.windows.steps[shown], np.arange(len(tracks.windows.steps))
-    pair = tracks.order[window, [states.pair[i], states.pair[i] + 1]]
-    for mode, colour, style, name in zip(
-        pair, (BLUE, ORANGE), ("-", "--"), ("upper mode", "lower mode"), strict=True
-    ):
-        ax.plot(steps, tracks.modes.sigma[shown, mode], color=colour, ls=style, lw=1.5, label=name)
-    ax.axvline(tracks.windows.steps[window], color=BLACK, lw=0.8, label="state")
-    if states.exchanged[i]:
-        ax.axvline(
-            np.interp(exchange, axis, tracks.windows.steps), color=RED, ls=":", lw=1.4, label="exchange"
-        )
-    for name, records in (forecasts or {}).items():
-        if window + records < shown.stop:
-            ax.axvline(
-                np.interp(window + records, axis, tracks.windows.steps),
-                color=GREY,
-                ls="-.",
-                lw=1.2,
-                label=name,
-            )
-    ax.set(xlabel="step", ylabel=r"$\sigma_j$ (parameter units)", yscale="log")
-    ax.legend(fontsize=7, frameon=False)
     return ax
 
 
