@@ -1,5 +1,6 @@
 """`GramTracker`: K of a training run, recorded while it runs."""
 
+import atexit
 import sys
 import warnings
 import weakref
@@ -167,6 +168,11 @@ class GramTracker:
         self._recording = self._open(path, dict(config or {}), resume, overwrite)
         # the .npz is brought up to date when the tracker or the process ends, however it ends short of a kill
         self._finish = weakref.finalize(self, self._recording.finish)
+        if path is not None:
+            # Its own hook at the end of the process may come after filelock's, which gives the path back: where PyTorch
+            # was imported first. Hooks run in reverse order, and filelock is there by now.
+            self._finish.atexit = False
+            atexit.register(self._finish)
 
     def _open(self, path: Any, config: dict[str, Any], resume: bool, overwrite: bool) -> Recording:
         def opened(path: Any) -> Recording:
@@ -447,7 +453,7 @@ class GramTracker:
         lagged: dict[str, Any] = {name: view.by_lag(values).tolist() for name, values in found.items()}
         row = lagged.pop("")
         total = float if self._shards is None else self._shards.total
-        stored = lagged[STORAGE] = stored_rounding(records, self._own, total)
+        stored = lagged[STORAGE] = stored_rounding(records, self._own, self._store.moved, total)
         try:
             if hessian is not None:
                 lagged["hessian"] = view.window_hessian(hessian).tolist()
