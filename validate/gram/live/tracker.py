@@ -24,6 +24,7 @@ from spectral_edge.validate.gram.live.stores import Exact, Parts, Sketched
 from spectral_edge.validate.gram.live.view import Measure, View
 from spectral_edge.validate.gram.live.watched import Watched
 from spectral_edge.validate.gram.parameters import (
+    Chosen,
     Select,
     by_normalised_name,
     difference,
@@ -493,7 +494,7 @@ class GramTracker:
             self.say(f"recording goes on at step {step} from its file: products across the gap are not known")
         chosen = self._watched.chosen
         if chosen is not None and chosen.left_out() and not self._announced:
-            self.say(spoken.recorded(chosen, own, self.W_max, self.store, self.sketch))
+            self.say(self._described(chosen, own))
 
     def _join(self, own: Mapping[str, Any], joined: Mapping[str, Any]) -> None:
         assert self._store is not None
@@ -576,7 +577,10 @@ class GramTracker:
         watched = self._watched.fresh()
         own, _ = watched.look(params, 0)
         assert watched.chosen is not None
-        return spoken.recorded(watched.chosen, own, self.W_max, self.store, self.sketch)
+        return self._described(watched.chosen, own)
+
+    def _described(self, chosen: Chosen, own: Mapping[str, Any]) -> str:
+        return spoken.recorded(chosen, own, self.W_max, self.store, self.sketch, self.sharded)
 
     def announce(self, params: Any) -> None:
         """Say what `describe` says."""
