@@ -1,7 +1,7 @@
 """What users bring: every line that once went wrong, what is wanted of it, and the tests that hold it.
 
-A: was silently wrong; B: was refused, or crashed; C: was missing. A line stands for its kind. Who mends one of these kinds
-finds here what holds it; a test that is renamed or deleted has to be named anew.
+A: was silently wrong; B: was refused, or crashed; C: was missing. A line stands for its kind. Who mends one of these
+kinds finds here what holds it; a test that is renamed or deleted has to be named anew.
 """
 
 import ast
@@ -18,7 +18,9 @@ STEPS, TENSORS, SAFE = (
 STATES, SHARDED, CALLBACKS, TRAINABLE = (
     f"{TORCH}/test_{name}.py" for name in ("states", "sharded", "callbacks", "trainable")
 )
-FRAMEWORKS, PAGES, PROBES = (f"{TORCH}/test_{name}.py" for name in ("framework_checkpoints", "pages", "probes"))
+FRAMEWORKS, PAGES, PROBES = (
+    f"{TORCH}/test_{name}.py" for name in ("framework_checkpoints", "pages", "probes")
+)
 CARDS, READING, ANALYSIS = (f"{REFEREE}/test_{name}.py" for name in ("cards", "reading", "analysis"))
 ANALYZE = "house/test_analyze.py"
 
@@ -164,7 +166,9 @@ CASES = {
     "B15 a vocabulary that grows, a head tied in some files: --exclude": (
         f"{TENSORS}::test_exclude_leaves_out_what_some_files_lack_or_have_in_another_shape",
     ),
-    "B16 a read-only installation without a home": (f"{ANALYZE}::test_a_read_only_installation_without_a_home",),
+    "B16 a read-only installation without a home": (
+        f"{ANALYZE}::test_a_read_only_installation_without_a_home",
+    ),
     "B17 cp1252, ascii": (f"{ANALYZE}::test_any_console_will_do",),
     "B18 two --select into one folder": (f"{ANALYZE}::test_figures_carry_what_was_selected",),
     "B19 above a thousand windows": (
@@ -194,7 +198,9 @@ CASES = {
         f"{SAFE}::test_layer_by_layer_in_one_tracker",
         f"{SHARDED}::test_shards_layer_by_layer_and_taken_up_again",
     ),
-    "C7 a view of a run that is being recorded": ("explorer/test_watch.py::test_a_training_in_another_process_is_followed",),
+    "C7 a view of a run that is being recorded": (
+        "explorer/test_watch.py::test_a_training_in_another_process_is_followed",
+    ),
     "C8 a forecast for a run in progress": (
         f"{REFEREE}/test_forecast.py::test_command",
         f"{REFEREE}/test_forecast.py::test_a_run_that_is_being_recorded",

@@ -288,9 +288,9 @@ def test_under_ddp_one_process_records(tmp_path):
     assert found.config["batch_size"] == 8
 
 
-# Accelerate 1.15 takes up its FSDP plugin for accelerators only (`AcceleratorState.__init__`: MULTI_GPU, MULTI_XPU …) and
-# makes DDP of it, without a word, on processors. `begin` says that two gloo processes will do as well; all that shards,
-# trains and saves is the Trainer's, Accelerate's and PyTorch's own.
+# Accelerate 1.15 takes up its FSDP plugin for accelerators only (`AcceleratorState.__init__`: MULTI_GPU, MULTI_XPU …),
+# and makes DDP of it, without a word, on processors. `begin` says that two gloo processes will do as well; all that
+# shards, trains and saves is the Trainer's, Accelerate's and PyTorch's own.
 FSDP = """
 import os, sys
 import torch, transformers

@@ -133,7 +133,9 @@ def test_what_mlflow_and_trackio_take():
         assert not rows or step > rows[-1][0]
         rows.append((step, values))
 
-    def log_metrics(metrics, step=None, synchronous=None, run_id=None, timestamp=None, model_id=None, dataset=None):
+    def log_metrics(
+        metrics, step=None, synchronous=None, run_id=None, timestamp=None, model_id=None, dataset=None
+    ):
         taken(metrics, step)
 
     def log(metrics, step=None):  # trackio's; "step", "time", "project", "run" are names of its own

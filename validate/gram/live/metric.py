@@ -48,7 +48,9 @@ class Orthogonalised(Scaling):
     it, the momentum alone.
     """
 
-    def __init__(self, parameter: Any, momentum: "torch.Tensor", group: Mapping[str, Any], scale: float) -> None:
+    def __init__(
+        self, parameter: Any, momentum: "torch.Tensor", group: Mapping[str, Any], scale: float
+    ) -> None:
         B = momentum.detach()
         if group["nesterov"] and parameter.grad is not None:
             B = parameter.grad.detach().lerp(B, group["momentum"])
@@ -135,8 +137,8 @@ class Metric:
             scaling = self._scalings[name]
             if not isinstance(scaling, Diagonal):
                 raise ValueError(
-                    f"optimizer must have a number for every entry for a metric, got Muon's {name!r}: a longer momentum "
-                    "makes the same step, so that its D⁻¹ has no inverse"
+                    f"optimizer must have a number for every entry for a metric, got Muon's {name!r}: a longer "
+                    "momentum makes the same step, so that its D⁻¹ has no inverse"
                 )
             found[name] = scaling.times(tensor)
         return found
