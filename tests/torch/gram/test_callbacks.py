@@ -318,8 +318,8 @@ data = [{"input_ids": row, "labels": row} for row in tokens]
 said = []
 callback = GramCallback(4, path=f"{folder}/run.npz", by="layer", resume=True, say=said.append)
 world = int(os.environ.get("WORLD_SIZE", 1))
-wrap = {"version": 2, "transformer_layer_cls_to_wrap": ["GPT2Block"]}
-sharding = dict(fsdp=True, fsdp_config=wrap, ddp_backend="gloo") if world > 1 else {}
+wrap = {"transformer_layer_cls_to_wrap": ["GPT2Block"], "state_dict_type": "SHARDED_STATE_DICT"}
+sharding = dict(fsdp=True, fsdp_config={"version": 2} | wrap, ddp_backend="gloo") if world > 1 else {}
 arguments = transformers.TrainingArguments(
     output_dir=f"{folder}/out", max_steps=steps, per_device_train_batch_size=8 // world, learning_rate=1e-2,
     lr_scheduler_type="constant", report_to=[], use_cpu=True, disable_tqdm=True, save_steps=4, **sharding)
@@ -333,6 +333,7 @@ callback.tracker.close()
 """
 
 
+@pytest.mark.slow
 def test_under_fsdp2_all_processes_record_their_shards_and_the_run_goes_on(tmp_path):
     alone = tmp_path / "alone"
     subprocess.run(
