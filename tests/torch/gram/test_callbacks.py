@@ -348,7 +348,7 @@ def test_under_fsdp2_all_processes_record_their_shards_and_the_run_goes_on(tmp_p
     np.testing.assert_array_equal(found.steps, wanted.steps)
     assert found.P == wanted.P == 7360
     assert len(found.pieces()) == 1  # one uninterrupted run: every process has found its own state
-    np.testing.assert_allclose(found.K, wanted.K, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(found.K, wanted.K, rtol=1e-4)
     assert {name: part.P for name, part in found.parts().items()} == {
         name: part.P for name, part in wanted.parts().items()
     }
