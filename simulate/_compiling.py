@@ -12,22 +12,37 @@ from typing import Any
 
 #: What has been imported in this process: a second import costs nothing, and shall cost no thread either.
 _there: set[str] = set()
+#: Where numba keeps what it has compiled until this process ends, if it can keep it nowhere else.
+_place = ""
 
 
 @contextmanager
 def compiling(what: str, patience: float = 1.0) -> Iterator[None]:
-    """Print one line on standard error if the body, the import of a kernel, takes over `patience` s."""
+    """Print one line on standard error if the body, the import of a kernel, takes over `patience` s and compiles.
+
+    What is only loaded from numba's cache is not mentioned, however long the machine takes for it.
+    """
     if what in _there:
         yield
         return
-    message = f"spectral-edge: compiling {what} (the first time only)\n"
-    timer = threading.Timer(patience, lambda: sys.stderr.write(message))
-    timer.daemon = True
-    timer.start()
+    events = import_module("numba.core.event")
+    compiled, done = events.RecordingListener(), threading.Event()
+
+    def watch() -> None:
+        if done.wait(patience):
+            return
+        while not compiled.buffer:  # what has begun to be compiled
+            if done.wait(patience / 10):
+                return
+        again = "nothing can be kept here" if _place else "the first time only"
+        sys.stderr.write(f"spectral-edge: compiling {what} ({again})\n")
+
+    threading.Thread(target=watch, daemon=True).start()
     try:
-        yield
+        with events.install_listener("numba:compile", compiled):
+            yield
     finally:
-        timer.cancel()
+        done.set()
     _there.add(what)
 
 
@@ -42,6 +57,7 @@ def cache_somewhere() -> None:
     numba refuses to compile a function that it is to cache and cannot. The place is new in every process and goes with
     it: a cache that others could write is code that others could run.
     """
+    global _place
     import numba
 
     def probe() -> None:
@@ -50,5 +66,5 @@ def cache_somewhere() -> None:
     try:
         numba.njit(cache=True)(probe)
     except RuntimeError:
-        place = numba_settings().CACHE_DIR = tempfile.mkdtemp(prefix="spectral-edge-cache-")
-        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        _place = numba_settings().CACHE_DIR = tempfile.mkdtemp(prefix="spectral-edge-cache-")
+        atexit.register(shutil.rmtree, _place, ignore_errors=True)

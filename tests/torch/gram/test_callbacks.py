@@ -257,12 +257,13 @@ assert (callback.tracker is None) == (trainer.args.process_index == 1)
 """
 
 
-def test_under_ddp_one_process_records(tmp_path):
+def two_processes(program, *arguments):
+    """Run `program` in two gloo processes, as torchrun does."""
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     environment["MASTER_PORT"] = str(20_000 + os.getpid() % 20_000)
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(DDP), str(tmp_path)],
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), *map(str, arguments)],
             env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
@@ -277,10 +278,81 @@ def test_under_ddp_one_process_records(tmp_path):
         for rank in ranks:
             rank.kill()
             rank.wait()
+
+
+def test_under_ddp_one_process_records(tmp_path):
+    two_processes(DDP, tmp_path)
     found = GramSequence.load(tmp_path / "run.npz")
     np.testing.assert_array_equal(found.steps, [2, 4, 6, 8])
     assert found.P == 51
     assert found.config["batch_size"] == 8
+
+
+# Accelerate 1.15 takes up its FSDP plugin for accelerators only (`AcceleratorState.__init__`: MULTI_GPU, MULTI_XPU …),
+# and makes DDP of it, without a word, on processors. `begin` says that two gloo processes will do as well; all that
+# shards, trains and saves is the Trainer's, Accelerate's and PyTorch's own.
+FSDP = """
+import os, sys
+import torch, transformers
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from torch.distributed.tensor import DTensor
+from spectral_edge.validate.gram.integrations.huggingface import GramCallback
+
+began = AcceleratorState.__init__
+
+def begin(self, *arguments, fsdp_plugin=None, **options):
+    began(self, *arguments, fsdp_plugin=fsdp_plugin, **options)
+    if fsdp_plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
+        self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+
+AcceleratorState.__init__ = begin
+folder, steps, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+torch.manual_seed(0)
+config = transformers.GPT2Config(
+    vocab_size=32, n_positions=16, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0,
+    attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+model = transformers.GPT2LMHeadModel(config)
+tokens = torch.randint(32, (64, 12), generator=torch.Generator().manual_seed(1))
+data = [{"input_ids": row, "labels": row} for row in tokens]
+said = []
+callback = GramCallback(4, path=f"{folder}/run.npz", by="layer", resume=True, say=said.append)
+world = int(os.environ.get("WORLD_SIZE", 1))
+wrap = {"transformer_layer_cls_to_wrap": ["GPT2Block"], "state_dict_type": "SHARDED_STATE_DICT"}
+sharding = dict(fsdp=True, fsdp_config={"version": 2} | wrap, ddp_backend="gloo") if world > 1 else {}
+arguments = transformers.TrainingArguments(
+    output_dir=f"{folder}/out", max_steps=steps, per_device_train_batch_size=8 // world, learning_rate=1e-2,
+    lr_scheduler_type="constant", report_to=[], use_cpu=True, disable_tqdm=True, save_steps=4, **sharding)
+trainer = transformers.Trainer(model=model, args=arguments, train_dataset=data, callbacks=[callback])
+trainer.train(resume_from_checkpoint=resume[0] if resume else None)
+assert trainer.args.world_size == world
+assert all(isinstance(p, DTensor) == (world > 1) for p in trainer.model_wrapped.parameters())
+assert callback.tracker.sharded == (world > 1)
+assert all("parameters (the shards of this process) in 28 tensors" in line for line in said[:1]) or world == 1
+callback.tracker.close()
+"""
+
+
+@pytest.mark.slow
+def test_under_fsdp2_all_processes_record_their_shards_and_the_run_goes_on(tmp_path):
+    alone = tmp_path / "alone"
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FSDP, str(alone), "8"], check=True, capture_output=True
+    )
+    wanted = GramSequence.load(alone / "run.npz")
+    two_processes(FSDP, tmp_path / "two", 6)
+    first = GramSequence.load(tmp_path / "two" / "run.npz")
+    np.testing.assert_array_equal(first.steps, [1, 2, 3, 4, 5, 6])
+    two_processes(FSDP, tmp_path / "two", 8, tmp_path / "two" / "out" / "checkpoint-4")
+    found = GramSequence.load(tmp_path / "two" / "run.npz")
+    np.testing.assert_array_equal(found.steps, wanted.steps)
+    assert found.P == wanted.P == 7360
+    assert len(found.pieces()) == 1  # one uninterrupted run: every process has found its own state
+    np.testing.assert_allclose(found.K, wanted.K, rtol=1e-4)
+    assert {name: part.P for name, part in found.parts().items()} == {
+        name: part.P for name, part in wanted.parts().items()
+    }
+    assert found.config["batch_size"] == wanted.config["batch_size"] == 8
 
 
 # -- Lightning -------------------------------------------------------------------------------------------

@@ -123,6 +123,38 @@ def test_tensorboard_itself(tmp_path):
     assert len(events.Scalars("gap/adiabatic")) == len(window.steps) - 1  # what is undefined is not there
 
 
+def test_what_mlflow_and_trackio_take():
+    """Functions with their documented parameters, which mind the step and refuse what is no finite number."""
+    rows = []
+
+    def taken(values, step):
+        assert isinstance(step, int)
+        assert all(type(value) is float and np.isfinite(value) for value in values.values())
+        assert not rows or step > rows[-1][0]
+        rows.append((step, values))
+
+    def log_metrics(
+        metrics, step=None, synchronous=None, run_id=None, timestamp=None, model_id=None, dataset=None
+    ):
+        taken(metrics, step)
+
+    def log(metrics, step=None):  # trackio's; "step", "time", "project", "run" are names of its own
+        assert not {"step", "time", "timestamp", "project", "run", "metrics"} & metrics.keys()
+        taken(metrics, step)
+
+    for function in (log_metrics, log):
+        rows.clear()
+        tracker = GramTracker(4, log=loggers.prefixed(function), eta=0.1, on_error="raise", say=None)
+        for step, theta in enumerate(walk(12)):
+            tracker.update(theta, step=10 * step)
+        window = tracker.sequence().window(4)
+        assert [step for step, _ in rows] == window.steps.tolist()
+        np.testing.assert_allclose([values["gap/ratio"] for _, values in rows], window.ratio)
+        names = {"gap/k_star", "gap/ratio", "gap/gap", "gap/adiabatic"}
+        assert rows[0][1].keys() == names - {"gap/adiabatic"}  # what is undefined is not there
+        assert rows[-1][1].keys() == names
+
+
 def test_mlflow_itself(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

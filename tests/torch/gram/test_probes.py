@@ -149,22 +149,81 @@ def test_the_response_is_what_the_next_update_does(kind, beta):
         assert abs(wrong - now @ after) > 10 * abs(product - now @ after)
 
 
+@pytest.fixture
+def precise(monkeypatch):
+    """`torch.optim.Muon` orthogonalises in bfloat16: here in float64, so that its steps can be told apart."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor.double().clone())
+
+
 @pytest.mark.parametrize("shape", [(5, 8), (8, 5)])
 @pytest.mark.parametrize("adjust", [None, "match_rms_adamw"])
-def test_the_metric_of_muon_makes_its_step(shape, adjust):
-    w = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
-    muon = torch.optim.Muon([w], lr=1e-2, weight_decay=0.0, nesterov=False, adjust_lr_fn=adjust)
-    for seed in range(3):
-        w.grad = torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1))
-        before = w.detach().clone()
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_response_of_muon_is_the_derivative_of_its_step(shape, adjust, nesterov, precise):
+    def normal(seed):
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+    options = {"lr": 1e-2, "weight_decay": 0.0, "nesterov": nesterov, "adjust_lr_fn": adjust}
+
+    def stepped(last):
+        """Three steps, the third with another gradient; the optimiser, and that step."""
+        w = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        muon = torch.optim.Muon([w], **options)
+        for w.grad in (normal(1), normal(2), last):
+            before = w.detach().clone()
+            muon.step()
+        return muon, w, w.detach() - before
+
+    muon, w, _ = stepped(normal(3))
+    change, mu = normal(4), 0.95
+    h = 1e-4
+    with_more, with_less = (stepped(normal(3) + sign * h * change)[2] for sign in (1, -1))
+    wanted = (with_more - with_less) / (2 * h)  # a gradient moves what is orthogonalised by this share of it:
+    share = (1 - mu) * (1 + mu) if nesterov else 1 - mu
+    found = -1e-2 * share * Metric([muon], {"w": w}).inverse({"w": change})["w"]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-8)
+    # there is no D: the momentum may be as long as it likes
+    momentum = (
+        w.grad.lerp(muon.state[w]["momentum_buffer"], mu) if nesterov else muon.state[w]["momentum_buffer"]
+    )
+    assert float(Metric([muon], {"w": w}).inverse({"w": momentum})["w"].norm()) < 1e-10
+    with pytest.raises(
+        ValueError, match="number for every entry for a metric, got Muon's 'w': a longer momentum"
+    ):
+        Metric([muon], {"w": w}).times({"w": change})
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_response_of_muon_is_what_the_next_update_does(nesterov, precise):
+    """The recurrence of 10.3 on a quadratic loss, by steps so short that what is of second order in them is small."""
+    rng = torch.Generator().manual_seed(0)
+    A = torch.randn(54, 54, generator=rng, dtype=torch.float64)
+    H = A @ A.T / 54 + 0.1 * torch.eye(54, dtype=torch.float64)
+    model = nn.Linear(9, 6, bias=False).double()
+    goal = torch.randn(54, generator=rng, dtype=torch.float64)
+    loss = lambda model: (model.weight.reshape(-1) - goal) @ H @ (model.weight.reshape(-1) - goal) / 2  # noqa: E731
+    muon = torch.optim.Muon(model.parameters(), lr=1e-5, weight_decay=0.0, nesterov=nesterov)
+    tracker = GramTracker(4, say=None)
+    updates = []
+    for taken in range(112):
+        muon.zero_grad()
+        loss(model).backward()
+        before = flat(model.parameters())
         muon.step()
-    D = Metric([muon], {"w": w})
-    momentum = muon.state[w]["momentum_buffer"]
-    step = -1e-2 * D.inverse({"w": momentum})["w"]
-    np.testing.assert_allclose(step, w.detach() - before, atol=2e-4)  # the optimiser's is in bfloat16
-    vector = {"w": torch.randn(shape, dtype=torch.float64)}
-    torch.testing.assert_close(D.times(D.inverse(vector))["w"], vector["w"])
-    assert float((vector["w"] * D.inverse(vector)["w"]).sum()) > 0
+        updates.append(flat(model.parameters()) - before)
+        if taken == 100:
+            tracker.attach(muon, model, probes=probes.from_loss(model, loss, optimizer=muon, window=4))
+    run, beta, updates = tracker.sequence(), 0.95, np.array(updates)[101:]
+    assert "metric" not in run.probes
+    errors, acts = [], []
+    for t in range(5, 10):
+        now, before, after = updates[t], updates[t - 1], updates[t + 1]
+        for lag in (1, 2, 3):
+            past = updates[t - lag]
+            R = run.probes["response"][t, lag]
+            force = (1 + beta) * R[0] - beta * R[1] if nesterov else R[0]  # Nesterov's looks ahead
+            acts.append(1e-5 * (1 - beta) * force)
+            errors.append(past @ now + beta * (past @ now - past @ before) - acts[-1] - past @ after)
+    assert np.linalg.norm(errors) < 0.02 * np.linalg.norm(acts)
 
 
 def test_groups_with_other_learning_rates_count_as_part_of_the_metric():

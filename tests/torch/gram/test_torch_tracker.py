@@ -1,5 +1,8 @@
 """The tracker on PyTorch: models, tied and frozen weights, devices, Hessians, optimisers, resuming."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -129,6 +132,7 @@ def test_the_device_path_is_the_host_path(store, dtype):
         here, there = host.advance(theta, t % 4), device.advance(theta, t % 4)
         np.testing.assert_allclose(there.numpy(), here, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(device.inner(theta).numpy(), host.inner(theta), rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(device.moved(7), host.moved(7))
     torch.testing.assert_close(device.direction(1), host.direction(1))
     assert device.direction(1).shape == (6, 10)
     assert device.direction(1).dtype == dtype
@@ -218,6 +222,44 @@ def test_attach_records_after_every_step(tmp_path):
     assert len(logged) == 7
     assert np.isfinite(logged[-1][1]["adiabatic"])
     tracker.attach(optimizer, model)  # after remove it may listen again
+
+
+ENDS = """
+import sys
+import torch  # first: it has hooks of its own for the end of the process
+from spectral_edge import validate
+
+def train():
+    model = torch.nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    tracker = validate.GramTracker(4, path=sys.argv[1], overwrite=True, say=None)
+    tracker.attach(optimizer, model)
+    for step in range(30):
+        if step == 20 and sys.argv[2] == "interrupted" and not kept:
+            kept.append(tracker)
+            raise KeyboardInterrupt
+        optimizer.zero_grad()
+        model(torch.randn(8, 4)).square().mean().backward()
+        optimizer.step()
+    kept.append(tracker)
+
+kept = []
+try:
+    train()
+except KeyboardInterrupt as interruption:
+    sys.last_exc = interruption  # as a notebook keeps it
+    train()
+"""
+
+
+@pytest.mark.parametrize("how", ["through", "interrupted"])
+def test_the_file_is_whole_when_a_process_with_torch_ends(tmp_path, how):
+    path = tmp_path / "run.npz"
+    subprocess.run([sys.executable, "-c", ENDS, str(path), how], check=True, capture_output=True)
+    left = {entry.name for entry in tmp_path.iterdir()}
+    assert not left & {"run.npz.journal", "run.npz.lock"}
+    assert ("run.npz.1" in left) == (how == "interrupted")  # what the interrupted one had recorded
+    assert GramSequence.load(path).T == 30
 
 
 @pytest.mark.parametrize("options", [{}, {"store": "bfloat16"}, {"sketch": 20}])

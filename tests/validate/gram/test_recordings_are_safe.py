@@ -541,6 +541,21 @@ def test_the_rounding_of_live_parameters_is_known_afterwards(tmp_path):
     assert exact.stored_floor.max() < 1e-6 * live.stored_floor.min()
 
 
+def test_entries_that_never_move_have_no_rounding_live_either(tmp_path):
+    """A tensor of large numbers, half of which stay: rounding is that of the others, live as from files."""
+    rng = np.random.default_rng(0)
+    start, walks = 100 * rng.normal(size=400), np.cumsum(rng.normal(size=(21, 200)), axis=0)
+    thetas = np.tile(start, (21, 1))
+    thetas[:, ::2] += 1e-3 * walks
+    thetas = list(thetas.astype(np.float32))
+    np.save(tmp_path / "stack.npy", thetas)
+    live = record(GramTracker(5), thetas).sequence().probes["storage_rounding"]
+    stack = read_run(tmp_path / "stack.npy").whole.probes["storage_rounding"]
+    np.testing.assert_allclose(live, stack, rtol=0.01)
+    all_of_them = record(GramTracker(5, sketch=40), thetas).sequence().probes["storage_rounding"]
+    assert (all_of_them > 1.5 * live).all()  # the control: a sketch does not know which
+
+
 def test_the_rounding_floor_is_the_error_of_rounding():
     from spectral_edge.validate.gram.live.latest import rounding_floor
 

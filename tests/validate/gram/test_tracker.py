@@ -114,6 +114,7 @@ def test_the_array_api_path_is_the_host_path(store):
         here, other = live.advance(theta, t % 4), device.advance(there, t % 4)
         np.testing.assert_allclose([float(x) for x in other], here, rtol=1e-6)
         np.testing.assert_allclose([float(x) for x in device.inner(there)], live.inner(theta), rtol=1e-6)
+        np.testing.assert_array_equal(device.moved(7), live.moved(7))
     assert device.finite()
     assert device.direction(2).shape == (6, 10)
     again = rings.DeviceRing(array_api_strict.asarray(thetas[0].reshape(6, 10)), 4, store)

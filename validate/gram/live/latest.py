@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spectral_edge.validate.gram.files.rounding import STORAGE, rounding_variance
 from spectral_edge.validate.gram.live.journal import Record
@@ -69,23 +70,48 @@ class Latest:
         )
 
 
-def stored_rounding(records: list[Record], own: Mapping[str, Any], total: Callable[[float], float]) -> float:
+def stored_rounding(
+    records: list[Record],
+    own: Mapping[str, Any],
+    moved: Callable[[str, int], NDArray[np.bool_] | None],
+    total: Callable[[float], float],
+) -> float:
     """What ⟨δ, δ⟩ of the next record holds of the rounding of the parameters at both ends, parameter units².
 
-    It changes slowly, and is counted whenever the number of records has doubled; `total` adds up over the processes.
+    It changes slowly, and is counted whenever the number of records has doubled. Entries that no update in the ring has
+    changed are the same at both ends and have none, as in `files.rounding.Rounding`, which looks at the whole run; a
+    sketch does not know them, and counts all.
+
+    Parameters
+    ----------
+    records : list of Record
+        Those before.
+    own : mapping of str to array
+        The parameters.
+    moved : callable
+        Takes a name and a stride: which of these entries have changed, None if that is not known.
+    total : callable
+        Adds up over the processes.
     """
     n = len(records)
     known = records[-1].probes.get(STORAGE) if n else None
     if known is not None and n & (n - 1):
         return float(known)
-    return 2 * total(sum(map(rounding_floor, own.values())))
+    floors = (rounding_floor(array, moved(name, stride_of(array))) for name, array in own.items())
+    return 2 * total(sum(floors))
 
 
-def rounding_floor(array: Any) -> float:
+def stride_of(array: Any) -> int:
+    """Of how many entries one is looked at."""
+    return max(1, -(-size(array) // SAMPLE))
+
+
+def rounding_floor(array: Any, moved: NDArray[np.bool_] | None = None) -> float:
     """Σ ulp²/12 over the entries of `array`: the mean squared error of rounding them once, parameter units².
 
     Updates that are differences of rounded parameters hold an error of this squared length each, in no direction: no
-    singular value of a window is seen below its root. Of a large tensor evenly spaced entries are looked at.
+    singular value of a window is seen below its root. Of a large tensor evenly spaced entries are looked at, and of
+    those only the ones that have `moved`.
 
     Examples
     --------
@@ -95,11 +121,13 @@ def rounding_floor(array: Any) -> float:
     n = size(array)
     if not n:
         return 0.0
-    step = -(-n // SAMPLE)
+    step = stride_of(array)
     if hasattr(array, "detach"):
         values = array.detach().reshape(-1)[::step].double().cpu().numpy()
     else:
         values = np.asarray(array).reshape(-1)[::step].astype(np.float64)
     _, above = np.frexp(values)  # |x| = f·2^above, f in [1/2, 1)
     variance = np.where(values == 0, 0.0, rounding_variance(above - 1, dtype_name(array)))  # zeros are exact
+    if moved is not None:
+        variance = np.where(moved, variance, 0.0)
     return float(variance.mean() * n)

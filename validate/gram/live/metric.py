@@ -15,11 +15,7 @@ KNOWN = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Muon")
 
 
 class Scaling(ABC):
-    """D of one tensor."""
-
-    @abstractmethod
-    def times(self, vector: Any) -> Any:
-        """D times `vector`."""
+    """D of one tensor, by what is known of it: what its inverse does."""
 
     @abstractmethod
     def inverse(self, vector: Any) -> Any:
@@ -42,38 +38,40 @@ class Diagonal(Scaling):
 
 
 class Orthogonalised(Scaling):
-    """Muon's: the Newton–Schulz polynomial p of its momentum B, which replaces B by p(BBᵀ)B, held fixed.
+    """Muon's: how its step changes with what it orthogonalises, to first order.
 
-    D⁻¹ = p(BBᵀ) acts from the left (from the right where B is taller than wide). It is positive definite, also where
-    BBᵀ is singular: p(0) is finite. That p changes with B is left out, as it is of Adam's D.
+    Muon steps by −η·ns(B), ns the Newton–Schulz iteration of its momentum B. That is no −ηD⁻¹B with a D that changes
+    slowly, as Adam's does: ns(B) follows the direction of B at once and its length not at all. What the recurrence of
+    10.3 wants of D⁻¹ is the change of the step with that of the momentum, and this is the derivative J of ns at B: a
+    linear map, exact to first order. It has no inverse (J B = 0: a longer momentum makes the same step), so there is no
+    D and no "metric". With Nesterov's momentum B is what is orthogonalised, as long as the gradient is there; without
+    it, the momentum alone.
     """
 
-    def __init__(self, momentum: "torch.Tensor", group: Mapping[str, Any], scale: float) -> None:
-        import torch
-
-        B = momentum.detach().double()
+    def __init__(
+        self, parameter: Any, momentum: "torch.Tensor", group: Mapping[str, Any], scale: float
+    ) -> None:
+        B = momentum.detach()
+        if group["nesterov"] and parameter.grad is not None:
+            B = parameter.grad.detach().lerp(B, group["momentum"])
         self._tall = B.shape[0] > B.shape[1]
-        B = B.T if self._tall else B
-        norm = B.norm().clamp(min=group["eps"])
-        u, s, _ = torch.linalg.svd(B / norm, full_matrices=False)
-        a, b, c = group["ns_coefficients"]
-        gain = torch.ones_like(s)
-        for _ in range(group["ns_steps"]):
-            square = (s * gain) ** 2
-            gain = gain * (a + b * square + c * square**2)
-        self._u, self._gain = u, scale * gain / norm
-
-    def times(self, vector: Any) -> Any:
-        """D times `vector`."""
-        return self._act(vector, 1 / self._gain)
+        B = (B.T if self._tall else B).double()
+        self._short = bool(B.norm() < group["eps"])
+        self._norm = B.norm().clamp(min=group["eps"])
+        self._X, self._scale, self._group = B / self._norm, scale, group
 
     def inverse(self, vector: Any) -> Any:
-        """D⁻¹ times `vector`."""
-        return self._act(vector, self._gain)
-
-    def _act(self, vector: Any, factors: Any) -> Any:
-        x = vector.T.double() if self._tall else vector.double()
-        found = self._u @ (factors[:, None] * (self._u.T @ x))
+        """J times `vector`."""
+        a, b, c = self._group["ns_coefficients"]
+        X, change = self._X, (vector.T if self._tall else vector).double()
+        if not self._short:
+            change = change - X * (X * change).sum()
+        dX = change / self._norm
+        for _ in range(self._group["ns_steps"]):
+            A, dA = X @ X.T, dX @ X.T + X @ dX.T
+            M, dM = b * A + c * A @ A, b * dA + c * (dA @ A + A @ dA)
+            X, dX = a * X + M @ X, a * dX + dM @ X + M @ dX
+        found = self._scale * dX
         return (found.T if self._tall else found).to(vector.dtype)
 
 
@@ -83,8 +81,8 @@ class Metric:
     Parameters
     ----------
     optimizers : iterable of torch.optim.Optimizer
-        SGD (D = 1, with momentum too), Adam and AdamW (√v̂ + ε), RMSprop, Adagrad, Muon (`Orthogonalised`). Where groups
-        have other learning rates than the first, D is divided by that ratio.
+        SGD (D = 1, with momentum too), Adam and AdamW (√v̂ + ε), RMSprop, Adagrad; Muon, of which D⁻¹ alone is known
+        (`Orthogonalised`). Where groups have other learning rates than the first, D is divided by that ratio.
     named : mapping of str to torch.nn.Parameter
 
     Raises
@@ -127,8 +125,23 @@ class Metric:
         return all(isinstance(scaling, Diagonal) for scaling in self._scalings.values())
 
     def times(self, vector: Mapping[str, Any]) -> Tensors:
-        """D times `vector`."""
-        return {name: self._scalings[name].times(tensor) for name, tensor in vector.items()}
+        """D times `vector`.
+
+        Raises
+        ------
+        ValueError
+            If an optimiser has no D: it is not `diagonal`.
+        """
+        found = {}
+        for name, tensor in vector.items():
+            scaling = self._scalings[name]
+            if not isinstance(scaling, Diagonal):
+                raise ValueError(
+                    f"optimizer must have a number for every entry for a metric, got Muon's {name!r}: a longer "
+                    "momentum makes the same step, so that its D⁻¹ has no inverse"
+                )
+            found[name] = scaling.times(tensor)
+        return found
 
     def inverse(self, vector: Mapping[str, Any]) -> Tensors:
         """D⁻¹ times `vector`."""
@@ -143,7 +156,8 @@ def _scaling(optimizer: Any, group: Mapping[str, Any], parameter: Any, ratio: fl
     if kind == "SGD" or not state:
         return Diagonal(1 / ratio)
     if kind == "Muon":
-        return Orthogonalised(state["momentum_buffer"], group, ratio * _adjusted(group, parameter.shape))
+        scale = ratio * _adjusted(group, parameter.shape)
+        return Orthogonalised(parameter, state["momentum_buffer"], group, scale)
     if kind == "RMSprop":
         mean = state["square_avg"]
         if group["centered"]:

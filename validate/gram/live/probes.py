@@ -9,7 +9,7 @@ probe                  what it is                                               
 "validation_gradient"  the same of the validation loss                                       (W_max + 1,)
 "hessian"              δ_sᵀHδ_r by lag, symmetrised                                          (window, window)
 "response"             δ_sᵀD⁻¹Hδ_r by lag [s, r], D the optimiser's metric; not symmetric    (window, window)
-"metric"               δ_sᵀDδ_r by lag                                                       (window, window)
+"metric"               δ_sᵀDδ_r by lag; none of Muon, whose D⁻¹ has no inverse                (window, window)
 "ablation"             of every v_j: loss and validation loss change when it is projected    (window, 5)
                        out of θ, ⟨∇L, v_j⟩, ⟨∇L_val, v_j⟩, ⟨θ, v_j⟩
 "ablation_random"      the same of random directions                                         (window, 5)
@@ -116,7 +116,7 @@ def from_loss(
         The same of examples that are not trained on.
     optimizer : torch.optim.Optimizer, or several, optional
         Whose state gives D: then "response", "metric" and "response_norm" are recorded too. For every optimiser
-        that `metric.Metric` knows.
+        that `metric.Metric` knows; of Muon, which has a D⁻¹ (the derivative of its step) and no D, no "metric".
     window : int
         How many updates curvature and ablations reach back; no more than the tracker's W_max + 1.
     hessian_every : int
@@ -222,13 +222,18 @@ class LossProbes:
             if D is not None:
                 response = D.inverse(curved)
                 found["response"][:, lag] = view.inner(response)[:W]
-                found["metric"][lag] = view.inner(D.times(update))[:W]
+                if D.diagonal:  # Muon has none
+                    found["metric"][lag] = view.inner(D.times(update))[:W]
                 if lag == 0:
                     square = sum(float(tensor.double().square().sum()) for tensor in response.values())
                     metrics["response_norm"] = float(np.sqrt(square))
-        for name in ("hessian", "metric"):
+        if D is None:
+            del found["response"]
+        if D is None or not D.diagonal:
+            del found["metric"]
+        for name in {"hessian", "metric"} & found.keys():
             found[name] = (found[name] + found[name].T) / 2
-        probes |= found if D is not None else {"hessian": found["hessian"]}
+        probes |= found
 
     def _ablations(
         self, view: View, at: "_Point", gradients: Mapping[str, Arrays], probes: dict[str, Any]

@@ -75,6 +75,10 @@ class HostRing:
             return torch.from_numpy(update.copy()).to(self._dtype)
         return update.astype(self._dtype)
 
+    def moved(self, stride: int) -> NDArray[np.bool_]:
+        """Which of every `stride`-th entry any update in the ring has changed."""
+        return np.asarray((self.updates[:, ::stride] != 0).any(axis=0))
+
     def finite(self) -> bool:
         """Whether the last θ is."""
         return bool(np.isfinite(self.previous).all())
@@ -168,6 +172,14 @@ class DeviceRing:
     def direction(self, slot: int) -> Any:
         """As `HostRing.direction`."""
         return self._xp.reshape(self._cast(self.updates[slot], self._dtype), self._shape)
+
+    def moved(self, stride: int) -> NDArray[np.bool_]:
+        """As `HostRing.moved`; on the host."""
+        changed = [row[::stride] != 0 for row in self.updates]
+        found = changed[0]
+        for row in changed[1:]:
+            found = found | row
+        return np.asarray(found.cpu() if self._torch else found)
 
     def finite(self) -> bool:
         """Whether the last θ is."""

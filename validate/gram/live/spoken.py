@@ -9,15 +9,24 @@ SIZES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def recorded(
-    chosen: Chosen, own: Mapping[str, Any], W_max: int, store: str | None, sketch: int | None
+    chosen: Chosen,
+    own: Mapping[str, Any],
+    W_max: int,
+    store: str | None,
+    sketch: int | None,
+    sharded: bool = False,
 ) -> str:
-    """How many parameters are recorded, the memory that takes, and what is left out and why."""
+    """How many parameters are recorded, the memory that takes, and what is left out and why.
+
+    Where each process has its own shards, this is of this process alone.
+    """
     P = sum(map(size, own.values()))
     needed = memory(own, W_max, store, sketch)
     where = ", ".join(f"{in_words(count)} on {device}" for device, count in needed.items())
     what = f"{W_max + 2} sketches of {sketch:,} numbers" if sketch else f"{W_max + 2} vectors"
     tensors = "1 tensor" if len(own) == 1 else f"{len(own):,} tensors"
-    line = f"recording {P:,} parameters in {tensors} ({shortened(list(own))}); {what}, {where}"
+    share = " (the shards of this process)" if sharded else ""
+    line = f"recording {P:,} parameters{share} in {tensors} ({shortened(list(own))}); {what}, {where}"
     left_out = chosen.left_out()
     return f"{line}; left out: {'; '.join(left_out)}" if left_out else line
 

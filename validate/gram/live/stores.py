@@ -47,6 +47,10 @@ class Exact:
         """The update in `slot`, by name."""
         return {name: ring.direction(slot) for name, ring in self._rings.items()}
 
+    def moved(self, name: str, stride: int) -> NDArray[np.bool_]:
+        """Which of every `stride`-th entry of a tensor any of the updates has changed."""
+        return self._rings[name].moved(stride)
+
     def not_finite(self, arrays: Mapping[str, Any]) -> str | None:
         """Name of the first tensor that holds NaN or infinity, if there is one."""
         return next((name for name, ring in self._rings.items() if not ring.finite()), None)
@@ -102,6 +106,9 @@ class Sketched:
     def inner(self, arrays: Mapping[str, Any]) -> Floats:
         """Products of another vector with the update in every slot."""
         return self._halves(self._project(arrays))
+
+    def moved(self, name: str, stride: int) -> None:
+        """Not known: of an entry by itself nothing is kept."""
 
     def not_finite(self, arrays: Mapping[str, Any]) -> str | None:
         """Name of the first tensor that holds NaN or infinity, if there is one."""
@@ -161,6 +168,10 @@ class Parts:
             assert isinstance(store, Exact)  # a sketch has no directions; the tracker has looked
             found |= store.direction(slot)
         return found
+
+    def moved(self, name: str, stride: int) -> NDArray[np.bool_] | None:
+        """Which of every `stride`-th entry of a tensor any of the updates has changed; None of a sketch."""
+        return self._stores[self._groups[name]].moved(name, stride)
 
     def not_finite(self, arrays: Mapping[str, Any]) -> str | None:
         """Name of the first tensor that holds NaN or infinity, if there is one."""

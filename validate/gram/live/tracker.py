@@ -1,5 +1,6 @@
 """`GramTracker`: K of a training run, recorded while it runs."""
 
+import atexit
 import sys
 import warnings
 import weakref
@@ -23,6 +24,7 @@ from spectral_edge.validate.gram.live.stores import Exact, Parts, Sketched
 from spectral_edge.validate.gram.live.view import Measure, View
 from spectral_edge.validate.gram.live.watched import Watched
 from spectral_edge.validate.gram.parameters import (
+    Chosen,
     Select,
     by_normalised_name,
     difference,
@@ -167,6 +169,11 @@ class GramTracker:
         self._recording = self._open(path, dict(config or {}), resume, overwrite)
         # the .npz is brought up to date when the tracker or the process ends, however it ends short of a kill
         self._finish = weakref.finalize(self, self._recording.finish)
+        if path is not None:
+            # Its own hook at the end of the process may come after filelock's, which gives the path back: where PyTorch
+            # was imported first. Hooks run in reverse order, and filelock is there by now.
+            self._finish.atexit = False
+            atexit.register(self._finish)
 
     def _open(self, path: Any, config: dict[str, Any], resume: bool, overwrite: bool) -> Recording:
         def opened(path: Any) -> Recording:
@@ -447,7 +454,7 @@ class GramTracker:
         lagged: dict[str, Any] = {name: view.by_lag(values).tolist() for name, values in found.items()}
         row = lagged.pop("")
         total = float if self._shards is None else self._shards.total
-        stored = lagged[STORAGE] = stored_rounding(records, self._own, total)
+        stored = lagged[STORAGE] = stored_rounding(records, self._own, self._store.moved, total)
         try:
             if hessian is not None:
                 lagged["hessian"] = view.window_hessian(hessian).tolist()
@@ -487,7 +494,7 @@ class GramTracker:
             self.say(f"recording goes on at step {step} from its file: products across the gap are not known")
         chosen = self._watched.chosen
         if chosen is not None and chosen.left_out() and not self._announced:
-            self.say(spoken.recorded(chosen, own, self.W_max, self.store, self.sketch))
+            self.say(self._described(chosen, own))
 
     def _join(self, own: Mapping[str, Any], joined: Mapping[str, Any]) -> None:
         assert self._store is not None
@@ -570,7 +577,10 @@ class GramTracker:
         watched = self._watched.fresh()
         own, _ = watched.look(params, 0)
         assert watched.chosen is not None
-        return spoken.recorded(watched.chosen, own, self.W_max, self.store, self.sketch)
+        return self._described(watched.chosen, own)
+
+    def _described(self, chosen: Chosen, own: Mapping[str, Any]) -> str:
+        return spoken.recorded(chosen, own, self.W_max, self.store, self.sketch, self.sharded)
 
     def announce(self, params: Any) -> None:
         """Say what `describe` says."""
