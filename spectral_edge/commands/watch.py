@@ -101,8 +101,8 @@ def frame(source: "Source", W: int, pace: Pace) -> "RenderableType":
         _gap(shown),
         *_curves(shown),
     ]
-    told = runs.told_forecast(sequence, W, int(shown.windows.steps[-1]))
-    return Group(*parts, *([Text(), Text(told)] if told else []))
+    told = runs.foreseen(sequence, W, int(shown.windows.steps[-1])).told
+    return Group(*parts, Text(), Text(told))
 
 
 def _spectrum(shown: "RunView") -> Any:

@@ -118,11 +118,31 @@ class Forecast:
             f"{self.lasts:.0f} records; {advice}."
         )
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the leading singular values of the last windows, what is expected of them, and the next exchange."""
+    def plot(self, ax: "Axes | None" = None, happened: GramSequence | None = None) -> "Axes":
+        """Draw the leading singular values of the last windows, what is expected of them, and the next exchange.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where; by default axes of a new figure.
+        happened : GramSequence, optional
+            The same run recorded further: what came of it is drawn beside what was expected.
+
+        Returns
+        -------
+        Axes
+
+        Examples
+        --------
+        >>> from spectral_edge import validate
+        >>> run = validate.bundled("dense")[8]
+        >>> axes = validate.forecast(run, step=750).plot(happened=run)
+        >>> axes.get_xlabel()
+        'step'
+        """
         from spectral_edge.validate.referee.figures.collapse import continued_spectrum
 
-        return continued_spectrum(self, ax)
+        return continued_spectrum(self, ax, happened)
 
 
 def forecast(
