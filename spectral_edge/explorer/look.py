@@ -53,7 +53,7 @@ class Look:
 
     def figure(self, **options: Any) -> Any:
         """A Bokeh figure in the page's colours that fills the width it is given."""
-        from bokeh.models import CustomJSTickFormatter, CustomJSTicker, LogAxis
+        from bokeh.models import CustomJSTicker, CustomJSTickFormatter, LogAxis
         from bokeh.plotting import figure
 
         given: dict[str, Any] = {"height": 260, "sizing_mode": "stretch_width", "tools": TOOLS}
