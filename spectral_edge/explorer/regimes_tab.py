@@ -15,8 +15,6 @@ from spectral_edge.explorer import regimes
 from spectral_edge.explorer.look import REGIME_COLOURS, Look
 from spectral_edge.theory.palette import BLUE, GREEN, ORANGE, PURPLE, RED
 
-#: Plots stand beside one another where there is room.
-NARROWEST = {"flex": "1 1 380px", "min-width": "0"}
 #: Collapse times between two contours of a map, at most.
 CONTOURS = 9
 
@@ -190,8 +188,7 @@ class RegimesTab:
         right = pn.Column(
             pn.Row(self.x, self.y), pn.Row(figure, source),
             self.map_pane, self.key,
-            pn.FlexBox(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width", styles=NARROWEST)
-                         for plot in (self.signals, self.terms, self.phase)), sizing_mode="stretch_width"),
+            *(pn.pane.Bokeh(plot, sizing_mode="stretch_width") for plot in (self.signals, self.terms, self.phase)),
             pn.Card(pn.Row(pn.Column(self.kappa, self.b, self.c, width=190),
                            pn.pane.Bokeh(self.feedback, sizing_mode="stretch_width", min_width=260)),
                     title="α-feedback (7.3) and its bistable region", sizing_mode="stretch_width"),

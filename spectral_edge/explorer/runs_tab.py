@@ -50,7 +50,7 @@ class RunsTab:
         self._held = False
         self.panels: list[_Panels] = []
         self.plots = pn.Column(sizing_mode="stretch_width")
-        self.detail = pn.FlexBox(sizing_mode="stretch_width")
+        self.detail = pn.Column(sizing_mode="stretch_width")
         for widget in (self.run, self.other, self.part, self.W):
             widget.param.watch(lambda _: self.show(), "value")
         self.step.param.watch(lambda _: self._show_window(), "value")
@@ -119,14 +119,15 @@ class RunsTab:
         if not same:
             time = DataRange1d()
             self.panels = [_Panels(self.look, name, view, time, self._tapped) for name, view in shown]
+        for panels, (_, view) in zip(self.panels, shown, strict=True):
+            panels.update(view)  # before the page has them: no plot is without its numbers
+        if not same:
             columns = [
                 pn.Column(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width") for plot in panels.plots),
                           sizing_mode="stretch_width", min_width=320)
                 for panels in self.panels
             ]  # fmt: skip
             self.plots.objects = [pn.Row(*columns, sizing_mode="stretch_width")]
-        for panels, (_, view) in zip(self.panels, shown, strict=True):
-            panels.update(view)
         self.shown = shown
         steps = shown[0][1].windows.steps
         value = self.step.value if steps[0] <= self.step.value <= steps[-1] else int(steps[-1])
@@ -151,10 +152,10 @@ class RunsTab:
             profiles.append(_profile(self.look, name, view, at))
             lines.append(_sentence(name, view, at) + escape(forecast.told))
         self.detail.objects = [
-            pn.pane.Bokeh(plot, sizing_mode="stretch_width", styles={"flex": "1 1 220px", "min-width": "0"})
+            pn.Row(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=200) for plot in pair),
+                   sizing_mode="stretch_width")
             for pair in profiles
-            for plot in pair
-        ]
+        ]  # fmt: skip
         self.told.object = "<br>".join(lines)
 
 
@@ -202,8 +203,10 @@ class _Panels:
             plot.line("step", f"sigma_{j + 1}", source=self.data, color=self.look.colour(colour), line_dash=dash,
                       width=2 if j < 3 else 1, alpha=1 if j < 3 else 0.6, **label)  # fmt: skip
         plot.y_range.renderers = list(plot.renderers)  # a forecast that runs off does not shrink the curves
-        plot.multi_line("steps", "sigma", source=self.ahead, color=self.look.text, line_dash="dotted", width=1.5,
-                        legend_label="expected")  # fmt: skip
+        plot.multi_line(
+            "steps", "sigma", source=self.ahead, color=self.look.text, line_dash="dotted", width=1.5
+        )
+        plot.line([], [], color=self.look.text, line_dash="dotted", width=1.5, legend_label="expected")
         self.look.legend(plot)
 
     def _gap(self) -> None:

@@ -1,4 +1,4 @@
-"""`validate.forecast`: when the modes of one's own run are expected to exchange, and how sure that is."""
+"""`validate.forecast`: when the modes of your own run are expected to exchange, and how sure that is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
