@@ -30,9 +30,10 @@ class Page(HTMLParser):
 def broken(folder: Path) -> list[str]:
     """One line for each link that leads nowhere."""
     folder = folder.resolve()
-    pages = {
-        path.resolve(): Page(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.html"))
-    }
+    files = [
+        path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts
+    ]  # the theme's templates
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in files}
     found = []
     for path, page in pages.items():
         for target in sorted(page.targets):
