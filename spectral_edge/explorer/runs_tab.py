@@ -206,7 +206,9 @@ class _Panels:
         plot.multi_line(
             "steps", "sigma", source=self.ahead, color=self.look.text, line_dash="dotted", width=1.5
         )
-        plot.line([], [], color=self.look.text, line_dash="dotted", width=1.5, legend_label="expected")
+        plot.line(
+            [np.nan], [np.nan], color=self.look.text, line_dash="dotted", width=1.5, legend_label="expected"
+        )
         self.look.legend(plot)
 
     def _gap(self) -> None:

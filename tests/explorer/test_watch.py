@@ -85,6 +85,23 @@ def test_a_training_in_another_process_is_followed(tmp_path: Path) -> None:
         os.close(terminal)
 
 
+def test_an_interrupt_is_noted_where_a_callback_swallows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from spectral_edge.commands.watch import _interrupts
+
+    class Swallows:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    before = signal.getsignal(signal.SIGINT)
+    with _interrupts() as interrupted:
+        assert not interrupted.is_set()
+        thing = Swallows()
+        del thing
+        assert interrupted.is_set()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_once_prints_the_window_that_ends_now(tmp_path: Path) -> None:
     from spectral_edge import validate
 
