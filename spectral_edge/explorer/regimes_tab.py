@@ -323,6 +323,7 @@ def _contours(lines: Any, found: regimes.Plane) -> dict[str, list[Any]]:
         return labels
     data = contour_data(found.x, found.y, times, levels, want_fill=False, want_line=True)
     lines.set_data(data)
+    assert data.line_data is not None  # lines were asked for
     for level, xs, ys in zip(levels, data.line_data.xs, data.line_data.ys, strict=True):
         if len(xs):
             middle = len(xs) // 2

@@ -86,7 +86,7 @@ class Forecast:
         gap = "There is no gap" if np.isnan(self.k_star) else f"The gap lies at k* = {self.k_star:.0f}"
         soon = [i for i in np.argsort(times) if np.isfinite(times[i])]
         if soon:
-            (first, at), *others = ((self._named(i), f"in {_records(times[i])}") for i in soon)
+            (first, at), *others = ((self._named(i), f"in {_records(float(times[i]))}") for i in soon)
             then = "".join(f", {pair} {when}" for pair, when in others)
             told = f"modes {first} are expected to exchange {at}{then}"
         else:
