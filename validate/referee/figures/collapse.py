@@ -22,7 +22,6 @@ from spectral_edge.validate.referee.collapse.tracks import Tracks
 from spectral_edge.validate.referee.figures.run import plain_ticks
 
 if TYPE_CHECKING:
-    from spectral_edge.validate.gram import GramSequence
     from spectral_edge.validate.referee.collapse.forecast import Forecast
     from spectral_edge.validate.referee.verdict import Verdict
 
