@@ -7,7 +7,7 @@ SPREAD := -n logical --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration stress planted test test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements docs dist clean
+.PHONY: help report findings calibration stress planted test test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements pictures docs dist clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +68,12 @@ statements: $(VENV)/.core  ## write docs/theory.md from the propositions
 	$(BIN)/python -m spectral_edge.theory.statements.document > docs/theory.md.part
 	mv docs/theory.md.part docs/theory.md
 
-docs: $(VENV)/.docs  ## build the documentation: docs/_build/html/index.html
+pictures: $(VENV)/.core  ## draw the pictures of README and documentation again, from the bundled runs
+	$(BIN)/python docs/pictures.py
+
+docs: $(VENV)/.docs  ## build the documentation: docs/_build/html/index.html; all its links lead somewhere
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 dist: $(VENV)/.dev  ## build wheel and source distribution, check them, and try the wheel in an environment of its own
 	rm -rf dist build/tried && mkdir -p build/tried

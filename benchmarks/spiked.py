@@ -55,7 +55,7 @@ def main() -> None:
             times[name].append((time.perf_counter() - start) / count / repeats)
     print(f"W = {W}, median of {chosen.rounds} rounds")
     for name, values in times.items():
-        print(f"{name:30} {statistics.median(values) * 1e6:12.3f} µs a step")
+        print(f"{name:30} {statistics.median(values) * 1e6:12.3f} µs per step")
 
     def ratio(first: str, second: str) -> float:
         return statistics.median(a / b for a, b in zip(times[first], times[second], strict=True))

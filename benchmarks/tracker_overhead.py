@@ -77,7 +77,7 @@ def main() -> None:
     )
     print(
         f"every {EVERY} steps, all parameters, W = 10: {100 * median(slower):+.2f} % ± {100 * 1.96 * error:.2f} % "
-        f"({len(pairs)} pairs of {EVERY} steps, {1000 * step:.1f} ms a step)"
+        f"({len(pairs)} pairs of {EVERY} steps, {1000 * step:.1f} ms per step)"
     )
 
 

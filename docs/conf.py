@@ -37,8 +37,12 @@ nitpicky = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"spectral-edge {release}"
+html_sidebars = {
+    name: [] for name in ("start", "thesis", "benchmarks", "changelog")
+}  # pages without pages below them
 html_theme_options = {
     "navigation_depth": 3,
+    "navbar_align": "left",
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
     "pygments_light_style": "a11y-high-contrast-light",
@@ -83,20 +87,26 @@ def api_page(floor: str) -> str:
     groups: dict[str, list[str]] = {}
     for name in module.__all__:
         home = getattr(getattr(module, name), "__module__", module.__name__)
-        about = inspect.getdoc(import_module(home)).splitlines()[0].rstrip(".")
+        about = inspect.getdoc(import_module(home)).splitlines()[0].rstrip(".").removesuffix(". Mark [T]")
         groups.setdefault(about if home != module.__name__ else "The floor itself", []).append(name)
     parts = [
         f"# {floor}",
         f"{inspect.getdoc(module).splitlines()[0]}\n",
         f"`from spectral_edge import {floor}`\n",
     ]
-    for about, names in groups.items():
+    for about, names in sorted(groups.items(), key=section):
         listed = "\n".join(f"   {name}" for name in sorted(names, key=str.lower))
         parts.append(
             f"## {about}\n\n```{{eval-rst}}\n.. currentmodule:: spectral_edge.{floor}\n\n"
             f".. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{listed}\n```\n"
         )
     return "\n".join(parts)
+
+
+def section(group: tuple[str, list[str]]) -> tuple[float, str]:
+    """What groups of a page are sorted by: the section that they are about; those without one come first."""
+    number = re.match(r"Section (\d+)", group[0])
+    return (float(number[1]) if number else 0.0, group[0])
 
 
 def commands_page() -> str:
@@ -176,9 +186,42 @@ def link_files(app: Any, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\[([^\]]+)\]\((\.\.?/[^)#]+)\)", linked, source[0])
 
 
+#: σ_j, x^{1/4}, K_{st}: an index after one letter, or after a capital; words joined by an underscore are left alone.
+INDEX = re.compile(
+    r"(?:(?<![A-Za-z0-9_][A-Za-z])(?<=[a-z])|(?<=[A-ZΑ-ω‖|)\]]))([_^])(\{[^{}]+\}|crit|eff|max|\d+|[A-Za-z]\*?(?![A-Za-z]))"
+)
+
+
+def set_indices(app: Any, doctree: Any, docname: str) -> None:
+    """Set the indices of formulas in running text lower or higher: σ_j is what the sources can hold."""
+    from docutils import nodes
+
+    exact = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw, nodes.doctest_block)
+    for text in list(doctree.findall(nodes.Text)):
+        if not INDEX.search(text) or within(text, exact):
+            continue
+        parts: list[Any] = []
+        end = 0
+        for found in INDEX.finditer(text):
+            kind = nodes.subscript if found[1] == "_" else nodes.superscript
+            parts += [nodes.Text(text[end : found.start()]), kind("", found[2].strip("{}"))]
+            end = found.end()
+        text.parent.replace(text, [*parts, nodes.Text(text[end:])])
+
+
+def within(node: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether a node stands inside one of these."""
+    while node.parent is not None:
+        node = node.parent
+        if isinstance(node, kinds) or node.tagname.startswith("desc_"):
+            return True
+    return False
+
+
 def setup(app: Any) -> None:
     """Connect the functions above."""
     app.connect("config-inited", prepare)
     app.connect("source-read", name_statements)
     app.connect("source-read", link_files)
+    app.connect("doctree-resolved", set_indices)
     app.connect("autodoc-process-docstring", link_statements)

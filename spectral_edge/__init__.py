@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spectral_edge import simulate, theory, validate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "simulate", "theory", "validate"]
 
 _FLOORS = ("theory", "simulate", "validate")

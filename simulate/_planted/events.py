@@ -49,7 +49,7 @@ def gap_flow(name: str, seed: int, control: bool, rng: np.random.Generator) -> P
     """Two modes that follow 3.1 with slowly varying h and p, both in the probes. Control: the probes of other times."""
     T, sub = 400, 20
     omega = 0.0 if control else 1.0
-    scale = 1.0 / (ETA * RECORD)  # a rate of 1 a record is this curvature
+    scale = 1.0 / (ETA * RECORD)  # a rate of 1 per record is this curvature
     wave = np.stack([smooth(T, 130.0, rng) for _ in range(4)], axis=1)
     stiff = 0.01 * np.exp(0.3 * wave[:, :2]) * scale  # h + omega
     rest = FLOOR * np.array([10.0, 2.6])

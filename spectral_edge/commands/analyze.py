@@ -38,20 +38,20 @@ def analyze(
     ],
     W: Annotated[int, typer.Option("--W", help="Window: the number of last updates looked at.")] = 10,
     select: Annotated[
-        list[str] | None, typer.Option(help="Which tensors: a glob pattern, as '*attn*'. Repeatable.")
+        list[str] | None, typer.Option(help="Tensors to read: a glob pattern such as '*attn*'. Repeatable.")
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Which tensors not: a glob pattern. Repeatable.")
+        list[str] | None, typer.Option(help="Tensors to leave out: a glob pattern. Repeatable.")
     ] = None,
     steps: Annotated[
         str | None,
         typer.Option(
-            help="Where the step is in the names: a regular expression. Its group is the step; several are an order."
+            help="Where the step is in the names: a regular expression whose group is the step; several give an order."
         ),
     ] = None,
     by: Annotated[
         Literal["layer", "kind"] | None,
-        typer.Option(help="One table and heat map of all layers, or kinds of tensor, too."),
+        typer.Option(help="Also a table and a heat map by layer, or by kind of tensor."),
     ] = None,
     eta: Annotated[float | None, typer.Option(help="Learning rate, for the a-priori BBP threshold.")] = None,
     B: Annotated[
@@ -64,7 +64,9 @@ def analyze(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("."),
-    kind: Annotated[Literal["svg", "png", "pdf"], typer.Option("--format", help="Of the figures.")] = "svg",
+    kind: Annotated[
+        Literal["svg", "png", "pdf"], typer.Option("--format", help="Format of the figures.")
+    ] = "svg",
     save: Annotated[
         Path | None, typer.Option(help="Save the run (.npz), to be read again or judged.")
     ] = None,

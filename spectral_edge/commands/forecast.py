@@ -38,7 +38,7 @@ def forecast(
 
     Example: spectral-edge forecast run.npz --out forecast.svg
 
-    As it was then: spectral-edge forecast run.npz --step 900
+    As it was then, with what came of it in the figure: spectral-edge forecast run.npz --step 900 --out then.svg
     """
     target = checked_target(out, ())
 
@@ -46,10 +46,11 @@ def forecast(
 
     from spectral_edge import validate
 
-    found = validate.forecast(only_run(path), W, step, horizon)
+    run = only_run(path)
+    found = validate.forecast(run, W, step, horizon)
     if target is not None:
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-        found.plot(figure.subplots())
+        found.plot(figure.subplots(), happened=run)
         write_figure(figure, target)
     if as_json:
         print_json({"path": path, **as_dictionary(found), "figure": target})

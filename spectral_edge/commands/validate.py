@@ -39,7 +39,7 @@ def validate(
     event: Annotated[
         str | None,
         typer.Option(
-            help="What counts as a transition: a condition on a metric, as 'val_loss<1.2', or a step."
+            help="What counts as a transition: a condition on a metric, such as 'val_loss<1.2', or a step."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
@@ -64,7 +64,7 @@ def validate(
 
     Example: spectral-edge validate --out report
 
-    One's own runs: spectral-edge validate runs/ --event 'val_loss<1.2'
+    Your own runs: spectral-edge validate runs/ --event 'val_loss<1.2'
 
     The tests themselves: spectral-edge validate --calibrate --quick
 
@@ -113,7 +113,7 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
         except ValueError as error:  # no transitions to warn of
             warning, why = None, str(error)
         tell("report")
-        page = write_report(board, out, warning)
+        page = write_report(board, out, warning, dense=len(runs) - len(shown))
     for note in board.notes:
         say(f"note: {note}", stderr)
     if as_json:

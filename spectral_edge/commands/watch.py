@@ -1,6 +1,10 @@
 """``spectral-edge watch``: the spectrum of a training in a terminal, while it is recorded."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,14 +50,28 @@ def watch(
         return
     from rich.live import Live
 
-    with Live(console=console, refresh_per_second=4, screen=console.is_terminal, transient=True) as live:
-        try:
-            while True:
-                if source.changed():
-                    live.update(frame(source, W, pace))
-                sleep(every)
-        except KeyboardInterrupt:
-            return
+    live = Live(console=console, refresh_per_second=4, screen=console.is_terminal, transient=True)
+    with live, suppress(KeyboardInterrupt), _interrupts() as interrupted:
+        while not interrupted.is_set():
+            if source.changed():
+                live.update(frame(source, W, pace))
+            sleep(every)
+
+
+@contextmanager
+def _interrupts() -> Iterator[Event]:
+    """Note Ctrl-C besides raising it: raised within a callback of a library it may be lost."""
+    noted = Event()
+
+    def note(number: int, where: object) -> None:
+        noted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Pace:
@@ -101,8 +119,8 @@ def frame(source: "Source", W: int, pace: Pace) -> "RenderableType":
         _gap(shown),
         *_curves(shown),
     ]
-    told = runs.told_forecast(sequence, W, int(shown.windows.steps[-1]))
-    return Group(*parts, *([Text(), Text(told)] if told else []))
+    told = runs.foreseen(sequence, W, int(shown.windows.steps[-1])).told
+    return Group(*parts, Text(), Text(told))
 
 
 def _spectrum(shown: "RunView") -> Any:

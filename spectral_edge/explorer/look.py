@@ -9,6 +9,27 @@ LIGHTER = {BLUE: SKY, GREEN: "#2fd0a5", RED: "#ff8a4c", PURPLE: "#e6a3c8"}
 REGIME_COLOURS = (BLUE, RED, ORANGE, GREY)
 DASHES = ("solid", "dashed", "dotdash", "dotted")
 TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
+#: Ticks of a logarithmic axis: Bokeh's own are evenly spaced below two decades, and then run into one another.
+TICKS = """
+    const [low, high] = [cb_data.range.start, cb_data.range.end].map(Math.log10);
+    const span = Math.abs(high - low);
+    const mantissas = span < 1.2 ? [1, 2, 5] : span < 2.5 ? [1, 3] : [1];
+    const stride = Math.max(1, Math.round(span / 5));
+    const ticks = [];
+    for (let decade = Math.floor(Math.min(low, high)); decade <= Math.ceil(Math.max(low, high)); decade++) {
+        if (decade % stride == 0) {
+            for (const mantissa of mantissas) {
+                ticks.push(mantissa * 10 ** decade);
+            }
+        }
+    }
+    return ticks;
+"""
+LABELS = """
+    const size = Math.abs(tick);
+    const plain = size >= 1e-3 && size < 1e5;
+    return plain ? String(Number(tick.toPrecision(6))) : tick.toExponential().replace("e+", "e").replace("e-", "e−");
+"""
 
 
 class Look:
@@ -32,7 +53,7 @@ class Look:
 
     def figure(self, **options: Any) -> Any:
         """A Bokeh figure in the page's colours that fills the width it is given."""
-        from bokeh.models import LogAxis, LogTicker, PrintfTickFormatter
+        from bokeh.models import CustomJSTicker, CustomJSTickFormatter, LogAxis
         from bokeh.plotting import figure
 
         given: dict[str, Any] = {"height": 260, "sizing_mode": "stretch_width", "tools": TOOLS}
@@ -44,12 +65,9 @@ class Look:
         plot.toolbar.logo = None
         plot.toolbar.autohide = True
         for axis in plot.axis:
-            if isinstance(
-                axis, LogAxis
-            ):  # the usual labels of a range below two decades run into one another
+            if isinstance(axis, LogAxis):
                 axis.update(
-                    ticker=LogTicker(mantissas=[1, 2, 5], num_minor_ticks=0),
-                    formatter=PrintfTickFormatter(format="%g"),
+                    ticker=CustomJSTicker(major_code=TICKS), formatter=CustomJSTickFormatter(code=LABELS)
                 )
             axis.axis_label_text_color = axis.major_label_text_color = self.text
             axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = self.text

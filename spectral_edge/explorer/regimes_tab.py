@@ -83,10 +83,10 @@ class RegimesTab:
             "t", "lower", "upper", source=self.signal_data, color=look.colour(BLUE), alpha=0.12
         )
         self.signals.line(
-            "t", "upper", source=self.signal_data, color=look.colour(BLUE), width=2.5, legend_label="d_k"
+            "t", "upper", source=self.signal_data, color=look.colour(BLUE), width=2.5, legend_label="dₖ"
         )
         self.signals.line("t", "lower", source=self.signal_data, color=look.colour(RED), width=2.5,
-                          line_dash="dashed", legend_label="d_k+1")  # fmt: skip
+                          line_dash="dashed", legend_label="dₖ₊₁")  # fmt: skip
         self.signals.scatter("t", "d", source=self.crossing_data, size=10, fill_color=look.background,
                              line_color=look.text, line_width=2)  # fmt: skip
         self.signals.text("t", "d", "label", source=self.crossing_data, x_offset=8, y_offset=-8,
@@ -131,6 +131,7 @@ class RegimesTab:
         look = self.look
         self.map_data = ColumnDataSource({name: [] for name in ("image", "time", "x", "y", "dw", "dh")})
         self.here = ColumnDataSource({"x": [], "y": []})
+        self.times = ColumnDataSource({"x": [], "y": [], "label": []})
         self._plots: dict[tuple[bool, bool], Any] = {}
         self.map_pane = pn.pane.Bokeh(sizing_mode="stretch_width")
         self.key = pn.pane.HTML(
@@ -166,6 +167,9 @@ class RegimesTab:
                 levels=[1.0, 2.0],
                 line_color="black" if not look.dark else "white",
             )
+            plot.text("x", "y", "label", source=self.times, text_font_size="8pt", text_color=look.text,
+                      text_align="center", text_baseline="middle", background_fill_color=look.background,
+                      background_fill_alpha=0.75, padding=2)  # fmt: skip
             plot.scatter("x", "y", source=self.here, marker="cross", size=18, line_width=3, color=look.text)
             plot.on_event(Tap, self._tapped)
             self._plots[logarithmic] = plot, lines
@@ -184,9 +188,7 @@ class RegimesTab:
         right = pn.Column(
             pn.Row(self.x, self.y), pn.Row(figure, source),
             self.map_pane, self.key,
-            pn.GridBox(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=320)
-                         for plot in (self.signals, self.terms, self.phase)), sizing_mode="stretch_width",
-                       styles={"grid-template-columns": "repeat(auto-fit, minmax(320px, 1fr))"}),
+            *(pn.pane.Bokeh(plot, sizing_mode="stretch_width") for plot in (self.signals, self.terms, self.phase)),
             pn.Card(pn.Row(pn.Column(self.kappa, self.b, self.c, width=190),
                            pn.pane.Bokeh(self.feedback, sizing_mode="stretch_width", min_width=260)),
                     title="α-feedback (7.3) and its bistable region", sizing_mode="stretch_width"),
@@ -269,7 +271,7 @@ class RegimesTab:
         plot.x_range.update(start=found.x[0], end=found.x[-1], reset_start=found.x[0], reset_end=found.x[-1])
         plot.y_range.update(start=found.y[0], end=found.y[-1], reset_start=found.y[0], reset_end=found.y[-1])
         plot.xaxis.axis_label, plot.yaxis.axis_label = sliders[0].label, sliders[1].label
-        _contours(lines, found)
+        self.times.data = _contours(lines, found)
         values = asdict(self.point)
         self.here.data = {"x": [values[x]], "y": [values[y]]}
         if self.map_pane.object is not plot:
@@ -310,13 +312,26 @@ class RegimesTab:
         return buffer
 
 
-def _contours(lines: Any, found: regimes.Plane) -> None:
+def _contours(lines: Any, found: regimes.Plane) -> dict[str, list[Any]]:
+    """Draw lines of equal collapse time; where each has its label, and what it says."""
     times = np.ma.masked_invalid(found.collapse_time)
     known = times.compressed()
     levels = np.unique(np.quantile(known, np.linspace(0.05, 0.95, CONTOURS))) if known.size > 3 else known
+    labels: dict[str, list[Any]] = {"x": [], "y": [], "label": []}
     lines.visible = levels.size > 1
-    if lines.visible:
-        lines.set_data(contour_data(found.x, found.y, times, levels, want_fill=False, want_line=True))
+    if not lines.visible:
+        return labels
+    data = contour_data(found.x, found.y, times, levels, want_fill=False, want_line=True)
+    lines.set_data(data)
+    assert data.line_data is not None  # lines were asked for
+    for level, xs, ys in zip(levels, data.line_data.xs, data.line_data.ys, strict=True):
+        if len(xs):
+            middle = len(xs) // 2
+            middle += int(np.isnan(xs[middle]))  # a gap between two pieces of the line
+            labels["x"].append(xs[middle])
+            labels["y"].append(ys[middle])
+            labels["label"].append(f"{level:.3g}" if level < 1000 else f"{level:,.0f}")
+    return labels
 
 
 def _slider(name: str, value: float) -> Any:

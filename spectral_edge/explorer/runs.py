@@ -109,7 +109,7 @@ def sources(paths: Iterable[Path]) -> list[Source]:
         If a path does not exist.
     """
     found = []
-    for path in paths or (bundled_folder(), bundled_folder() / "all"):
+    for path in paths or (bundled_folder(), bundled_folder() / "all", bundled_folder() / "dense"):
         path = Path(path)
         if not path.exists() and not journal_path(path).exists():
             raise ValueError(f"PATH must exist, got {path}")
@@ -194,9 +194,20 @@ def noise_level(sequence: GramSequence, W: int) -> Floats:
         return np.full(len(sequence.window(W).steps), np.nan)
 
 
-def told_forecast(sequence: GramSequence, W: int, step: int) -> str:
-    """When the modes at the gap are expected to exchange order, in a sentence."""
+class Foreseen(NamedTuple):
+    """A forecast: in a sentence, and the singular values (n, W) expected at `steps`; none where nothing can be said."""
+
+    told: str
+    steps: NDArray[np.int64]
+    sigma: Floats
+
+
+def foreseen(sequence: GramSequence, W: int, step: int) -> Foreseen:
+    """When the modes at the gap are expected to exchange ranks, and the spectrum that is expected until then."""
     try:
-        return str(validate.forecast(sequence, W=W, step=step))
+        found = validate.forecast(sequence, W=W, step=step)
     except ValueError as error:
-        return f"No forecast: {error}."
+        return Foreseen(f"No forecast: {error}.", np.zeros(0, dtype=np.int64), np.zeros((0, W)))
+    seen = np.isfinite(found.ahead).any(axis=1) & found.followed.any()
+    steps = found.step + found.spacing * np.arange(len(found.ahead), dtype=np.int64)
+    return Foreseen(str(found), steps[seen], found.ahead[seen])

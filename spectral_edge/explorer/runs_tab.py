@@ -15,6 +15,8 @@ from spectral_edge.explorer.look import DASHES, Look
 from spectral_edge.theory.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 from spectral_edge.validate.referee import cards
 
+#: Modes whose expected strength is drawn.
+LEADING = 6
 #: Milliseconds between two looks at a file that grows.
 EVERY = 1500
 NOTHING = "no other run"
@@ -48,7 +50,7 @@ class RunsTab:
         self._held = False
         self.panels: list[_Panels] = []
         self.plots = pn.Column(sizing_mode="stretch_width")
-        self.detail = pn.Row(sizing_mode="stretch_width")
+        self.detail = pn.Column(sizing_mode="stretch_width")
         for widget in (self.run, self.other, self.part, self.W):
             widget.param.watch(lambda _: self.show(), "value")
         self.step.param.watch(lambda _: self._show_window(), "value")
@@ -117,14 +119,15 @@ class RunsTab:
         if not same:
             time = DataRange1d()
             self.panels = [_Panels(self.look, name, view, time, self._tapped) for name, view in shown]
+        for panels, (_, view) in zip(self.panels, shown, strict=True):
+            panels.update(view)  # before the page has them: no plot is without its numbers
+        if not same:
             columns = [
                 pn.Column(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width") for plot in panels.plots),
                           sizing_mode="stretch_width", min_width=320)
                 for panels in self.panels
             ]  # fmt: skip
             self.plots.objects = [pn.Row(*columns, sizing_mode="stretch_width")]
-        for panels, (_, view) in zip(self.panels, shown, strict=True):
-            panels.update(view)
         self.shown = shown
         steps = shown[0][1].windows.steps
         value = self.step.value if steps[0] <= self.step.value <= steps[-1] else int(steps[-1])
@@ -144,16 +147,15 @@ class RunsTab:
         for (name, view), panels in zip(self.shown, self.panels, strict=True):
             at = view.at(self.step.value)
             step = int(view.windows.steps[at])
-            panels.mark(step)
+            forecast = runs.foreseen(view.sequence, view.windows.W, step)
+            panels.mark(step, forecast)
             profiles.append(_profile(self.look, name, view, at))
-            lines.append(
-                _sentence(name, view, at) + escape(runs.told_forecast(view.sequence, view.windows.W, step))
-            )
+            lines.append(_sentence(name, view, at) + escape(forecast.told))
         self.detail.objects = [
-            pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=240)
+            pn.Row(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=200) for plot in pair),
+                   sizing_mode="stretch_width")
             for pair in profiles
-            for plot in pair
-        ]
+        ]  # fmt: skip
         self.told.object = "<br>".join(lines)
 
 
@@ -164,6 +166,7 @@ class _Panels:
         self.look, self.name, self.W = look, name, view.windows.W
         self.curves = [curve.name for curve in (*view.losses, *view.accuracies)]
         self.data = ColumnDataSource()
+        self.ahead = ColumnDataSource({"steps": [], "sigma": []})
         self.marks: list[Span] = []
         self.plots: list[Any] = []
         self._time, self._tapped = time, tapped
@@ -199,6 +202,13 @@ class _Panels:
             label = {"legend_label": f"σ{j + 1}"} if j < 3 or j == self.W - 1 else {}
             plot.line("step", f"sigma_{j + 1}", source=self.data, color=self.look.colour(colour), line_dash=dash,
                       width=2 if j < 3 else 1, alpha=1 if j < 3 else 0.6, **label)  # fmt: skip
+        plot.y_range.renderers = list(plot.renderers)  # a forecast that runs off does not shrink the curves
+        plot.multi_line(
+            "steps", "sigma", source=self.ahead, color=self.look.text, line_dash="dotted", width=1.5
+        )
+        plot.line(
+            [np.nan], [np.nan], color=self.look.text, line_dash="dotted", width=1.5, legend_label="expected"
+        )
         self.look.legend(plot)
 
     def _gap(self) -> None:
@@ -214,7 +224,7 @@ class _Panels:
         )
         position.scatter("step", "k_star_weighted", source=self.data, color=look.colour(ORANGE), size=5,
                          marker="triangle", legend_label="weighted")  # fmt: skip
-        position.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W)))
+        position.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W, 1 + (self.W - 2) // 5)))
         look.legend(position)
         gap = self._plot(
             "Sub-leading gap λ₂ − λ₃", y_axis_type="log", y_axis_label="parameter units²", height=150
@@ -235,7 +245,7 @@ class _Panels:
         mapper = LinearColorMapper(palette="Cividis256", low=0, high=1)
         self.heat = ColumnDataSource({name: [] for name in ("image", "x", "y", "dw", "dh")})
         plot.image("image", "x", "y", "dw", "dh", source=self.heat, color_mapper=mapper)
-        plot.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W + 1)))
+        plot.yaxis.ticker = FixedTicker(ticks=list(range(1, self.W + 1, 1 + self.W // 12)))
         plot.y_range.flipped = True
 
     def _metrics(self, view: runs.RunView) -> None:
@@ -272,10 +282,16 @@ class _Panels:
         curves = {curve.name: curve.values for curve in (*view.losses, *view.accuracies)}
         self.metrics.data = {"step": view.sequence.steps, **curves}
 
-    def mark(self, step: int) -> None:
-        """Draw the line where the chosen window ends."""
+    def mark(self, step: int, forecast: runs.Foreseen) -> None:
+        """Draw the line where the chosen window ends, and what is expected from there."""
         for mark in self.marks:
             mark.location = step
+        leading = range(min(LEADING, self.W)) if len(forecast.steps) else ()
+        sigma = np.where(forecast.sigma > 0, forecast.sigma, np.nan)
+        self.ahead.data = {
+            "steps": [forecast.steps for _ in leading],
+            "sigma": [sigma[:, j] for j in leading],
+        }
 
 
 def _card(name: str, sequence: Any, source: runs.Source) -> str:
@@ -299,7 +315,7 @@ def _profile(look: Look, name: str, view: runs.RunView, at: int) -> tuple[Any, A
     """Figure 1 of the thesis for one window: its spectrum with the BBP threshold, and its ratios."""
     windows = view.windows
     j, sigma, ratios = np.arange(1, windows.W + 1), windows.sigma[at], windows.ratios[at]
-    spectrum = look.figure(title=f"{name}: window at step {windows.steps[at]:,}", y_axis_type="log", height=210,
+    spectrum = look.figure(title=name, y_axis_type="log", height=210,
                            x_axis_label="mode j", y_axis_label="σⱼ")  # fmt: skip
     seen = sigma > 0
     spectrum.line(j[seen], sigma[seen], color=look.colour(BLUE), width=1)
@@ -316,7 +332,7 @@ def _profile(look: Look, name: str, view: runs.RunView, at: int) -> tuple[Any, A
                 legend_label="BBP threshold",
             )
             look.legend(spectrum)
-    profile = look.figure(title="Ratios σⱼ/σⱼ₊₁", height=210, x_axis_label="mode j")
+    profile = look.figure(title=f"σⱼ/σⱼ₊₁ at step {windows.steps[at]:,}", height=210, x_axis_label="mode j")
     k = windows.k_star[at]
     colours = [look.colour(ORANGE if i + 1 == k else BLUE) for i in range(windows.W - 1)]
     profile.vbar(j[:-1], width=0.7, top=np.nan_to_num(ratios, nan=1.0), bottom=1.0, color=colours)

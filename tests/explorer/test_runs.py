@@ -17,9 +17,8 @@ def walk(n: int, P: int = 60) -> validate.GramSequence:
 
 def test_the_bundled_runs_are_there_without_a_path() -> None:
     found = runs.sources([])
-    assert len(found) == len(list(bundled_folder().glob("*.npz"))) + len(
-        list((bundled_folder() / "all").glob("*.npz"))
-    )
+    folders = (bundled_folder(), bundled_folder() / "all", bundled_folder() / "dense")
+    assert len(found) == sum(len(list(folder.glob("*.npz"))) for folder in folders)
     assert len({source.name for source in found}) == len(found)
 
 
@@ -34,6 +33,18 @@ def test_a_view_has_what_the_library_computes() -> None:
     assert {curve.name for curve in view.losses} >= {"train_loss", "test_loss"}
     assert view.level.shape == windows.steps.shape
     assert source.view(8) is view
+
+
+def test_a_forecast_is_what_the_library_says() -> None:
+    source = next(one for one in runs.sources([]) if one.name == "dense-mlp-adamw-seed100")
+    run = source.read()
+    found, library = runs.foreseen(run, 10, 750), validate.forecast(run, step=750)
+    assert found.told == str(library)
+    assert found.steps[0] == library.step
+    np.testing.assert_array_equal(found.sigma, library.ahead[: len(found.steps)])
+    none = runs.foreseen(walk(12), 10, 120)
+    assert none.told.startswith("No forecast")
+    assert not len(none.steps)
 
 
 def test_noise_is_seldom_above_the_level_of_noise() -> None:

@@ -64,13 +64,16 @@ def test_a_training_in_another_process_is_followed(tmp_path: Path) -> None:
             later += read_until(terminal, r"step [\d,]+", 60)
         read_until(terminal, r"expected end in \d+ min \d+ s", 60)
         watcher.send_signal(signal.SIGINT)
-        assert watcher.wait(30) == 0
-        rest = ""
-        while select.select([terminal], [], [], 0.2)[0]:
-            try:
-                rest += os.read(terminal, 65536).decode(errors="replace")
-            except OSError:
+        rest, end = "", time.monotonic() + 60
+        while time.monotonic() < end:  # a terminal goes on reading: what is written to none would block
+            if select.select([terminal], [], [], 0.2)[0]:
+                try:
+                    rest += os.read(terminal, 65536).decode(errors="replace")
+                except OSError:  # closed at the other end
+                    break
+            elif watcher.poll() is not None:
                 break
+        assert watcher.wait(1) == 0
         assert "Traceback" not in rest
         assert "\x1b[?1049l" in rest  # the screen as it was
         assert "\x1b[?25h" in rest  # and the cursor
@@ -80,6 +83,23 @@ def test_a_training_in_another_process_is_followed(tmp_path: Path) -> None:
             process.kill()
             process.wait()
         os.close(terminal)
+
+
+def test_an_interrupt_is_noted_where_a_callback_swallows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from spectral_edge.commands.watch import _interrupts
+
+    class Swallows:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    before = signal.getsignal(signal.SIGINT)
+    with _interrupts() as interrupted:
+        assert not interrupted.is_set()
+        thing = Swallows()
+        del thing
+        assert interrupted.is_set()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_once_prints_the_window_that_ends_now(tmp_path: Path) -> None:

@@ -37,12 +37,85 @@ def test_every_command_is_on_a_page(conf: dict[str, object]) -> None:
     }
 
 
+def anchors(path: Path) -> set[str]:
+    """Of the headings of a page, as GitHub and MyST make them."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.S | re.M)
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+?)\s*$", text, re.M):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
+        found.add(slug if slug not in found else f"{slug}-1")
+    return found
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    text = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(encoding="utf-8"), flags=re.S)
-    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
-        if not re.match(r"[a-z]+:", target):
-            assert (path.parent / target).exists(), target
+    whole = path.read_text(encoding="utf-8")
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", whole, flags=re.S)
+    targets = re.findall(r"\]\(([^)\s]+)[^)]*\)", text) + re.findall(r"```\{image\} (\S+)", whole)
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        there = path.parent / name if name else path
+        assert there.exists(), target
+        assert not anchor or there.suffix != ".md" or anchor in anchors(there), target
+
+
+def test_links_of_built_pages_are_checked(tmp_path: Path) -> None:
+    check = runpy.run_path(str(ROOT / "docs" / "check_links.py"))["broken"]
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.html").write_text(
+        '<h1 id="here">a</h1><a href="sub/b.html#there">b</a><a href="https://x.org/y">c</a>'
+    )
+    (tmp_path / "sub" / "b.html").write_text(
+        '<p id="there"></p><a href="../a.html#here">a</a><img src="../p.svg">'
+    )
+    assert check(tmp_path) == ["sub/b.html: nothing at ../p.svg"]
+    (tmp_path / "p.svg").write_text("<svg/>")
+    assert check(tmp_path) == []
+    (tmp_path / "a.html").write_text('<a href="sub/b.html#gone">b</a>')
+    assert check(tmp_path) == ["a.html: no anchor sub/b.html#gone", "sub/b.html: no anchor ../a.html#here"]
+
+
+def test_indices_are_set_and_names_left_alone(conf: dict[str, object]) -> None:
+    index: re.Pattern[str] = conf["INDEX"]  # type: ignore[assignment]
+    found = {text: [match[0] for match in index.finditer(text)] for text in (
+        "σ_j/σ_{j+1}", "d_crit", "weight_decay", "x^{1/4}", "K_{st} and θ_t", "max_steps", "a_file", "(W − 1)^{1/4}",
+        "checkpoint_100", "k_star",
+    )}  # fmt: skip
+    assert found == {
+        "σ_j/σ_{j+1}": ["_j", "_{j+1}"], "d_crit": ["_crit"], "weight_decay": [], "x^{1/4}": ["^{1/4}"],
+        "K_{st} and θ_t": ["_{st}", "_t"], "max_steps": [], "a_file": [], "(W − 1)^{1/4}": ["^{1/4}"],
+        "checkpoint_100": [], "k_star": [],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "line", "picture"),
+    [
+        (None, "see docs/findings.md, [arXiv](https://arxiv.org)", ""),
+        (
+            "https://example.org/us/it",
+            "see [docs/findings.md](https://example.org/us/it/blob/v1.2/docs/findings.md), [arXiv](https://arxiv.org)",
+            "![a b](https://example.org/us/it/raw/v1.2/docs/p.svg)",
+        ),
+    ],
+)
+def test_the_readme_stands_alone_on_an_index(address: str | None, line: str, picture: str) -> None:
+    standing_alone = runpy.run_path(str(ROOT / "setup.py"), run_name="read")["standing_alone"]
+    assert (
+        standing_alone("see [docs/findings.md](docs/findings.md), [arXiv](https://arxiv.org)", address, "1.2")
+        == line
+    )
+    assert standing_alone("![a b](docs/p.svg)", address, "1.2") == picture
+
+
+def test_the_citation_names_this_version() -> None:
+    from spectral_edge import __version__
+
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {__version__} – " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_contents_and_pages_are_the_same() -> None:
@@ -52,7 +125,10 @@ def test_contents_and_pages_are_the_same() -> None:
     for path in pages:
         for contents in re.findall(r"```\{toctree\}(.*?)```", path.read_text(encoding="utf-8"), re.S):
             lines = [line for line in contents.split("\n") if line and not line.startswith((":", *MADE))]
-            named |= {(path.parent / f"{line}.md").resolve() for line in lines}
+            files = [
+                re.sub(r".*<(.+)>", r"\1", line) for line in lines
+            ]  # a short title may stand before a name
+            named |= {(path.parent / f"{file}.md").resolve() for file in files}
     assert named == set(pages) - {docs / "index.md"}
 
 

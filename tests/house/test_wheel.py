@@ -51,7 +51,7 @@ def build(checkout: Path, folder: Path) -> Path:
 
 def copy(folder: Path) -> Path:
     """A checkout to build in: the working tree as it is, without what earlier builds left."""
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
     for name in FOLDERS:
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")

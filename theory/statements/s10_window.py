@@ -48,7 +48,7 @@ PROPOSITIONS = (
     Proposition(
         "10.2b", "D", "3.1 with the measured gradient power contradicts gradient descent",
         sp.Eq(n.rel_rate, 1 / n.eta - KAPPA),
-        "By 3.1b Wη²p_j = d_j². Put into 3.1 this is growth by e^{1/η} a step; a quadratic loss has ḋ_j/d_j = −κ_j. A "
+        "By 3.1b Wη²p_j = d_j². Put into 3.1 it grows by e^{1/η} per step; a quadratic loss has ḋ_j/d_j = −κ_j. A "
         "constant p_j can only be power that does not decay with d_j: gradient noise (10.2d).",
         condition="Gradient steps; p_j the power of what is stepped along, decay included.",
         depends_on=("3.1", "3.1b"), commutativity="weak", proof=proofs.measured_in_flow,

@@ -1,4 +1,4 @@
-"""Transitions of one's own: a condition on a metric, a step, or a step of each run, written on the runs' cards."""
+"""Transitions of your own: a condition on a metric, a step, or a step of each run, written on the runs' cards."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -69,9 +69,9 @@ def with_event(runs: Sequence[GramSequence], event: Event | None) -> list[GramSe
 def _reader(event: Event) -> tuple[Callable[[GramSequence], Any], str]:
     """What gives the step of a run's transition (None: never, False: not known), and what to call it."""
     if callable(event):
-        return event, "a step of one's own"
+        return event, "a step of your own"
     if isinstance(event, Mapping):
-        return lambda run: event.get(card(run).run or "", False), "a step of one's own"
+        return lambda run: event.get(card(run).run or "", False), "a step of your own"
     if isinstance(event, int):
         return lambda run: event, f"step {event}"
     condition = _CONDITION.fullmatch(event)

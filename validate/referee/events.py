@@ -36,7 +36,7 @@ def is_watched(run: GramSequence) -> bool:
 
 def transition(runs: Sequence[GramSequence]) -> str:
     """What counts as the transition of `runs`, in words."""
-    named = {own.event or "a step of one's own" for run in runs if (own := card(run)).event_step is not None}
+    named = {own.event or "a step of your own" for run in runs if (own := card(run)).event_step is not None}
     return " or ".join(sorted(named)) or f"test accuracy ≥ {GROKKED:g}"
 
 

@@ -228,7 +228,7 @@ def check(
     ------
     ValueError
         If there is no run, `event` cannot be read or is about what no run has, `jobs` is not a positive whole number,
-        or more than 1 with predictions of one's own.
+        or more than 1 with predictions of your own.
 
     Examples
     --------

@@ -5,11 +5,10 @@ planted world of `PLANTED`, which depends on no run and takes longer than all el
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import cache
 from importlib.resources import files
-from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,12 +176,14 @@ def _by_number(number: int) -> Prediction:
     return next(p for p in PREDICTIONS if p.number == number)
 
 
-def _results(prediction: Prediction, tasks: Iterable[range], executor: Executor | None) -> Iterator[Count]:
+def _results(prediction: Prediction, tasks: Sequence[range], executor: Executor | None) -> Iterator[Count]:
     """The counts of the tasks, in order: what is stored is always the first so many seeds."""
     if executor is None:
         yield from (_task(prediction.number, seeds) for seeds in tasks)
     else:
-        yield from executor.map(_task, repeat(prediction.number), tasks)
+        yield from executor.map(
+            _task, [prediction.number] * len(tasks), tasks
+        )  # dask asks how many there are
 
 
 def stored_file() -> Path:

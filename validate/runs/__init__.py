@@ -1,4 +1,4 @@
-"""Data is made: real training runs that the package can repeat, and those of one's own plan (torch extra).
+"""Data is made: real training runs that the package can repeat, and those of a plan of your own (torch extra).
 
 Their bundled recordings need no PyTorch.
 """

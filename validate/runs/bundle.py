@@ -1,4 +1,4 @@
-"""The recordings that come with the package, recordings of one's own, and where a run keeps its files."""
+"""The recordings that come with the package, recordings of your own, and where a run keeps its files."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress

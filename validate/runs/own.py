@@ -1,4 +1,4 @@
-"""A plan of runs for one's own task, recorded with all probes as the package's are (torch extra)."""
+"""A plan of runs for your own task, recorded with all probes as the package's are (torch extra)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -35,7 +35,7 @@ def cross_entropy(model: Any, examples: Examples) -> "torch.Tensor":
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The runs that the predictions ask for, on a task of one's own: with and without weight decay, seed by seed.
+    """The runs that the predictions ask for, on a task of your own: with and without weight decay, seed by seed.
 
     Attributes
     ----------

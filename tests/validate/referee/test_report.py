@@ -113,6 +113,13 @@ def test_same_board_same_page(board: validate.Scoreboard) -> None:
     assert render(small) == render(small)
 
 
+def test_runs_at_every_step_are_counted(board: validate.Scoreboard) -> None:
+    small = replace(board, verdicts=board.verdicts[1:2], runs=board.runs[:1])
+    told = "small networks recorded at every step, each beside"
+    assert f"and 36 {told}" in " ".join(render(small, dense=36).split())
+    assert told not in " ".join(render(small).split())
+
+
 def test_written_whole_or_not_at_all(board: validate.Scoreboard, tmp_path: Path) -> None:
     board = replace(board, runs=board.runs[:1], verdicts=board.verdicts[:1])
     path = write_report(board, tmp_path / "new" / "folder")

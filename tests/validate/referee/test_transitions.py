@@ -70,7 +70,7 @@ def test_a_card_may_say_its_step() -> None:
     known, never = run(event_step=50, metrics={}), run(event_step=-1, metrics={})
     assert (grok_step(known), grok_step(never)) == (50, None)
     assert is_watched(never)
-    assert transition([known]) == "a step of one's own"
+    assert transition([known]) == "a step of your own"
     groups = decay_groups([run(event_step=50, weight_decay=1), run(event_step=-1, weight_decay=0)])
     assert [len(group) for group in groups] == [1, 1]
 

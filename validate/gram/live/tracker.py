@@ -544,7 +544,21 @@ class GramTracker:
         return self._recording.sequence()
 
     def save(self) -> None:
-        """Bring the file, if there is one, up to date."""
+        """Bring the file, if there is one, up to date.
+
+        Examples
+        --------
+        >>> import numpy as np, pathlib, tempfile
+        >>> from spectral_edge import validate
+        >>> rng, folder = np.random.default_rng(0), tempfile.TemporaryDirectory()
+        >>> tracker = validate.GramTracker(W_max=4, path=pathlib.Path(folder.name) / "run.npz", say=None)
+        >>> for step in range(9):
+        ...     tracker.update(rng.normal(size=50), step=step)
+        >>> tracker.save()
+        >>> validate.GramSequence.load(pathlib.Path(folder.name) / "run.npz").T
+        8
+        >>> tracker.close(); folder.cleanup()
+        """
         self._recording.save()
 
     def attach(self, optimizer: Any, model: Any, **options: Any) -> Any:
@@ -647,6 +661,20 @@ class GramTracker:
         ValueError
             If the state is of another format, of a tracker with other options, or of another run than that at
             `path`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(9, 50)), axis=0)
+        >>> first, second = (validate.GramTracker(W_max=4, say=None) for _ in range(2))
+        >>> for step in range(5):
+        ...     first.update(thetas[step], step=step)
+        >>> second.load_state_dict(first.state_dict())
+        >>> for step in range(5, 9):
+        ...     second.update(thetas[step], step=step)
+        >>> second.sequence().T
+        8
         """
         if state.get("format") != STATE_FORMAT:
             raise ValueError(f"state must be of format {STATE_FORMAT}, got {state.get('format')!r}")

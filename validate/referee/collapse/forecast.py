@@ -1,4 +1,4 @@
-"""`validate.forecast`: when the modes of one's own run are expected to exchange, and how sure that is."""
+"""`validate.forecast`: when the modes of your own run are expected to exchange, and how sure that is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -86,7 +86,7 @@ class Forecast:
         gap = "There is no gap" if np.isnan(self.k_star) else f"The gap lies at k* = {self.k_star:.0f}"
         soon = [i for i in np.argsort(times) if np.isfinite(times[i])]
         if soon:
-            (first, at), *others = ((self._named(i), f"in {times[i]:.0f} records") for i in soon)
+            (first, at), *others = ((self._named(i), f"in {_records(float(times[i]))}") for i in soon)
             then = "".join(f", {pair} {when}" for pair, when in others)
             told = f"modes {first} are expected to exchange {at}{then}"
         else:
@@ -112,17 +112,38 @@ class Forecast:
             advice = "every step is recorded already: each brings directions of its own, as batches do"
         else:
             # as many records within the life of a mode as there are in a window
-            advice = f"record every {max(1, int(self.spacing * self.lasts / self.W)):,} steps"
+            every = max(1, int(self.spacing * self.lasts / self.W))
+            advice = "record every step" if every == 1 else f"record every {every:,} steps"
         return (
             f"When modes will exchange cannot be said: at step {self.step:,} those around the gap last for "
-            f"{self.lasts:.0f} records; {advice}."
+            f"{_records(self.lasts)}; {advice}."
         )
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the leading singular values of the last windows, what is expected of them, and the next exchange."""
+    def plot(self, ax: "Axes | None" = None, happened: GramSequence | None = None) -> "Axes":
+        """Draw the leading singular values of the last windows, what is expected of them, and the next exchange.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where; by default axes of a new figure.
+        happened : GramSequence, optional
+            The same run recorded further: what came of it is drawn beside what was expected.
+
+        Returns
+        -------
+        Axes
+
+        Examples
+        --------
+        >>> from spectral_edge import validate
+        >>> run = validate.bundled("dense")[8]
+        >>> axes = validate.forecast(run, step=750).plot(happened=run)
+        >>> axes.get_xlabel()
+        'step'
+        """
         from spectral_edge.validate.referee.figures.collapse import continued_spectrum
 
-        return continued_spectrum(self, ax)
+        return continued_spectrum(self, ax, happened)
 
 
 def forecast(
@@ -197,6 +218,12 @@ def forecast(
         ahead=_ahead(tracks, best)[: horizon + 1],
         record=_record(run),
     )
+
+
+def _records(number: float) -> str:
+    """A number of records, in words that go with it."""
+    told = f"{number:.0f}"
+    return f"{told} record{'' if told == '1' else 's'}"
 
 
 def _within(times: Floats, horizon: int, followed: NDArray[np.bool_]) -> Floats:

@@ -1,4 +1,4 @@
-"""How good every form was by regime: what `validate.forecast` says of runs like one's own, and a table of findings.
+"""How good every form was by regime: what `validate.forecast` says of runs like yours, and a table of findings.
 
 ``python -m spectral_edge.validate.referee.collapse.table > validate/referee/collapse/accuracy.json`` counts anew, on
 the bundled dense runs.

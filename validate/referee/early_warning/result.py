@@ -166,6 +166,17 @@ class EarlyWarning:
         -------
         dict
             The fields, and the sentences of ``str`` as "meaning".
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate, validate
+        >>> worlds = [simulate.planted("gap-precedes-grokking", seed, control=c) for seed in (1, 2) for c in (0, 1)]
+        >>> runs = [
+        ...     validate.GramSequence.from_inner_products(w.K, w.steps, metrics=w.metrics, config=w.config)
+        ...     for w in worlds
+        ... ]
+        >>> validate.early_warning(runs).to_dict()["horizon"]
+        10
         """
         found: dict[str, Any] = jsonable(asdict(self) | {"meaning": str(self)})
         return found
@@ -177,6 +188,17 @@ class EarlyWarning:
         -------
         pandas.DataFrame
             With the features' names as its index; an estimate is three columns, and each family has its AUC.
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate, validate
+        >>> worlds = [simulate.planted("gap-precedes-grokking", seed, control=c) for seed in (1, 2) for c in (0, 1)]
+        >>> runs = [
+        ...     validate.GramSequence.from_inner_products(w.K, w.steps, metrics=w.metrics, config=w.config)
+        ...     for w in worlds
+        ... ]
+        >>> validate.early_warning(runs).to_dataframe().loc["g_23", "warns"]
+        'low'
         """
         import pandas as pd
 
@@ -196,6 +218,17 @@ class EarlyWarning:
         Returns
         -------
         rich.table.Table
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate, validate
+        >>> worlds = [simulate.planted("gap-precedes-grokking", seed, control=c) for seed in (1, 2) for c in (0, 1)]
+        >>> runs = [
+        ...     validate.GramSequence.from_inner_products(w.K, w.steps, metrics=w.metrics, config=w.config)
+        ...     for w in worlds
+        ... ]
+        >>> len(validate.early_warning(runs).table().columns)
+        4
         """
         from rich import box
         from rich.markup import escape

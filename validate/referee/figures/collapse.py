@@ -146,22 +146,25 @@ def repelling_figure(worlds: Mapping[str, Sequence[GramSequence]]) -> Figure:
     return figure
 
 
-def continued_spectrum(found: "Forecast", ax: Axes | None = None) -> Axes:
-    """Draw the leading singular values of the last windows, what is expected of them, and the next exchanges."""
+def continued_spectrum(
+    found: "Forecast", ax: Axes | None = None, happened: GramSequence | None = None
+) -> Axes:
+    """Draw the leading singular values of the last windows, what is expected of them, and the next exchanges.
+
+    What `happened` after the forecast, the same run recorded further, is drawn beside what was expected.
+    """
     if ax is None:
         ax = Figure(figsize=(6.0, 3.6), layout="constrained").add_subplot()
     leading = min(LEADING, found.W)
     before = found.step + found.spacing * np.arange(1 - len(found.past), 1)
     after = found.step + found.spacing * np.arange(len(found.ahead))
+    seen, sigma = _after(found, happened)
     for j in range(leading):
         colour, width = ((BLUE, 1.6) if j == 0 else (BLACK, 1.0)) if j != found.k_star else (ORANGE, 1.6)
-        ax.plot(
-            before,
-            found.past[:, j],
-            color=colour,
-            lw=width,
-            label=f"σ{j + 1}" if j in (0, found.k_star) else None,
-        )
+        named = f"σ{j + 1}" if j in (0, found.k_star) else None
+        ax.plot(before, found.past[:, j], color=colour, lw=width, label=named)
+        if len(seen):
+            ax.plot(seen, sigma[:, j], color=colour, lw=3 * width, alpha=0.3, solid_capstyle="butt")
         ax.plot(after, found.ahead[:, j], color=colour, lw=width, ls="--", alpha=0.8)
     ax.axvline(found.step, color=GREY, lw=0.8)
     for (upper, lower), time in zip(found.pairs, found.collapse_time[found.best], strict=True):
@@ -171,9 +174,24 @@ def continued_spectrum(found: "Forecast", ax: Axes | None = None) -> Axes:
             ax.axvline(
                 at, color=RED, ls=":" if not gap else "-", lw=1.3, label=f"{upper} and {lower} exchange"
             )
+    ax.plot([], [], color=BLACK, lw=1, ls="--", label="expected")
+    if len(seen):
+        ax.plot([], [], color=BLACK, lw=3, alpha=0.3, label="what happened")
     ax.set(
         xlabel="step", ylabel="σⱼ (parameter units)", title=f"Expected from step {found.step:,} on (dashed)"
     )
     ax.set_yscale("log", nonpositive="mask")
+    if len(seen):  # a forecast goes on growing where the run does not: it may leave the picture
+        known = np.concatenate([found.past[:, :leading], sigma[:, :leading]])
+        ax.set_ylim(known[known > 0].min() / 3, known.max() * 3)
     ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
+
+
+def _after(found: "Forecast", happened: GramSequence | None) -> tuple[Any, Any]:
+    """Steps from the forecast's on to its horizon, and the singular values of the windows that end there."""
+    if happened is None or happened.steps[-1] <= found.step:
+        return np.zeros(0), np.zeros((0, found.W))
+    windows = happened.window(found.W)
+    shown = (windows.steps >= found.step) & (windows.steps <= found.step + found.spacing * found.horizon)
+    return windows.steps[shown], windows.sigma[shown]

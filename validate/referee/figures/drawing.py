@@ -138,8 +138,8 @@ def svg(figure: Figure, description: str) -> str:
     """Return `figure` as inline SVG: transparent, in the page's own colours, with a text alternative."""
     from markupsafe import escape
 
-    for one in (figure, *figure.findobj(Axes)):
-        one.patch.set(facecolor="none", edgecolor="none")
+    for patch in (figure.patch, *(ax.patch for ax in figure.axes)):
+        patch.set(facecolor="none", edgecolor="none")
     buffer = io.StringIO()
     with style():  # by the canvas: `savefig` draws twice, once to find the layout
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})

@@ -128,7 +128,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         readings=tuple(readings),
         details={"collapses_at_k_star": here, "collapses_elsewhere": elsewhere},
         meaning=(
-            f"After {here} collapses at k* the log loss falls more slowly by {found.treated.value:.2g} a record than "
+            f"After {here} collapses at k* the log loss falls more slowly by {found.treated.value:.2g} per record than "
             f"after {elsewhere} collapses elsewhere in the same runs. Only runs with both kinds count."
         ),
     )

@@ -101,7 +101,7 @@ def warning_pictures(warning: "EarlyWarning") -> list[Picture]:
     return [picture(panel) for panel in panels]
 
 
-def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
+def render(board: Scoreboard, warning: "EarlyWarning | None" = None, *, dense: int = 0) -> str:
     """Return the report as one HTML document that needs nothing else.
 
     Parameters
@@ -109,6 +109,8 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
     board : Scoreboard
     warning : EarlyWarning, optional
         What warns of a transition; without it that section is left out.
+    dense : int
+        How many runs recorded at every step were judged and are not among those of `board`.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -127,6 +129,7 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None) -> str:
     rows = [{**run_row(run), "family": card(run).heading} for run in board.runs]
     context: dict[str, Any] = {
         "board": board,
+        "dense": dense,
         "tally": _tally(VERDICTS, [v.verdict for v in board]),
         "published_tally": _tally(OUTCOMES, [v.published.verdict for v in board]),
         "signs": SIGNS,
@@ -175,14 +178,14 @@ def percent(estimate: Estimate) -> str:
 
 
 def write_report(
-    board: Scoreboard, folder: str | PathLike[str], warning: "EarlyWarning | None" = None
+    board: Scoreboard, folder: str | PathLike[str], warning: "EarlyWarning | None" = None, *, dense: int = 0
 ) -> Path:
-    """Write ``index.html`` into `folder` (made if missing); returns its path.
+    """Write ``index.html`` into `folder` (made if missing), as `render` makes it; returns its path.
 
     Raises
     ------
     OSError
         If the folder cannot be written; nothing is left half-written.
     """
-    page = render(board, warning).encode()
+    page = render(board, warning, dense=dense).encode()
     return replace_atomically(Path(folder) / "index.html", lambda file: file.write(page))

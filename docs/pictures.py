@@ -1,0 +1,110 @@
+"""The pictures of README and documentation, drawn anew from the bundled runs: ``make pictures``."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from spectral_edge import simulate, validate
+from spectral_edge.simulate import _figures as worlds
+from spectral_edge.validate import GramSequence
+from spectral_edge.validate.referee import analysis
+from spectral_edge.validate.referee.events import grok_step
+from spectral_edge.validate.referee.figures import run as figures
+from spectral_edge.validate.referee.figures.collapse import agreement
+from spectral_edge.validate.referee.predictions import p20_collapse_time as p20
+
+FOLDER = Path(__file__).parent / "images"
+W, DRAWS = 10, 200
+#: One regime of the dense runs, that with the most exchanges under AdamW, and its first seed; the forecast is from the
+#: middle of the run, wherever that falls.
+REGIME, SEED = "mlp-adamw", 100
+
+
+def bundled(start: str, group: str = "attention") -> list[GramSequence]:
+    """The bundled runs of a group whose names begin with `start`."""
+    return [run for run in validate.bundled(group) if str(run.config["run"]).startswith(start)]
+
+
+def additions() -> list[GramSequence]:
+    """Modular addition, three seeds with weight decay and three without."""
+    return bundled("modular-a+b-")
+
+
+def six_runs() -> Figure:
+    """Test accuracy, sub-leading gap and gap ratio with weight decay and without."""
+    figure = Figure(figsize=(8.4, 6.2), layout="constrained")
+    for ax, quantity in zip(figure.subplots(3, 1, sharex=True), ("accuracy", "g_23", "ratio"), strict=True):
+        figures.curves(additions(), quantity, ax, W)
+        ax.label_outer()
+        if quantity != "accuracy":
+            ax.get_legend().remove()
+    return figure
+
+
+def window() -> Figure:
+    """One window: its singular values, and the ratio of neighbours."""
+    run = next(one for one in additions() if grok_step(one) is not None)
+    windows = run.window(W)
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    figures.singular_values(windows, left)
+    figures.ratio_profile(windows, right)
+    return figure
+
+
+def noise() -> Figure:
+    """R over training beside what noise like the run's updates reaches."""
+    run = next(one for one in additions() if grok_step(one) is not None)
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+    level = analysis.above_noise(run, W, DRAWS).level
+    figures.ratio_over_time(run.window(W), figure.subplots(), event=grok_step(run), level=level)
+    return figure
+
+
+def gap_equation() -> Figure:
+    """Both signals of the illustrative run, and the three terms that move the gap."""
+    run = simulate.gap_ode()
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    worlds.gap_run(run, left)
+    worlds.gap_terms(run, right)
+    return figure
+
+
+def forecast() -> Figure:
+    """A forecast beside what happened, and all forecasts of that regime against the times that were observed."""
+    runs = bundled(f"dense-{REGIME}-seed", "dense")
+    run = next(one for one in runs if one.config["seed"] == SEED)
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    found = validate.forecast(run, W, int(run.steps[len(run.steps) // 2]))
+    found.plot(left, happened=run)
+    left.legend(fontsize=7, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    agreement(p20.PREDICTION.judge(runs, []), right, found.best, "leading pairs")
+    right.set_title("All exchanges of its three runs")
+    return figure
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "six-runs": six_runs,
+    "window": window,
+    "noise": noise,
+    "gap-equation": gap_equation,
+    "forecast": forecast,
+}
+
+
+def main(wanted: list[str]) -> None:
+    """Write the pictures named, or all."""
+    matplotlib.rcParams["svg.hashsalt"] = "spectral-edge"  # the same picture, the same file
+    for name in wanted or PICTURES:
+        path = FOLDER / f"{name}.svg"
+        PICTURES[name]().savefig(path, metadata={"Date": None})
+        print(path.relative_to(FOLDER.parents[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
