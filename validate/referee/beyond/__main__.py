@@ -1,0 +1,90 @@
+"""``python -m spectral_edge.validate.referee.beyond NAME``: make the numbers of a check and store them."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from spectral_edge.validate.referee.beyond import function_space, planted, watched
+from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
+from spectral_edge.validate.referee.verdict import SUPPORTED
+
+#: Sets of planted runs and of noise that are counted, and runs in each.
+SETS, RUNS = 40, 8
+
+Made = tuple[list[Finding], dict[str, Any]]
+
+
+def _function_space(seeds: Sequence[int]) -> Made:
+    """The four statements on function space, capability, opening and decay."""
+    runs = []
+    for plan in watched.PLANS:
+        for seed in seeds:
+            runs.append(watched.watch(plan, seed))
+            _say(f"{runs[-1].name}: transition at record {runs[-1].event} of {runs[-1].T}")
+    return [statement(runs) for statement in function_space.STATEMENTS], {"runs": [run.name for run in runs]}
+
+
+def _function_space_worlds(seeds: Sequence[int]) -> Made:
+    """How often each statement is supported in planted sets and in sets of noise."""
+    counts: dict[str, Counter[str]] = {"planted": Counter(), "noise": Counter()}
+    for number in seeds:
+        for kind, found in counts.items():
+            runs = [planted.world(RUNS * number + i, kind == "planted") for i in range(RUNS)]
+            found.update(
+                one.id for one in (f(runs) for f in function_space.STATEMENTS) if one.verdict == SUPPORTED
+            )
+    return [], {
+        "sets": len(seeds),
+        "runs_in_a_set": RUNS,
+        "supported": {kind: dict(found) for kind, found in counts.items()},
+    }
+
+
+#: What can be made, with the seeds it is made of.
+CHECKS: dict[str, tuple[Callable[[Sequence[int]], Made], Sequence[int]]] = {
+    "function-space": (_function_space, watched.SEEDS),
+    "function-space-worlds": (_function_space_worlds, range(SETS)),
+}
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make one check."""
+    parser = argparse.ArgumentParser(
+        prog="python -m spectral_edge.validate.referee.beyond", description=__doc__
+    )
+    parser.add_argument("name", choices=tuple(CHECKS))
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: those of the stored results")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    chosen = parser.parse_args(arguments)
+    make, seeds = CHECKS[chosen.name]
+    seeds = list(chosen.seeds or seeds)
+    before = time.process_time()
+    with threadpool_limits(limits=1):
+        findings, about = make(seeds)
+    command = f"python -m spectral_edge.validate.referee.beyond {chosen.name}"
+    about = {
+        "command": command,
+        "seeds": seeds,
+        "processor_seconds": round(time.process_time() - before),
+        **about,
+    }
+    path = save(chosen.name, findings, about, chosen.out)
+    for one in findings:
+        print(
+            f"{one.id}: {one.verdict}; {one.treated} against {one.control}, excess {one.excess}, n = {one.n}"
+        )
+    _say(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
