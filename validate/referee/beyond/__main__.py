@@ -5,17 +5,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from spectral_edge.validate.referee.beyond import function_space, planted, watched
+from spectral_edge.validate.referee.beyond import function_space, planted, removal, watched
 from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
 from spectral_edge.validate.referee.verdict import SUPPORTED
 
 #: Sets of planted runs and of noise that are counted, and runs in each.
-SETS, RUNS = 40, 8
+SETS, RUNS = 20, 8
 
 Made = tuple[list[Finding], dict[str, Any]]
 
@@ -46,9 +47,28 @@ def _function_space_worlds(seeds: Sequence[int]) -> Made:
     }
 
 
+def _intervention(seeds: Sequence[int]) -> Made:
+    """Training without the leading directions of the window."""
+    found = []
+    for config in removal.runs(seeds):
+        found.append(removal.remove(config))
+        _say(f"{found[-1].run}: {found[-1].delay}")
+    return [removal.judge(found)], {"runs": [one._asdict() for one in found]}
+
+
+def _intervention_worlds(seeds: Sequence[int]) -> Made:
+    """The same where one direction carries all learning, and where each step has its own."""
+    return [
+        replace(removal.judge([removal.planted(seed, signal) for seed in seeds]), id=f"intervention, {name}")
+        for name, signal in (("planted", True), ("noise", False))
+    ], {}
+
+
 #: What can be made, with the seeds it is made of.
 CHECKS: dict[str, tuple[Callable[[Sequence[int]], Made], Sequence[int]]] = {
     "function-space": (_function_space, watched.SEEDS),
+    "intervention": (_intervention, removal.SEEDS),
+    "intervention-worlds": (_intervention_worlds, range(6)),
     "function-space-worlds": (_function_space_worlds, range(SETS)),
 }
 
