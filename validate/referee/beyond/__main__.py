@@ -11,9 +11,11 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from spectral_edge.validate.referee.beyond import function_space, planted, removal, watched
+from spectral_edge.validate.referee.beyond import function_space, planted, recorded, removal, watched
 from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
 from spectral_edge.validate.referee.verdict import SUPPORTED
+from spectral_edge.validate.runs.bundle import bundled
+from spectral_edge.validate.runs.dense.config import BUNDLED
 
 #: Sets of planted runs and of noise that are counted, and runs in each.
 SETS, RUNS = 20, 8
@@ -64,9 +66,19 @@ def _intervention_worlds(seeds: Sequence[int]) -> Made:
     ], {}
 
 
+def _recorded(seeds: Sequence[int]) -> Made:
+    """Curvature, edge of stability and power laws in the bundled dense runs."""
+    runs = [run for run in bundled("dense") if run.config["seed"] in seeds]
+    findings = [recorded.curvature_order(runs), recorded.edge_of_stability(runs)]
+    return [*findings, *recorded.scaling(recorded.of_recordings(runs))], {
+        "runs": [run.config["run"] for run in runs]
+    }
+
+
 #: What can be made, with the seeds it is made of.
 CHECKS: dict[str, tuple[Callable[[Sequence[int]], Made], Sequence[int]]] = {
     "function-space": (_function_space, watched.SEEDS),
+    "recorded": (_recorded, BUNDLED),
     "intervention": (_intervention, removal.SEEDS),
     "intervention-worlds": (_intervention_worlds, range(6)),
     "function-space-worlds": (_function_space_worlds, range(SETS)),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spectral_edge.theory.spectrum import gap_position
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, paired
+from spectral_edge.validate.referee.beyond.recorded import agreement
 from spectral_edge.validate.referee.beyond.seen import Floats, Seen, W
 from spectral_edge.validate.referee.statistics import Comparison, against, area_under_curve, mean
 
@@ -91,16 +92,11 @@ def _outliers(run: Seen) -> Floats:
 
 def _agreement(runs: Runs, kernel: Series, k_star: Series) -> tuple[Comparison, int]:
     """Share of the windows with k* where the kernel has its own, against the kernel at other times of the run."""
-    observed, draws = [], []
+    pairs = []
     for run in runs:
         whole = np.concatenate([np.full(W - 1, np.nan), k_star(run)])
-        k, own = whole[run.looked], kernel(run)
-        known = np.isfinite(k) & np.isfinite(own)
-        k, own = k[known], own[known]
-        if len(k) >= W:
-            observed.append(float(np.mean(k == own)))
-            draws.append(np.array([np.mean(k == np.roll(own, shift)) for shift in range(3, len(k) - 2)]))
-    return against(observed, draws), len(observed)
+        pairs.append((whole[run.looked], kernel(run)))
+    return agreement(pairs)
 
 
 def kernel_outliers(runs: Runs) -> Finding:

@@ -178,8 +178,8 @@ def judge(found: Sequence[Delays]) -> Finding:
         | {f"excess over {arm}": nulls[arm].excess for arm in ("bulk", "random")}
         | {f"without {arm} directions": mean(delay[arm]) for arm in ("three", "three random")}
         | {
-            "share that never learned without v_1 … v_k*": mean([float(not one.learned["leading"]) for one in kept]),
-            "share that never learned with a gradient as short": mean([float(not one.learned["shrunk"]) for one in kept]),
+            f"share that never learned, {arm}": mean([float(not one.learned[arm]) for one in kept])
+            for arm in ("leading", "shrunk", "bulk", "random", "three", "three random")
         },
     )  # fmt: skip
 
