@@ -11,7 +11,15 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from spectral_edge.validate.referee.beyond import function_space, planted, recorded, removal, watched
+from spectral_edge.validate.referee.beyond import (
+    function_space,
+    planted,
+    recorded,
+    removal,
+    ticket,
+    watched,
+    widths,
+)
 from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
 from spectral_edge.validate.referee.verdict import SUPPORTED
 from spectral_edge.validate.runs.bundle import bundled
@@ -75,10 +83,31 @@ def _recorded(seeds: Sequence[int]) -> Made:
     }
 
 
+def _widths(seeds: Sequence[int]) -> Made:
+    """Networks of many widths, in two parametrisations."""
+    points = []
+    for seed in seeds:
+        for name in widths.PARAMETRISATIONS:
+            points += [widths.train(width, seed, name) for width in widths.WIDTHS]
+            _say(f"seed {seed}, {name}: {points[-1]}")
+    return [widths.judge(points)], {"points": [point._asdict() for point in points]}
+
+
+def _ticket(seeds: Sequence[int]) -> Made:
+    """Sparse networks."""
+    found = []
+    for config in ticket.runs(seeds):
+        found.append(ticket.prune(config))
+        _say(f"{found[-1].run}: {found[-1].ln_loss}")
+    return [ticket.judge(found)], {"runs": [one._asdict() for one in found]}
+
+
 #: What can be made, with the seeds it is made of.
 CHECKS: dict[str, tuple[Callable[[Sequence[int]], Made], Sequence[int]]] = {
     "function-space": (_function_space, watched.SEEDS),
     "recorded": (_recorded, BUNDLED),
+    "tensor-programs": (_widths, widths.SEEDS),
+    "lottery-ticket": (_ticket, ticket.SEEDS),
     "intervention": (_intervention, removal.SEEDS),
     "intervention-worlds": (_intervention_worlds, range(6)),
     "function-space-worlds": (_function_space_worlds, range(SETS)),

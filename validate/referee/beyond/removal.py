@@ -7,6 +7,7 @@ whatever its direction. What is measured is by how much learning is delayed.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,15 +101,14 @@ def _train(
 
     trainer = Trainer(config, problem)
     generator = torch.Generator().manual_seed(config.seed + 6_000_000)
-    thetas, losses = [trainer.now()], []
+    thetas = [trainer.now()]
+    losses: list[float] = []
     for step in range(1, config.max_steps + 1):
-        full = len(thetas) == W + 1
-        X = torch.stack(thetas).diff(dim=0) if full else None
-        trainer.step(
-            (lambda gradient, X=X: _without(gradient, X, arm, generator))
-            if full and arm != "nothing"
-            else None
+        X = torch.stack(thetas).diff(dim=0) if len(thetas) == W + 1 else None
+        change = (
+            None if X is None or arm == "nothing" else partial(_without, X=X, arm=arm, generator=generator)
         )
+        trainer.step(change)
         thetas = [*thetas[-W:], trainer.now()]
         if trainer.problem.classes:
             if trainer.accuracy(trainer.theta.detach()) >= LEARNED:
