@@ -1,13 +1,14 @@
 """``python -m spectral_edge.validate.referee.beyond NAME``: make the numbers of a check and store them."""
 
 import argparse
+import multiprocessing
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -17,6 +18,7 @@ from spectral_edge.validate.referee.beyond import (
     recorded,
     removal,
     ticket,
+    warning,
     watched,
     widths,
 )
@@ -31,13 +33,31 @@ SETS, RUNS = 20, 8
 Made = tuple[list[Finding], dict[str, Any]]
 
 
+#: Processes that train.
+_jobs = 1
+_T = TypeVar("_T")
+
+
+def each(function: Callable[..., _T], arguments: Sequence[tuple[Any, ...]]) -> Iterator[_T]:
+    """What `function` returns of each of `arguments`, in their order, by as many processes as `--jobs` says."""
+    if _jobs == 1:
+        yield from (function(*one) for one in arguments)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(_jobs, mp_context=spawn, initializer=_one_thread) as pool:
+        yield from pool.map(function, *zip(*arguments, strict=True))
+
+
+def _one_thread() -> None:
+    threadpool_limits(limits=1)
+
+
 def _function_space(seeds: Sequence[int]) -> Made:
     """The four statements on function space, capability, opening and decay."""
     runs = []
-    for plan in watched.PLANS:
-        for seed in seeds:
-            runs.append(watched.watch(plan, seed))
-            _say(f"{runs[-1].name}: transition at record {runs[-1].event} of {runs[-1].T}")
+    for run in each(watched.watch, [(plan, seed) for plan in reversed(watched.PLANS) for seed in seeds]):
+        runs.append(run)
+        _say(f"{run.name}: transition at record {run.event} of {run.T}")
     return [statement(runs) for statement in function_space.STATEMENTS], {"runs": [run.name for run in runs]}
 
 
@@ -60,9 +80,9 @@ def _function_space_worlds(seeds: Sequence[int]) -> Made:
 def _intervention(seeds: Sequence[int]) -> Made:
     """Training without the leading directions of the window."""
     found = []
-    for config in removal.runs(seeds):
-        found.append(removal.remove(config))
-        _say(f"{found[-1].run}: {found[-1].delay}")
+    for one in each(removal.remove, [(config,) for config in reversed(removal.runs(seeds))]):
+        found.append(one)
+        _say(f"{one.run}: {one.delay}")
     return [removal.judge(found)], {"runs": [one._asdict() for one in found]}
 
 
@@ -86,20 +106,30 @@ def _recorded(seeds: Sequence[int]) -> Made:
 def _widths(seeds: Sequence[int]) -> Made:
     """Networks of many widths, in two parametrisations."""
     points = []
-    for seed in seeds:
-        for name in widths.PARAMETRISATIONS:
-            points += [widths.train(width, seed, name) for width in widths.WIDTHS]
-            _say(f"seed {seed}, {name}: {points[-1]}")
+    arguments = [
+        (w, seed, name) for w in reversed(widths.WIDTHS) for seed in seeds for name in widths.PARAMETRISATIONS
+    ]
+    for point in each(widths.train, arguments):
+        points.append(point)
+        _say(f"{point}")
     return [widths.judge(points)], {"points": [point._asdict() for point in points]}
 
 
 def _ticket(seeds: Sequence[int]) -> Made:
     """Sparse networks."""
     found = []
-    for config in ticket.runs(seeds):
-        found.append(ticket.prune(config))
-        _say(f"{found[-1].run}: {found[-1].ln_loss}")
+    for one in each(ticket.prune, [(config,) for config in ticket.runs(seeds)]):
+        found.append(one)
+        _say(f"{one.run}: {one.ln_loss}")
     return [ticket.judge(found)], {"runs": [one._asdict() for one in found]}
+
+
+def _early_warning(seeds: Sequence[int]) -> Made:
+    """Rivals in early warning, on the bundled recordings of the author's tasks."""
+    runs = [
+        run for run in bundled() if run.config.get("experiment") == "grokking" and run.config["seed"] in seeds
+    ]
+    return [], {"runs": len(runs), "features": warning.rivals(runs)}
 
 
 #: What can be made, with the seeds it is made of.
@@ -108,6 +138,7 @@ CHECKS: dict[str, tuple[Callable[[Sequence[int]], Made], Sequence[int]]] = {
     "recorded": (_recorded, BUNDLED),
     "tensor-programs": (_widths, widths.SEEDS),
     "lottery-ticket": (_ticket, ticket.SEEDS),
+    "early-warning": (_early_warning, (42, 137, 2024)),
     "intervention": (_intervention, removal.SEEDS),
     "intervention-worlds": (_intervention_worlds, range(6)),
     "function-space-worlds": (_function_space_worlds, range(SETS)),
@@ -126,20 +157,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("name", choices=tuple(CHECKS))
     parser.add_argument("--seeds", type=int, nargs="+", help="default: those of the stored results")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     chosen = parser.parse_args(arguments)
+    global _jobs
+    _jobs = max(1, chosen.jobs)
     make, seeds = CHECKS[chosen.name]
     seeds = list(chosen.seeds or seeds)
-    before = time.process_time()
     with threadpool_limits(limits=1):
         findings, about = make(seeds)
     command = f"python -m spectral_edge.validate.referee.beyond {chosen.name}"
-    about = {
-        "command": command,
-        "seeds": seeds,
-        "processor_seconds": round(time.process_time() - before),
-        **about,
-    }
-    path = save(chosen.name, findings, about, chosen.out)
+    path = save(chosen.name, findings, {"command": command, "seeds": seeds, **about}, chosen.out)
     for one in findings:
         print(
             f"{one.id}: {one.verdict}; {one.treated} against {one.control}, excess {one.excess}, n = {one.n}"

@@ -47,7 +47,7 @@ def scores(run: GramSequence, features: tuple[Feature, ...]) -> dict[str, FloatA
     return {name: np.where(np.isfinite(score), score, np.nan) for name, score in found.items()}
 
 
-def _at_records(run: GramSequence, of_windows: FloatArray) -> FloatArray:
+def at_records(run: GramSequence, of_windows: FloatArray) -> FloatArray:
     """Put the values of the last windows at the records where these windows end."""
     return np.concatenate([np.full(run.T - len(of_windows), np.nan), of_windows])
 
@@ -56,21 +56,21 @@ def _below_peak(values: FloatArray) -> FloatArray:
     return values - np.fmax.accumulate(values)
 
 
-def _change(values: FloatArray) -> FloatArray:
+def change(values: FloatArray) -> FloatArray:
     """Change over the last `CHANGE` records."""
     return values - np.concatenate([np.full(CHANGE, np.nan), values[:-CHANGE]])
 
 
 def _log_g_23(run: GramSequence, windows: WindowSpectra) -> FloatArray:
-    return _at_records(run, np.log(windows.g_23))
+    return at_records(run, np.log(windows.g_23))
 
 
 def _log_size(run: GramSequence, windows: WindowSpectra) -> FloatArray:
-    return _at_records(run, np.log(windows.lam.sum(axis=1)))
+    return at_records(run, np.log(windows.lam.sum(axis=1)))
 
 
 def _log_ratio(run: GramSequence, windows: WindowSpectra) -> FloatArray:
-    return _at_records(run, np.log(windows.ratio))
+    return at_records(run, np.log(windows.ratio))
 
 
 def _adiabatic(run: GramSequence, windows: WindowSpectra) -> FloatArray:
@@ -78,7 +78,7 @@ def _adiabatic(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     eta = card(run).learning_rate
     if eta is None:
         return np.full(run.T, np.nan)
-    return _at_records(run, np.log(windows.adiabatic(eta)))
+    return at_records(run, np.log(windows.adiabatic(eta)))
 
 
 def _log_loss(run: GramSequence, windows: WindowSpectra) -> FloatArray:
@@ -109,8 +109,8 @@ FEATURES = (
         "g_23 share", SPECTRAL, "log of g_23 over the sum of all λ", lambda r, w: _log_g_23(r, w) - _log_size(r, w)
     ),
     Feature("R", SPECTRAL, "log of the gap ratio", _log_ratio),
-    Feature("R change", SPECTRAL, "change of log R over 5 records", lambda r, w: _change(_log_ratio(r, w))),
-    Feature("k*", SPECTRAL, "gap position", lambda r, w: _at_records(r, w.k_star)),
+    Feature("R change", SPECTRAL, "change of log R over 5 records", lambda r, w: change(_log_ratio(r, w))),
+    Feature("k*", SPECTRAL, "gap position", lambda r, w: at_records(r, w.k_star)),
     Feature("adiabatic", SPECTRAL, "log 𝒜 of the last step of the window", _adiabatic),
     Feature("validation loss", BASELINE, "log of the validation loss", _log_loss),
     Feature(
@@ -119,12 +119,12 @@ FEATURES = (
     ),
     Feature(
         "loss change", BASELINE, "change of log validation loss over 5 records",
-        lambda r, w: _change(_log_loss(r, w)),
+        lambda r, w: change(_log_loss(r, w)),
     ),
     Feature("weight norm", BASELINE, "log of the norm of the weights over the first", _log_weight_norm),
     Feature(
         "norm change", BASELINE, "change of log weight norm over 5 records",
-        lambda r, w: _change(_log_weight_norm(r, w)),
+        lambda r, w: change(_log_weight_norm(r, w)),
     ),
     Feature("steps", TRIVIAL, "log of the steps since the start", lambda r, w: np.log1p(r.steps.astype(float))),
     Feature("weight decay", TRIVIAL, "weight decay of the run, known before it starts", _weight_decay),

@@ -30,7 +30,7 @@ class Watched(NamedTuple):
         Of the run; runs of one fold are left out together.
     steps : (m,) int64
     positive : (m,) bool
-        Whether the transition comes within `HORIZON` records.
+        Whether the transition comes within the horizon.
     transition : int or None
         Its step.
     scores : dict of str to (m,) array
@@ -46,13 +46,20 @@ class Watched(NamedTuple):
     scores: dict[str, FloatArray]
 
 
-def watch(run: GramSequence, name: str, family: str, fold: str, features: tuple[Feature, ...]) -> Watched:
+def watch(
+    run: GramSequence,
+    name: str,
+    family: str,
+    fold: str,
+    features: tuple[Feature, ...],
+    horizon: int = HORIZON,
+) -> Watched:
     """Label and score the records of `run`; one that never has a transition is negative at all of them."""
     transition = grok_step(run)
     end = run.T if transition is None else int(np.searchsorted(run.steps, transition))
     left = end - np.arange(WARM_UP, end)  # records to the transition
     kept = slice(WARM_UP, end)
-    positive = np.zeros(len(left), dtype=bool) if transition is None else left <= HORIZON
+    positive = np.zeros(len(left), dtype=bool) if transition is None else left <= horizon
     found = {key: score[kept] for key, score in scores(run, features).items()}
     return Watched(name, family, fold, run.steps[kept], positive, transition, found)
 

@@ -46,6 +46,7 @@ def early_warning(
     seed: int = 0,
     features: Sequence[Feature] = FEATURES,
     event: Event | None = None,
+    horizon: int = HORIZON,
 ) -> EarlyWarning:
     """Judge what warns of a transition, each time on a family of runs that it was not learned on.
 
@@ -60,6 +61,8 @@ def early_warning(
         What counts as a transition, if not its onset, where the test accuracy has gone a fifth of the way from where it
         started to 1: see `validate.check`. A test accuracy of 0.95, reached when learning is half over, is a reading
         beside it; where no onset can be judged it takes its place, and the result says so.
+    horizon : int
+        A record is positive where the transition comes within this many records.
     features : sequence of Feature
         Default: g_23, R, k*, 𝒜, the validation loss, the weight norm, and what is trivial.
 
@@ -97,13 +100,14 @@ def early_warning(
     if not chosen or len({feature.name for feature in chosen}) < len(chosen):
         raise ValueError("features must be at least one, each with its own name")
     seed = whole("seed", seed, 0)
+    horizon = whole("horizon", horizon, 1)
     # One BLAS thread: the same bits whatever the machine's cores, and matrices this small are slower with more.
     runs = list(runs)
     with threadpool_limits(limits=1, user_api="blas"):
         if event is not None or any(_says_its_own(run) for run in runs):
             own = with_event(runs, event)
-            return replace(_judged(own, chosen, seed), label=transition(own))
-        return _from_the_onset(runs, chosen, seed)
+            return replace(_judged(own, chosen, seed, horizon), label=transition(own))
+        return _from_the_onset(runs, chosen, seed, horizon)
 
 
 def _says_its_own(run: GramSequence) -> bool:
@@ -111,7 +115,9 @@ def _says_its_own(run: GramSequence) -> bool:
     return card(run).event is not None or card(run).event_step is not None
 
 
-def _from_the_onset(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:
+def _from_the_onset(
+    runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int, horizon: int
+) -> EarlyWarning:
     """The transition is where learning sets out; where it is all but over is a reading."""
     label = f"onset, {ONSET:g} of the way from the first test accuracy to 1"
     known = [run for run in runs if metric(run, "test_accuracy") is not None]
@@ -119,8 +125,8 @@ def _from_the_onset(runs: list[GramSequence], chosen: tuple[Feature, ...], seed:
     labelled = with_event(runs, lambda run: steps.get(id(run), False)) if known else runs
     late = None
     try:
-        late = replace(_judged(runs, chosen, seed), label=transition(runs))
-        found = replace(_judged(labelled, chosen, seed), label=label)
+        late = replace(_judged(runs, chosen, seed, horizon), label=transition(runs))
+        found = replace(_judged(labelled, chosen, seed, horizon), label=label)
     except ValueError as error:
         if late is None:
             raise
@@ -128,8 +134,8 @@ def _from_the_onset(runs: list[GramSequence], chosen: tuple[Feature, ...], seed:
     return replace(found, late={one.name: one.auc for one in late.warners})
 
 
-def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) -> EarlyWarning:
-    watched, left_out, not_judged = _watched(runs, chosen)
+def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int, horizon: int) -> EarlyWarning:
+    watched, left_out, not_judged = _watched(runs, chosen, horizon)
     draws = _draws(len(watched), seed)
     scored = [_single(watched, feature) for feature in chosen]
     scored += _combinations(watched, chosen)
@@ -148,7 +154,7 @@ def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) ->
         left_out=left_out,
         families=families,
         not_judged=not_judged,
-        horizon=HORIZON,
+        horizon=horizon,
         false_alarms=FALSE_ALARMS,
         seed=seed,
     )
@@ -158,7 +164,7 @@ def _judged(runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int) ->
 
 
 def _watched(
-    runs: list[GramSequence], features: tuple[Feature, ...]
+    runs: list[GramSequence], features: tuple[Feature, ...], horizon: int
 ) -> tuple[list[Watched], str, dict[str, str]]:
     """Return the runs that can be judged, what is left out in turn, and why the others cannot be judged."""
     not_judged: dict[str, str] = {}
@@ -174,7 +180,7 @@ def _watched(
             not_judged[name] = f"{run.T} records, and the first {WARM_UP} are not judged"
         else:
             fold = str(i if own.seed is None else own.seed)
-            one = folds.watch(run, name, own.family, fold, features)
+            one = folds.watch(run, name, own.family, fold, features, horizon)
             if len(one.steps):
                 kept.append(one)
             else:
