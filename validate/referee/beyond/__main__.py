@@ -1,14 +1,12 @@
 """``python -m spectral_edge.validate.referee.beyond NAME``: make the numbers of a check and store them."""
 
 import argparse
-import multiprocessing
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -17,12 +15,14 @@ from spectral_edge.validate.referee.beyond import (
     planted,
     recorded,
     removal,
+    table,
     ticket,
     warning,
     watched,
     widths,
 )
 from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
+from spectral_edge.validate.referee.beyond.jobs import each
 from spectral_edge.validate.referee.verdict import SUPPORTED
 from spectral_edge.validate.runs.bundle import bundled
 from spectral_edge.validate.runs.dense.config import BUNDLED
@@ -33,35 +33,18 @@ SETS, RUNS = 20, 8
 Made = tuple[list[Finding], dict[str, Any]]
 
 
-#: Processes that train.
-_jobs = 1
-_T = TypeVar("_T")
-
-
-def each(function: Callable[..., _T], arguments: Sequence[tuple[Any, ...]]) -> Iterator[_T]:
-    """What `function` returns of each of `arguments`, in their order, by as many processes as `--jobs` says."""
-    if _jobs == 1:
-        yield from (function(*one) for one in arguments)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(_jobs, mp_context=spawn, initializer=_one_thread) as pool:
-        yield from pool.map(function, *zip(*arguments, strict=True))
-
-
-def _one_thread() -> None:
-    threadpool_limits(limits=1)
-
-
-def _function_space(seeds: Sequence[int]) -> Made:
+def _function_space(seeds: Sequence[int], jobs: int) -> Made:
     """The four statements on function space, capability, opening and decay."""
     runs = []
-    for run in each(watched.watch, [(plan, seed) for plan in reversed(watched.PLANS) for seed in seeds]):
+    for run in each(
+        watched.watch, [(plan, seed) for plan in reversed(watched.PLANS) for seed in seeds], jobs
+    ):
         runs.append(run)
         _say(f"{run.name}: transition at record {run.event} of {run.T}")
     return [statement(runs) for statement in function_space.STATEMENTS], {"runs": [run.name for run in runs]}
 
 
-def _function_space_worlds(seeds: Sequence[int]) -> Made:
+def _function_space_worlds(seeds: Sequence[int], jobs: int) -> Made:
     """How often each statement is supported in planted sets and in sets of noise."""
     counts: dict[str, Counter[str]] = {"planted": Counter(), "noise": Counter()}
     for number in seeds:
@@ -77,16 +60,16 @@ def _function_space_worlds(seeds: Sequence[int]) -> Made:
     }
 
 
-def _intervention(seeds: Sequence[int]) -> Made:
+def _intervention(seeds: Sequence[int], jobs: int) -> Made:
     """Training without the leading directions of the window."""
     found = []
-    for one in each(removal.remove, [(config,) for config in reversed(removal.runs(seeds))]):
+    for one in each(removal.remove, [(config,) for config in reversed(removal.runs(seeds))], jobs):
         found.append(one)
         _say(f"{one.run}: {one.delay}")
     return [removal.judge(found)], {"runs": [one._asdict() for one in found]}
 
 
-def _intervention_worlds(seeds: Sequence[int]) -> Made:
+def _intervention_worlds(seeds: Sequence[int], jobs: int) -> Made:
     """The same where one direction carries all learning, and where each step has its own."""
     return [
         replace(removal.judge([removal.planted(seed, signal) for seed in seeds]), id=f"intervention, {name}")
@@ -94,7 +77,7 @@ def _intervention_worlds(seeds: Sequence[int]) -> Made:
     ], {}
 
 
-def _recorded(seeds: Sequence[int]) -> Made:
+def _recorded(seeds: Sequence[int], jobs: int) -> Made:
     """Curvature, edge of stability and power laws in the bundled dense runs."""
     runs = [run for run in bundled("dense") if run.config["seed"] in seeds]
     findings = [recorded.curvature_order(runs), recorded.edge_of_stability(runs)]
@@ -103,28 +86,28 @@ def _recorded(seeds: Sequence[int]) -> Made:
     }
 
 
-def _widths(seeds: Sequence[int]) -> Made:
+def _widths(seeds: Sequence[int], jobs: int) -> Made:
     """Networks of many widths, in two parametrisations."""
     points = []
     arguments = [
         (w, seed, name) for w in reversed(widths.WIDTHS) for seed in seeds for name in widths.PARAMETRISATIONS
     ]
-    for point in each(widths.train, arguments):
+    for point in each(widths.train, arguments, jobs):
         points.append(point)
         _say(f"{point}")
     return [widths.judge(points)], {"points": [point._asdict() for point in points]}
 
 
-def _ticket(seeds: Sequence[int]) -> Made:
+def _ticket(seeds: Sequence[int], jobs: int) -> Made:
     """Sparse networks."""
     found = []
-    for one in each(ticket.prune, [(config,) for config in ticket.runs(seeds)]):
+    for one in each(ticket.prune, [(config,) for config in ticket.runs(seeds)], jobs):
         found.append(one)
         _say(f"{one.run}: {one.ln_loss}")
     return [ticket.judge(found)], {"runs": [one._asdict() for one in found]}
 
 
-def _early_warning(seeds: Sequence[int]) -> Made:
+def _early_warning(seeds: Sequence[int], jobs: int) -> Made:
     """Rivals in early warning, on the bundled recordings of the author's tasks."""
     runs = [
         run for run in bundled() if run.config.get("experiment") == "grokking" and run.config["seed"] in seeds
@@ -133,7 +116,7 @@ def _early_warning(seeds: Sequence[int]) -> Made:
 
 
 #: What can be made, with the seeds it is made of.
-CHECKS: dict[str, tuple[Callable[[Sequence[int]], Made], Sequence[int]]] = {
+CHECKS: dict[str, tuple[Callable[[Sequence[int], int], Made], Sequence[int]]] = {
     "function-space": (_function_space, watched.SEEDS),
     "recorded": (_recorded, BUNDLED),
     "tensor-programs": (_widths, widths.SEEDS),
@@ -154,17 +137,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m spectral_edge.validate.referee.beyond", description=__doc__
     )
-    parser.add_argument("name", choices=tuple(CHECKS))
+    parser.add_argument("name", choices=(*CHECKS, "table"), help="table: put what is stored into a page")
+    parser.add_argument("--page", type=Path, default=Path("docs/beyond.md"), help="page of the table")
     parser.add_argument("--seeds", type=int, nargs="+", help="default: those of the stored results")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     chosen = parser.parse_args(arguments)
-    global _jobs
-    _jobs = max(1, chosen.jobs)
+    if chosen.name == "table":
+        table.put(chosen.page, chosen.out)
+        return
     make, seeds = CHECKS[chosen.name]
     seeds = list(chosen.seeds or seeds)
     with threadpool_limits(limits=1):
-        findings, about = make(seeds)
+        findings, about = make(seeds, max(1, chosen.jobs))
     command = f"python -m spectral_edge.validate.referee.beyond {chosen.name}"
     path = save(chosen.name, findings, {"command": command, "seeds": seeds, **about}, chosen.out)
     for one in findings:

@@ -9,6 +9,8 @@ from spectral_edge.validate.referee.beyond.seen import Seen, W
 T, P, OUTPUTS, EVERY, EVENT = 160, 400, 60, 2, 80
 #: Signals of the parameters: their strength in units of the noise of a whole update, and how many there may be.
 STRENGTH, MOST = 4.0, 4
+#: Records for which there are as many.
+HELD = 25
 
 
 def world(seed: int, planted: bool = True) -> Seen:
@@ -37,10 +39,10 @@ def world(seed: int, planted: bool = True) -> Seen:
     records = np.arange(T)
     bump = np.exp(-(((records - EVENT) / 5) ** 2)) if planted else np.zeros(T)
     outputs = rng.normal(size=(T, OUTPUTS)) + 40 * bump[:, None] * _unit(rng, OUTPUTS)
-    signals = 1 + rng.integers(0, MOST, size=T // W + 1).repeat(W)[:T]
+    signals = 1 + rng.integers(0, MOST, size=T // HELD + 1).repeat(HELD)[:T]
     updates, decays = _parameters(rng, signals, planted, bump)
     looked = np.arange(W - 1, T, EVERY)
-    counted = signals if planted else 1 + rng.integers(0, MOST, size=T // W + 1).repeat(W)[:T]
+    counted = signals if planted else 1 + rng.integers(0, MOST, size=T // HELD + 1).repeat(HELD)[:T]
     kernel, outliers = _kernel(rng, counted, looked)
     rate = np.exp(rng.normal(scale=0.3, size=len(looked))) * (1 + 2_000 * bump[looked])
     ablation = rng.normal(scale=0.02, size=(len(looked), 3))

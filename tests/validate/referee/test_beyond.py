@@ -1,0 +1,185 @@
+"""Beyond the twenty predictions: every statement can pass and can fail, and the page shows what is stored."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spectral_edge.theory.spectrum import gap_position
+from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.beyond import function_space, planted, recorded, seen, table, widths
+from spectral_edge.validate.referee.beyond.__main__ import main
+from spectral_edge.validate.referee.beyond.bulk import bulk_edge
+from spectral_edge.validate.referee.beyond.finding import Finding, judged, load, paired
+from spectral_edge.validate.referee.early_warning.features import scores
+from spectral_edge.validate.referee.early_warning.rivals import RIVALS
+from spectral_edge.validate.referee.verdict import NOT_RUN, NOT_SPECIFIC, REFUTED, SUPPORTED, UNDECIDED
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def worlds() -> dict[bool, list[seen.Seen]]:
+    return {kind: [planted.world(number, kind) for number in range(5)] for kind in (True, False)}
+
+
+@pytest.mark.parametrize("statement", function_space.STATEMENTS, ids=lambda f: f.__name__)
+def test_function_space_in_both_worlds(
+    statement: Callable[[list[seen.Seen]], Finding], worlds: dict[bool, list[seen.Seen]]
+) -> None:
+    assert statement(worlds[True]).verdict == SUPPORTED
+    assert statement(worlds[False]).verdict != SUPPORTED
+
+
+def test_a_transition_at_another_time_is_not_supported(worlds: dict[bool, list[seen.Seen]]) -> None:
+    """What is planted at record 80 is not found where the accuracy rises at 35."""
+    accuracy = 0.5 + 0.5 * np.tanh((np.arange(planted.T) - 35) / 5)
+    moved = [
+        seen.Seen(**{name: getattr(run, name) for name in run.__dataclass_fields__} | {"accuracy": accuracy})
+        for run in worlds[True]
+    ]
+    for statement in (function_space.rank_one, function_space.adiabatic_kernel, function_space.dense_in_parameters,
+                      function_space.capability, function_space.decay_split):  # fmt: skip
+        assert statement(moved).verdict != SUPPORTED, statement.__name__
+
+
+def test_modes_of_a_run_by_hand() -> None:
+    """Participation and the share of decay are those of the singular vectors of the window."""
+    rng = np.random.default_rng(3)
+    updates, decays = rng.normal(size=(2, 30, 50))
+    updates[:, 4] += 5
+    thetas = np.concatenate([np.zeros((1, 50)), updates.cumsum(axis=0)])
+    empty = np.zeros(0)
+    run = seen.Seen.of(
+        "by hand", thetas, decays, thetas, np.arange(31), accuracy=np.zeros(30), looked=empty, kernel=empty,
+        outliers=empty, kernel_rate=empty, ablation=empty, eta=0.1,
+    )  # fmt: skip
+    X, D = updates[11:21], decays[11:21]
+    v = np.linalg.svd(X, full_matrices=False)[2]
+    assert run.participation[20] == pytest.approx(1 / (50 * np.sum(v[0] ** 4)))
+    for column, mode in enumerate((v[0], v[seen.OTHER])):
+        b, a = D @ mode, (X - D) @ mode
+        assert run.decay_share[20, column] == pytest.approx(b @ b / (b @ b + a @ a))
+    assert run.event is None
+    assert np.isnan(run.participation[: seen.W - 1]).all()
+
+
+def test_no_weight_decay_no_share() -> None:
+    run = planted.world(0)
+    thetas = np.concatenate(
+        [[np.zeros(run.T)], np.random.default_rng(0).normal(size=(run.T, run.T)).cumsum(axis=0)]
+    )
+    names = ("accuracy", "looked", "kernel", "outliers", "kernel_rate", "ablation", "eta")
+    rest = {name: getattr(run, name) for name in names}
+    still = seen.Seen.of("still", thetas, np.zeros((run.T, run.T)), thetas, np.arange(run.T + 1), **rest)
+    assert np.nanmax(still.decay_share) == 0
+    assert function_space.decay_split([still]).verdict == NOT_RUN
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_curvature_order_in_both_worlds(kind: bool) -> None:
+    runs = [recorded.curvature_world(number, kind) for number in range(5)]
+    found = recorded.curvature_order(runs)
+    assert found.verdict == (SUPPORTED if kind else REFUTED)
+    own, k_star, _ = recorded.curvature_position(runs[0])
+    assert (own == k_star).mean() > 0.7 or not kind
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_clustering_in_both_worlds(kind: bool) -> None:
+    rng = np.random.default_rng(int(kind))
+    label = np.zeros(500, dtype=bool)
+    label[200:320] = True
+    times = [rng.integers(*((200, 320) if kind else (0, 500)), 12) for _ in range(6)]
+    found, n = recorded.clustered(times, [label] * 6)
+    assert n == 6
+    assert (judged((found,)) == SUPPORTED) is kind
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_power_laws_in_both_worlds(kind: bool) -> None:
+    rng, t = np.random.default_rng(0), np.arange(50.0, 600.0)
+    series = []
+    for _ in range(5):
+        clean = (t**-0.7, t**-0.85) if kind else (np.exp(-t / 250), np.exp(-t / 400))
+        loss, sigma = (values * np.exp(0.02 * rng.normal(size=len(t))) for values in clean)
+        series.append((t, loss, sigma))
+    for found in recorded.scaling(series):
+        assert (found.verdict == SUPPORTED) is kind
+    assert not kind or found.readings["exponent over steps"].value == pytest.approx(-0.85, abs=0.01)
+    assert not kind or abs(found.readings["exponent less (that of the loss − 1)/2"].value) < 0.01
+
+
+def test_widths_in_both_worlds() -> None:
+    assert widths.judge(widths.world(0)).verdict == SUPPORTED
+    assert (
+        sum(widths.judge(widths.world(seed, planted=False)).verdict == SUPPORTED for seed in range(20)) <= 3
+    )
+
+
+def test_the_bulk_of_noise_ends_at_its_edge() -> None:
+    J = np.random.default_rng(1).normal(size=(60, 900))
+    J[0] *= 3
+    lam = np.linalg.eigvalsh(J @ J.T)
+    assert np.sum(lam > 1.1 * bulk_edge(lam, 900)) == 1
+    with pytest.raises(ValueError, match="P must be at least the number of eigenvalues, 60, got 10"):
+        bulk_edge(lam, 10)
+
+
+def test_verdicts() -> None:
+    high, low = paired([0.9, 0.91, 0.92], [0.1, 0.12, 0.11]), paired([0.1, 0.12, 0.11], [0.9, 0.91, 0.92])
+    same = paired([0.9, 0.91, 0.92], [0.91, 0.9, 0.925])
+    wide = paired([1.0, -1.0, 3.0], [0.5, 0.6, 0.4])
+    assert judged((high,)) == SUPPORTED
+    assert judged((high,), above=0.95) == REFUTED
+    assert judged((high, same), above=0.5) == NOT_SPECIFIC
+    assert judged((low,)) == NOT_SPECIFIC
+    assert judged((wide,)) == UNDECIDED
+    assert judged((same,), smallest=0.1) == NOT_SPECIFIC
+    assert paired([1.0, np.nan], [0.5, 0.5]).treated.value == 1.0
+
+
+def test_rivals_look_back_only() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 40)).cumsum(axis=0)
+    metrics = {f"a.{name}": 1 + rng.random(60) for name in ("norm", "sigma_1", "sigma_2")}
+    metrics["b.norm"] = 1 + rng.random(60)
+    whole = GramSequence.from_updates(X, metrics=metrics)
+    part = GramSequence.from_updates(X[:40], metrics={name: values[:40] for name, values in metrics.items()})
+    long, short = scores(whole, RIVALS), scores(part, RIVALS)
+    for feature in RIVALS:
+        np.testing.assert_allclose(long[feature.name][:40], short[feature.name], err_msg=feature.name)
+        assert np.isfinite(long[feature.name][20:]).any(), feature.name
+    mean = X[30:40].mean(axis=0)
+    assert long["drift"][39] == pytest.approx(np.log(mean @ mean))
+    assert long["drift share"][39] == pytest.approx(10 * (mean @ mean) / (X[30:40] ** 2).sum() * 10)
+    sigma = np.linalg.svd(X[30:40], compute_uv=False)
+    assert long["modes"][39] == pytest.approx((sigma**2).sum() ** 2 / (sigma**4).sum())
+    k = int(gap_position(sigma))
+    lines = [
+        np.log(s[k - 1] / s[k])
+        for s in (np.linalg.svd(X[i : i + 10], compute_uv=False) for i in (28, 29, 30))
+    ]
+    assert long["gap closing"][39] == pytest.approx(max((lines[0] - lines[2]) / 2, 0) / lines[2])
+
+
+def test_the_command_stores_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["function-space-worlds", "--seeds", "0", "--out", str(tmp_path)])
+    found = load("function-space-worlds", tmp_path)
+    assert set(found["supported"]["planted"].values()) == {1}
+    assert len(found["supported"]["planted"]) == len(function_space.STATEMENTS)
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n", encoding="utf-8")
+    main(["table", "--page", str(page), "--out", str(tmp_path)])
+    text = page.read_text(encoding="utf-8")
+    assert "old" not in text
+    assert "| rank-one | 1 | 0 |" in text
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="page must hold the lines"):
+        table.put(page)
+
+
+def test_the_page_shows_what_is_stored() -> None:
+    text = (ROOT / "docs" / "beyond.md").read_text(encoding="utf-8")
+    assert text.split(table.BEGIN)[1].split(table.END)[0].strip() == table.table().strip()

@@ -1,0 +1,109 @@
+"""What the stored results say, as the table of docs/beyond.md."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from spectral_edge.validate.referee.beyond.finding import RESULTS, load
+from spectral_edge.validate.referee.statistics import Estimate
+
+#: Results in the order in which they are shown.
+ORDER = ("function-space", "intervention", "recorded", "tensor-programs", "lottery-ticket")
+#: Between these lines the page is made by the command.
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def table(folder: Path = RESULTS) -> str:
+    """Every finding, its readings, the worlds that were counted and what warns early, in Markdown.
+
+    Returns
+    -------
+    str
+        Results that are not stored are left out.
+    """
+    return "\n".join(_lines(folder))
+
+
+def put(page: Path, folder: Path = RESULTS) -> None:
+    """Write the table into `page`, between its two marks.
+
+    Raises
+    ------
+    ValueError
+        If the page has no marks.
+    """
+    text = page.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"page must hold the lines {BEGIN} and {END}, got {page}")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    page.write_text(f"{before}{BEGIN}\n\n{table(folder)}\n\n{END}{after}", encoding="utf-8")
+
+
+def _lines(folder: Path) -> Iterator[str]:
+    stored = [load(name, folder) for name in ORDER if (folder / f"{name}.json").exists()]
+    yield "| statement | verdict | what is measured | against | excess, 95 % | runs |"
+    yield "|---|---|---|---|---|---|"
+    for result in stored:
+        for one in result["findings"]:
+            treated, control = (
+                f"{_said(one['treated'])}: {one['statistic']}",
+                f"{_said(one['control'])}: {one['against']}",
+            )
+            yield f"| {one['claim']} | {one['verdict']} | {treated} | {control} | {_said(one['excess'])} | {one['n']} |"
+    for result in stored:
+        yield f"\n`{result['command']}` (seeds {', '.join(map(str, result['seeds']))})\n"
+        for one in result["findings"]:
+            yield f"- *{one['claim']}* Rule: {one['rule']}. p = {_p(one['p_value'])}."
+            if one["readings"]:
+                yield (
+                    "  "
+                    + "; ".join(f"{name} {_said(value)}" for name, value in one["readings"].items())
+                    + "."
+                )
+    yield from _worlds(folder)
+    yield from _warning(folder)
+
+
+def _worlds(folder: Path) -> Iterator[str]:
+    if (folder / "function-space-worlds.json").exists():
+        found = load("function-space-worlds", folder)
+        yield f"\n`{found['command']}`: supported in so many of {found['sets']} sets of {found['runs_in_a_set']} runs\n"
+        yield "| statement | planted | noise |\n|---|---|---|"
+        for name in found["supported"]["planted"] | found["supported"]["noise"]:
+            yield (
+                f"| {name} | "
+                + " | ".join(str(found["supported"][k].get(name, 0)) for k in ("planted", "noise"))
+                + " |"
+            )
+    if (folder / "intervention-worlds.json").exists():
+        found = load("intervention-worlds", folder)
+        said = "; ".join(
+            f"{one['id']}: {one['verdict']}, excess {_said(one['excess'])}" for one in found["findings"]
+        )
+        yield f"\n`{found['command']}`: {said}."
+
+
+def _warning(folder: Path) -> Iterator[str]:
+    if not (folder / "early-warning.json").exists():
+        return
+    found = load("early-warning", folder)
+    leads = sorted({row["lead"] for row in found["features"]})
+    yield f"\n`{found['command']}`: AUC matched in time, on families nothing was learned on, {found['runs']} runs\n"
+    yield "| feature | " + " | ".join(f"within {lead} records" for lead in leads) + " |"
+    yield "|---" * (1 + len(leads)) + "|"
+    rows: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in found["features"]:
+        rows.setdefault(row["feature"], {})[row["lead"]] = row
+    for name, by_lead in rows.items():
+        yield f"| {name} | " + " | ".join(_said(by_lead[lead]["auc"]) for lead in leads) + " |"
+
+
+def _said(estimate: dict[str, float | None]) -> str:
+    value, low, high = (
+        float("nan") if estimate[key] is None else estimate[key] or 0.0 for key in Estimate._fields
+    )
+    return str(Estimate(value, low, high))
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
