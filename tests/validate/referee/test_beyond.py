@@ -33,14 +33,17 @@ def test_function_space_in_both_worlds(
 
 
 def test_a_transition_at_another_time_is_not_supported(worlds: dict[bool, list[seen.Seen]]) -> None:
-    """What is planted at record 80 is not found where the accuracy rises at 35."""
+    """What is planted at record 80 is not found where the accuracy rises at 35.
+
+    But for 𝒜: the gap that opens at 80 makes it larger at all earlier times.
+    """
     accuracy = 0.5 + 0.5 * np.tanh((np.arange(planted.T) - 35) / 5)
     moved = [
         seen.Seen(**{name: getattr(run, name) for name in run.__dataclass_fields__} | {"accuracy": accuracy})
         for run in worlds[True]
     ]
-    for statement in (function_space.rank_one, function_space.adiabatic_kernel, function_space.dense_in_parameters,
-                      function_space.capability, function_space.decay_split):  # fmt: skip
+    for statement in (function_space.rank_one, function_space.dense_in_parameters, function_space.capability,
+                      function_space.decay_split):  # fmt: skip
         assert statement(moved).verdict != SUPPORTED, statement.__name__
 
 
@@ -153,7 +156,7 @@ def test_rivals_look_back_only() -> None:
         assert np.isfinite(long[feature.name][20:]).any(), feature.name
     mean = X[30:40].mean(axis=0)
     assert long["drift"][39] == pytest.approx(np.log(mean @ mean))
-    assert long["drift share"][39] == pytest.approx(10 * (mean @ mean) / (X[30:40] ** 2).sum() * 10)
+    assert long["drift share"][39] == pytest.approx(10 * (mean @ mean) / (X[30:40] ** 2).sum())
     sigma = np.linalg.svd(X[30:40], compute_uv=False)
     assert long["modes"][39] == pytest.approx((sigma**2).sum() ** 2 / (sigma**4).sum())
     k = int(gap_position(sigma))

@@ -28,7 +28,6 @@ LEAST = 0.05
 #: Steps after which what has not learned is given up; two to four times as many as it takes.
 LENGTHS = {
     "quadratic-adamw": 400, "quadratic-gd-edge": 750, "mlp-adamw": 600, "mlp-gd-edge": 600, "mlp-sgd": 600,
-    "transformer-adamw": 900,
 }  # fmt: skip
 SEEDS = (103, 104, 105)
 
@@ -207,6 +206,6 @@ def planted(seed: int, signal: bool = True) -> Delays:
 
     start = {"x": torch.zeros(P, dtype=torch.float64)}
     made = Problem(start, output, lambda output, labels: output.mean(), examples, examples, False)
-    steps, rate = 300, 0.01 if signal else 0.5
+    steps, rate = 150, 0.02 if signal else 0.8
     config = DenseConfig(regime="planted", seed=seed, learning_rate=rate, batch_size=1, max_steps=steps)
     return remove(config, made)

@@ -1,0 +1,183 @@
+"""Beyond the twenty predictions: what is measured in training is what an obvious second implementation finds."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spectral_edge.validate.referee.beyond import function_space, removal, ticket, watched, widths
+from spectral_edge.validate.referee.beyond.__main__ import main
+from spectral_edge.validate.referee.beyond.finding import load
+from spectral_edge.validate.referee.beyond.seen import W
+from spectral_edge.validate.referee.beyond.training import Trainer
+from spectral_edge.validate.referee.verdict import SUPPORTED
+from spectral_edge.validate.runs.dense import networks
+from spectral_edge.validate.runs.dense.config import dense_run
+from spectral_edge.validate.runs.dense.recording import train
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WIDTH": 4, "HIDDEN": 4, "MODULUS": 5, "D_MODEL": 4, "FEEDFORWARD": 6}.items():
+        monkeypatch.setattr(networks, name, value)
+    monkeypatch.setattr(watched, "BATCH", 3)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    "regime", ["mlp-adamw-batch", "mlp-momentum", "quadratic-adamw", "transformer-adamw"]
+)
+def test_the_same_run_as_is_recorded(regime: str) -> None:
+    config = dense_run(regime, 3, max_steps=15, W_max=6, span=4)
+    trainer, thetas = Trainer(config), []
+    for _ in range(16):
+        thetas.append(trainer.now().numpy())
+        trainer.step()
+    delta = np.diff(thetas, axis=0)
+    np.testing.assert_allclose(train(config)["dense"].K[:, 0], (delta**2).sum(axis=1), rtol=1e-9)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("regime", ["quadratic-adamw", "transformer-adamw"])
+def test_a_run_is_seen_as_by_hand(regime: str) -> None:
+    plan = watched.Plan(regime, 36, 2)
+    run = watched.watch(plan, 5)
+    config = dense_run(regime, 5, max_steps=36)
+    trainer = Trainer(config)
+    batch = trainer.problem.test.take(torch.arange(3))
+    thetas, steps = [trainer.now()], [trainer.now()]
+    for step in range(1, 37):
+        trainer.step()
+        steps.append(trainer.now())
+        if step % 2 == 0:
+            thetas.append(trainer.now())
+
+    def outputs(theta: torch.Tensor) -> torch.Tensor:
+        found = trainer.output(theta, batch)
+        return (found - found.mean(-1, keepdim=True) if regime.startswith("transformer") else found).flatten()
+
+    f = torch.stack([outputs(theta) for theta in thetas]).numpy()
+    np.testing.assert_allclose(run.outputs.K, np.diff(f, axis=0) @ np.diff(f, axis=0).T, atol=1e-12)
+    kernels = []
+    for record in run.looked:
+        J = torch.autograd.functional.jacobian(outputs, thetas[record + 1])
+        kernels.append((J @ J.T).numpy())
+    lam = np.linalg.eigvalsh(kernels[-1])[::-1]
+    np.testing.assert_allclose(run.kernel[-1], lam[: run.kernel.shape[1]], rtol=1e-6, atol=1e-9 * lam[0])
+    rate = np.linalg.norm(kernels[-1] - kernels[-2]) / (2 * watched.LOOK_EVERY)
+    assert run.kernel_rate[-1] == pytest.approx(rate)
+    window = torch.stack(thetas[-W - 1 :])
+    X = window.diff(dim=0).numpy()
+    v = np.linalg.svd(X, full_matrices=False)[2][0]
+    P = len(v)
+    assert run.participation[-1] == pytest.approx(1 / (P * np.sum(v**4)))
+    before = torch.stack(steps).numpy()[-2 * W - 1 : -1]
+    decay = -config.learning_rate * config.weight_decay * before.reshape(W, 2, P).sum(axis=1) @ v
+    assert run.decay_share[-1, 0] == pytest.approx(
+        decay @ decay / (decay @ decay + np.sum((X @ v - decay) ** 2))
+    )
+    assert run.accuracy[-1] == trainer.accuracy(thetas[-1])
+    assert len(function_space.STATEMENTS) == 7
+
+
+@pytest.mark.usefixtures("small")
+def test_without_weight_decay_none_of_v_1_is_decay() -> None:
+    """Decay split with ω = 0 is an identity."""
+    run = watched.watch(watched.Plan("quadratic-gd", 24, 2), 0)
+    assert np.nanmax(run.decay_share) == 0
+
+
+def test_directions_that_are_taken_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(10, 300, generator=generator, dtype=torch.float64)
+    X[:, 0] += 40
+    X[:, 1] += 30 * torch.tensor([1.0, -1.0] * 5)
+    v = torch.linalg.svd(X, full_matrices=False)[2]
+    found = {arm: removal.directions(X, arm, generator) for arm in removal.ARMS[1:]}
+    for arm, space in found.items():
+        assert space is not None, arm
+        torch.testing.assert_close(space @ space.T, torch.eye(len(space), dtype=X.dtype), atol=1e-9, rtol=0)
+        assert len(space) == (3 if arm.startswith("three") else 2)
+    for arm in ("leading", "shrunk"):
+        assert (found[arm] @ v[:2].T).square().sum() == pytest.approx(2)
+    assert (found["bulk"] @ v[2:].T).square().sum() == pytest.approx(2)
+    assert (found["random"] @ v.T).square().sum() < 0.5
+    assert removal.directions(torch.zeros(10, 300, dtype=torch.float64), "leading", generator) is None
+
+
+@pytest.mark.slow
+def test_removal_in_both_worlds() -> None:
+    assert removal.judge([removal.planted(seed) for seed in range(3)]).verdict == SUPPORTED
+    assert removal.judge([removal.planted(seed, signal=False) for seed in range(3)]).verdict != SUPPORTED
+
+
+def test_an_untouched_run_is_the_run() -> None:
+    """The first arm changes nothing, and what it needs is what the others are compared with."""
+    config = dense_run("mlp-gd-edge", 0, max_steps=24)
+    found = removal.remove(config)
+    assert found.delay["nothing"] == 0
+    assert found.learned["nothing"]
+    trainer, losses = Trainer(config), []
+    for _ in range(24):
+        trainer.step()
+        losses.append(float(trainer.loss(trainer.theta.detach(), trainer.problem.train)))
+    needed = next(i for i, loss in enumerate(losses, 1) if loss <= losses[8])
+    assert found.delay["leading"] <= np.log(24 / needed) + 1e-12
+
+
+def test_masks() -> None:
+    config = dense_run("mlp-adamw", 0)
+    trainer, thetas = Trainer(config), []
+    for _ in range(12):
+        thetas.append(trainer.now())
+        trainer.step()
+    stacked = torch.stack(thetas)
+    sizes = [tensor.numel() for tensor in trainer.problem.start.values()]
+    masks = {
+        kind: ticket.chosen(ticket.scores(stacked, kind, sizes, torch.Generator().manual_seed(1)))
+        for kind in ticket.MASKS
+    }
+    P = stacked.shape[1]
+    assert masks.pop("all").all()
+    assert {int(mask.sum()) for mask in masks.values()} == {round(ticket.KEPT * P)}
+    at = np.cumsum([0, *sizes])
+    for low, high in itertools.pairwise(at):
+        assert masks["modes"][low:high].sum() == masks["random by tensor"][low:high].sum()
+    top = (stacked[-1] - stacked[0]).abs()
+    assert top[masks["change"]].min() >= top[~masks["change"]].max()
+
+
+@pytest.mark.slow
+def test_masks_in_both_worlds() -> None:
+    assert ticket.judge([ticket.planted(seed) for seed in range(3)]).verdict == SUPPORTED
+    assert ticket.judge([ticket.planted(seed, sparse=False) for seed in range(3)]).verdict != SUPPORTED
+
+
+def test_parametrisations_agree_at_the_first_width_only() -> None:
+    one, other = (widths.train(widths.BASE, 1, name, 30) for name in widths.PARAMETRISATIONS)
+    assert one[3:] == other[3:]
+    assert widths.train(128, 1, "standard", 30)[3:] != widths.train(128, 1, "maximal update", 30)[3:]
+    with pytest.raises(ValueError, match="parametrisation must be"):
+        widths.train(64, 1, "tangent")
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(removal, "LENGTHS", {"mlp-gd-edge": 30})
+    main(["intervention", "--seeds", "0", "1", "--out", str(tmp_path)])
+    found = load("intervention", tmp_path)
+    assert found["findings"][0]["n"] == 2
+    assert found["seeds"] == [0, 1]
+    assert "intervention: " in capsys.readouterr().out
