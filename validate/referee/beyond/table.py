@@ -88,14 +88,20 @@ def _warning(folder: Path) -> Iterator[str]:
         return
     found = load("early-warning", folder)
     leads = sorted({row["lead"] for row in found["features"]})
-    yield f"\n`{found['command']}`: AUC matched in time, on families nothing was learned on, {found['runs']} runs\n"
-    yield "| feature | " + " | ".join(f"within {lead} records" for lead in leads) + " |"
-    yield "|---" * (1 + len(leads)) + "|"
+    transitions = max(row["transitions"] for row in found["features"])
+    yield f"\n`{found['command']}`: AUC matched in time, on families nothing was learned on, {found['runs']} runs,"
+    yield f"{transitions} of whose transitions have their onset (the fair label) late enough to be judged\n"
+    heads = [f"{what}, {lead} records" for what in ("onset", "accuracy 0.95") for lead in leads]
+    yield "| feature | " + " | ".join(heads) + " |"
+    yield "|---" * (1 + len(heads)) + "|"
     rows: dict[str, dict[int, dict[str, Any]]] = {}
     for row in found["features"]:
         rows.setdefault(row["feature"], {})[row["lead"]] = row
     for name, by_lead in rows.items():
-        yield f"| {name} | " + " | ".join(_said(by_lead[lead]["auc"]) for lead in leads) + " |"
+        cells = [
+            _said(shown) if (shown := by_lead[lead].get(of)) else "–" for of in ("auc", "late") for lead in leads
+        ]
+        yield f"| {name} | " + " | ".join(cells) + " |"
 
 
 def _said(estimate: dict[str, float | None]) -> str:

@@ -15,6 +15,8 @@ LEADS = (3, 10, 30)
 def rivals(runs: Sequence[GramSequence], leads: Sequence[int] = LEADS) -> list[dict[str, Any]]:
     """AUC of every feature, each time on a family it was not learned on, matched in time; one row a feature and lead.
 
+    The transition is the onset of learning; "late" is the AUC where it is a test accuracy of 0.95 instead.
+
     Parameters
     ----------
     runs : sequence of GramSequence
@@ -26,7 +28,8 @@ def rivals(runs: Sequence[GramSequence], leads: Sequence[int] = LEADS) -> list[d
     for lead in leads:
         found = early_warning(runs, features=(*FEATURES, *RIVALS), horizon=lead)
         rows += [
-            {"lead": lead, "feature": w.name, "group": w.group, "warns": w.warns, "auc": w.auc, "when": w.when,
+            {"lead": lead, "feature": w.name, "group": w.group, "warns": w.warns, "auc": w.auc,
+             "late": found.late.get(w.name), "when": w.when,
              "passes": w.passes, "transitions": w.transitions, "runs": w.runs}
             for w in found.warners
         ]  # fmt: skip
