@@ -99,7 +99,9 @@ def _warning(folder: Path) -> Iterator[str]:
         rows.setdefault(row["feature"], {})[row["lead"]] = row
     for name, by_lead in rows.items():
         cells = [
-            _said(shown) if (shown := by_lead[lead].get(of)) else "–" for of in ("auc", "late") for lead in leads
+            _said(shown) if (shown := by_lead[lead].get(of)) else "–"
+            for of in ("auc", "late")
+            for lead in leads
         ]
         yield f"| {name} | " + " | ".join(cells) + " |"
 
