@@ -28,6 +28,7 @@ LEAST = 0.05
 #: Steps after which what has not learned is given up; two to four times as many as it takes.
 LENGTHS = {
     "quadratic-adamw": 400, "quadratic-gd-edge": 750, "mlp-adamw": 600, "mlp-gd-edge": 600, "mlp-sgd": 600,
+    "transformer-adamw": 900,
 }  # fmt: skip
 SEEDS = (103, 104, 105)
 

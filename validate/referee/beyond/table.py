@@ -91,18 +91,16 @@ def _warning(folder: Path) -> Iterator[str]:
     transitions = max(row["transitions"] for row in found["features"])
     yield f"\n`{found['command']}`: AUC matched in time, on families nothing was learned on, {found['runs']} runs,"
     yield f"{transitions} of whose transitions have their onset (the fair label) late enough to be judged\n"
-    heads = [f"{what}, {lead} records" for what in ("onset", "accuracy 0.95") for lead in leads]
+    labels = {"auc": "onset", "late": "accuracy 0.95"}
+    kept = [of for of in labels if any(row.get(of) for row in found["features"])]
+    heads = [f"{labels[of]}, {lead} records" for of in kept for lead in leads]
     yield "| feature | " + " | ".join(heads) + " |"
     yield "|---" * (1 + len(heads)) + "|"
     rows: dict[str, dict[int, dict[str, Any]]] = {}
     for row in found["features"]:
         rows.setdefault(row["feature"], {})[row["lead"]] = row
     for name, by_lead in rows.items():
-        cells = [
-            _said(shown) if (shown := by_lead[lead].get(of)) else "–"
-            for of in ("auc", "late")
-            for lead in leads
-        ]
+        cells = [_said(by_lead[lead][of]) for of in kept for lead in leads]
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 

@@ -21,7 +21,7 @@ W = 10
 EARLY, KEPT = 40, 0.2
 #: By what the weights are chosen.
 MASKS = ("modes", "random", "random by tensor", "bulk", "change", "size", "all")
-LENGTHS = {"mlp-adamw": 400, "quadratic-adamw": 400}
+LENGTHS = {"mlp-adamw": 500, "quadratic-adamw": 500, "mlp-gd": 500}
 SEEDS = (103, 104, 105, 106)
 
 

@@ -20,10 +20,10 @@ from spectral_edge.validate.runs.dense.config import DenseConfig
 
 W, LAGS = 10, 16
 WIDTHS = (64, 128, 256, 512, 1024)
-SEEDS = (103, 104, 105)
+SEEDS = (103, 104, 105, 106)
 PARAMETRISATIONS = ("standard", "maximal update")
 #: Both are the same at the first width.
-BASE, RATE, STEPS = WIDTHS[0], 3e-3, 100
+BASE, RATE, STEPS = WIDTHS[0], 3e-3, 150
 
 
 class Point(NamedTuple):
