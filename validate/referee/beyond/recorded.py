@@ -194,7 +194,8 @@ def scaling(series: Sequence[tuple[Floats, Floats, Floats]]) -> tuple[Finding, F
         if name == "σ_1":  # ‖δ‖² = −η dL/dt makes it (a − 1)/2 for gradient descent, whatever the law
             readings["exponent less (that of the loss − 1)/2"] = mean(b - (a - 1) / 2)
         found.append(Finding.of(
-            one, len(series), id=f"scaling, {name}", claim=f"{name.capitalize()} follows a power law of the step.",
+            one, len(series), id=f"scaling, {name}",
+            claim=f"A power law of the step foretells {name} better than an exponential.",
             statistic="error of ln foretold for the later half by an exponential", against="by a power law",
             verdict=judged((one,)), rule="the exponential errs more", readings=readings,
         ))  # fmt: skip
