@@ -7,6 +7,7 @@ from torch import nn
 
 from spectral_edge import validate
 from spectral_edge.validate import GramSequence
+from spectral_edge.validate.referee.needs import CURVATURE
 from spectral_edge.validate.runs import Plan, record
 
 
@@ -174,4 +175,4 @@ def test_curvature_that_does_not_reach_over_a_window_is_told(tmp_path):
         note for note in board.notes if "reach over 5 updates, the windows that are judged over 10" in note
     ]
     assert len(told) == 2
-    assert board["krylov-bound"].details["missing"]["hessian"]["runs"] == 2
+    assert board["krylov-bound"].details["missing"][CURVATURE]["runs"] == 2
