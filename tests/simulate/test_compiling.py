@@ -27,8 +27,9 @@ def twice(x):
 
 def said(folder: Path, word: str = "", **environment: str) -> str:
     """What a process says that imports the kernel, slowly."""
-    (folder / "kernel.py").write_text(KERNEL)
-    (folder / "program.py").write_text(PROGRAM)
+    if not (folder / "kernel.py").exists():  # written anew, it would be compiled anew
+        (folder / "kernel.py").write_text(KERNEL)
+        (folder / "program.py").write_text(PROGRAM)
     done = subprocess.run(
         [sys.executable, str(folder / "program.py"), word],
         env={**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache")} | environment,

@@ -90,7 +90,7 @@ def test_bfloat16_rounding_is_that_of_ml_dtypes():
 
 
 @pytest.mark.skipif(JIT_OFF, reason="this is the run without the JIT")
-def test_the_same_with_the_jit_off():
+def test_the_same_with_the_jit_off(request):
     command = [
         sys.executable,
         "-m",
@@ -100,6 +100,7 @@ def test_the_same_with_the_jit_off():
         "no:cacheprovider",
         "-k",
         "oracle or advance or rounding",
+        *(f"-W{one}" for one in request.config.getoption("pythonwarnings") or ()),
     ]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     ran = subprocess.run([*command, __file__], env=environment, capture_output=True, text=True, check=False)
