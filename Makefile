@@ -46,7 +46,7 @@ test-explorer: $(VENV)/.browser  ## run the tests of the explorer's page, in a C
 test-minimum: $(VENV)/.dev  ## run the fast tests with the lowest versions that are declared
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/minimum
 	$(BIN)/uv pip install --quiet --python build/minimum --resolution lowest-direct --editable '.[test]'
-	build/minimum/bin/python -m pytest $(SPREAD) --ignore=tests/torch -m "not notebook and not slow" -W default
+	build/minimum/bin/python -m pytest $(SPREAD) --ignore=tests/torch --ignore=tests/explorer -m "not notebook and not slow" -W default
 
 coverage: $(VENV)/.torch  ## which lines the tests run; kernels a second time, as plain Python
 	$(PYTEST) -m "not notebook" --cov --cov-report=
