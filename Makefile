@@ -7,7 +7,7 @@ SPREAD := -n logical --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration stress planted test test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements pictures docs dist clean
+.PHONY: help report findings calibration stress planted test test-slow test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements pictures docs dist clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,11 @@ planted: $(VENV)/.core  ## judge the planted worlds again, where the rules or wh
 	$(BIN)/python -c 'from spectral_edge.validate.referee import predictions, size_and_power as s; \
 	s.store_planted(predictions.PREDICTIONS, s.stored_file(), progress=lambda id, _: print(id))'
 
-test: $(VENV)/.test  ## run the tests, on all cores (no PyTorch needed)
-	$(PYTEST) --ignore=tests/torch --ignore=tests/explorer -m "not notebook"
+test: $(VENV)/.test  ## run the tests, on all cores (no PyTorch needed); those marked slow have a target of their own
+	$(PYTEST) --ignore=tests/torch --ignore=tests/explorer -m "not notebook and not slow"
+
+test-slow: $(VENV)/.test  ## run the slow ones: proofs, planted worlds, the report in a browser
+	$(PYTEST) --ignore=tests/torch --ignore=tests/explorer -m "slow and not notebook"
 
 test-notebooks: $(VENV)/.test  ## run the notebooks from top to bottom
 	$(PYTEST) tests/house/test_notebooks.py
