@@ -207,7 +207,12 @@ def items(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             ) from None
         for index, value in enumerate(entries):
             pair = isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
-            yield value if pair else (str(index), value)
+            name, array = value if pair else (str(index), value)
+            if not hasattr(array, "shape"):
+                raise ValueError(
+                    f"params must be a model, arrays or a mapping of them, got {type(array).__name__} as {name!r}"
+                )
+            yield name, array
 
 
 def _identity(array: Any) -> Any:

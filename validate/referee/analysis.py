@@ -269,8 +269,8 @@ def _step_notes(sequence: GramSequence, reading: CheckpointSequences, W: int) ->
         return []
     worst = int(np.argmax(high / low))
     return [
-        f"steps are uneven: {mixed.sum()} of {len(mixed)} windows mix updates over {low[worst]:,} and over "
-        f"{high[worst]:,} steps, whose sizes differ for that alone"
+        f"steps are uneven: {mixed.sum()} of {len(mixed)} windows mix updates over fewer and more "
+        f"steps, at worst over {low[worst]:,} and over {high[worst]:,}, whose sizes differ for that alone"
     ]
 
 

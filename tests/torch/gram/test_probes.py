@@ -199,6 +199,7 @@ def test_the_response_of_muon_is_what_the_next_update_does(nesterov, precise):
     A = torch.randn(54, 54, generator=rng, dtype=torch.float64)
     H = A @ A.T / 54 + 0.1 * torch.eye(54, dtype=torch.float64)
     model = nn.Linear(9, 6, bias=False).double()
+    nn.init.zeros_(model.weight)  # large weights would round away what short steps change of an update
     goal = torch.randn(54, generator=rng, dtype=torch.float64)
     loss = lambda model: (model.weight.reshape(-1) - goal) @ H @ (model.weight.reshape(-1) - goal) / 2  # noqa: E731
     muon = torch.optim.Muon(model.parameters(), lr=1e-5, weight_decay=0.0, nesterov=nesterov)
@@ -421,6 +422,8 @@ def test_what_a_probe_cannot_do_is_said():
     tracker.update(model, step=0, probes=measured)
     with pytest.raises(ValueError, match=r"window must be at most W_max \+ 1 = 4, got 10"):
         tracker.update(model, step=1, probes=measured)
+    with pytest.raises(ValueError, match=r"window of the probes must be at most W_max \+ 1 = 4, got 10"):
+        GramTracker(3, say=None).attach(torch.optim.SGD(model.parameters()), model, probes=measured)
     tracker = GramTracker(3, say=None)
     measured = probes.from_loss(model, lambda model: model(examples()[0]), window=2)
     tracker.update(model, step=0)

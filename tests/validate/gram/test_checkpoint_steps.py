@@ -110,7 +110,6 @@ def test_no_other_number_matters_beside_a_word_for_steps(steps, word, mark, data
         ["step10-rank0", "step20-rank1", "step30-rank2"],
         ["epoch_1_batch_500", "epoch_1_batch_1000", "epoch_2_batch_800"],
         ["G_100", "G_200", "G_300", "D_100", "D_200", "D_300"],
-        ["alpha", "beta", "gamma"],
     ],
 )
 def test_what_does_not_say_its_step_is_refused(names: list[str], tmp_path: Path) -> None:
@@ -119,6 +118,15 @@ def test_what_does_not_say_its_step_is_refused(names: list[str], tmp_path: Path)
     with pytest.raises(ValueError, match=r"steps must be readable .*--steps REGEX") as refused:
         find_checkpoints(str(tmp_path / ("*/*" if "/" in names[0] else "*")))
     assert names[0] in str(refused.value)
+
+
+def test_names_without_any_number_are_refused_without_an_option_that_cannot_help(tmp_path: Path) -> None:
+    write(tmp_path, [f"{name}.safetensors" for name in ("best", "final", "last")], walk(3))
+    with pytest.raises(
+        ValueError, match=r"got no number in best, final, last: give each its step"
+    ) as refused:
+        find_checkpoints(tmp_path)
+    assert "--steps" not in str(refused.value)
 
 
 def test_a_word_of_the_user_decides_then(tmp_path: Path) -> None:
@@ -248,7 +256,10 @@ def test_damaged_files_do_not_hide_the_witness_of_others(tmp_path: Path) -> None
 
 def test_where_else_checkpoints_may_be(tmp_path: Path) -> None:
     write(tmp_path / "lightning_logs" / "version_0", [f"step={i}.safetensors" for i in range(4)], walk(4))
-    with pytest.raises(ValueError, match=r"got 0 in .*checkpoints may be in .*version_0"):
+    with pytest.raises(
+        ValueError,
+        match=r"got 0 in .*; version_0: several weights files, step=0\.safe.*checkpoints may be in .*version_0",
+    ):
         find_checkpoints(tmp_path / "lightning_logs")
     write(tmp_path / "trainer", ["checkpoint-20", "checkpoint-40"], walk(2))
     with pytest.raises(

@@ -564,3 +564,20 @@ def test_the_rounding_floor_is_the_error_of_rounding():
         stored = exact.astype(dtype)
         error = np.sum((stored.astype(np.float64) - exact) ** 2)
         assert rounding_floor(stored) == pytest.approx(error, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("params", "metrics", "said"),
+    [
+        (["a", "b"], {}, "params must be .*, got str as '0'"),
+        ([("w", None)], {}, "params must be .*, got NoneType as 'w'"),
+        (np.ones(3), {"loss": "low"}, "loss must be a number, as every metric, got 'low'"),
+        (np.ones(3), {"loss": None}, "loss must be a number"),
+        (np.ones(3), {"loss": [1.0, 2.0]}, "loss must be a number"),
+    ],
+)
+def test_what_is_no_array_and_no_number_is_named(params, metrics, said) -> None:
+    tracker = GramTracker(3, say=None)
+    with pytest.raises(ValueError, match=said):
+        tracker.update(params, step=0, **metrics)
+    assert not tracker.started

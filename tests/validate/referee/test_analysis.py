@@ -109,7 +109,9 @@ def test_the_band_is_kept_and_not_all_of_K(tmp_path: Path) -> None:
 def test_uneven_steps_are_remarked_on(tmp_path: Path) -> None:
     steps = [0, *(2**i for i in range(10)), 1000]
     (note,) = analyse(write(tmp_path / "uneven", walk(12), steps), 5).notes
-    assert note.startswith("steps are uneven: 7 of 7 windows mix updates over 1 and over 1")
+    assert note.startswith(
+        "steps are uneven: 7 of 7 windows mix updates over fewer and more steps, at worst over 1 and over 1"
+    )
     assert not analyse(write(tmp_path / "even", walk(12), 100 * np.arange(12)), 5).notes
     last = [*range(0, 1100, 100), 1150]  # one checkpoint more at the end
     assert not analyse(write(tmp_path / "last", walk(12), last), 5).notes

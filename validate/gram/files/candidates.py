@@ -136,7 +136,9 @@ def candidates(root: Path, entries: Sequence[Path], named: bool) -> Candidates:
             except ValueError as error:
                 if named:
                     raise
-                weights = str(error).partition(f": {entry}")[0].removeprefix("path must hold ")
+                weights = (
+                    "several weights files, " + str(error).partition(f": {entry}")[0].partition(", got ")[2]
+                )
             if isinstance(weights, str):
                 found.left_out.append((entry.name, weights))
             else:

@@ -154,8 +154,14 @@ def _steps(found: Candidates, wanted: Wanted) -> tuple[Steps, list[str]]:
         return Steps(dict(zip(order, increasing("steps", wanted, len(order)).tolist(), strict=True))), []
     chosen = steps_of(names, found.witness)
     if chosen.problem:
-        shown = ", ".join(names[i] for i in range(len(names)) if i not in chosen.left_out)
+        there = [names[i] for i in range(len(names)) if i not in chosen.left_out]
+        shown = ", ".join(there)
         shown = shown if len(shown) < 160 else f"{shown[:150]} …"
+        if not any(character.isdigit() for name in there for character in name):
+            raise ValueError(
+                f"steps must be readable from the names, got no number in {shown}: give each its step in its name "
+                "(step100, step200 …), or name the folder of the numbered checkpoints"
+            )
         raise ValueError(
             f"steps must be readable from the names, got {chosen.problem} in {shown}: say which number is the step "
             "with --steps REGEX (its group is the step; several groups are an order)"

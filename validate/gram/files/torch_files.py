@@ -49,7 +49,9 @@ def _load(path: Path) -> Any:
     except NotImplementedError:
         raise
     except RuntimeError as error:
-        raise ValueError(f"path must be a PyTorch file, got {str(error).splitlines()[0]}: {path}") from None
+        raise ValueError(
+            f"path must be a PyTorch file, got {str(error).splitlines()[0].partition('. ')[0]}: {path}"
+        ) from None
 
 
 def _tensors(loaded: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -76,6 +76,11 @@ def attach(
         )
     if gradients and probes is not None:
         raise ValueError("gradients and probes both record 'gradient', got both")
+    window = getattr(probes, "window", 0)
+    if window > tracker.W_max + 1:  # of every record its probes would be lost
+        raise ValueError(
+            f"window of the probes must be at most W_max + 1 = {tracker.W_max + 1}, got {window}"
+        )
     optimizers = unwrapped(optimizer, model)
     for name, value in card(optimizers).items():
         tracker.config.setdefault(name, value)

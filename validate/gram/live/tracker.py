@@ -38,6 +38,18 @@ Floats = NDArray[np.float64]
 STATE_FORMAT = 2
 
 
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What was measured, as numbers."""
+    found = {}
+    for name, value in metrics.items():
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            shown = " ".join(repr(value).split())[:80]
+            raise ValueError(f"{name} must be a number, as every metric, got {shown}") from None
+    return found
+
+
 def aloud(line: str) -> None:
     """Say `line` on standard error."""
     print(f"spectral-edge: {line}", file=sys.stderr)
@@ -327,7 +339,7 @@ class GramTracker:
         >>> tracker.sequence().metrics["test_loss"]
         array([nan, 0.5])
         """
-        found, records = {name: float(value) for name, value in metrics.items()}, self._recording.records
+        found, records = numbers(metrics), self._recording.records
         if self.step is not None and step > self.step:
             self._later |= found
         elif records and step == records[-1].step and found:
@@ -344,7 +356,7 @@ class GramTracker:
             self._cadence.pass_over(step)
             self.notice(params)
             return
-        measured = self._later | {name: float(value) for name, value in metrics.items()}
+        measured = self._later | numbers(metrics)
         measure, vectors = (probes, {}) if isinstance(probes, Measure) else (None, probes or {})
         if (hessian is not None or measure is not None) and (self._shards or self.sketch):
             raise ValueError("hessian needs whole updates, got a tracker with sketch= or group=")

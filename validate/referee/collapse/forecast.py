@@ -194,7 +194,9 @@ def forecast(
     run = _until(sequence, step)
     lacking = missing(run, W)
     if lacking is not None:
-        raise ValueError(f"sequence must hold {lacking}, got {run.T} with {run.W_max} lags")
+        raise ValueError(
+            f"sequence must hold {lacking}, got {run.T} with {run.W_max} lags (GramTracker(W_max=…) keeps more)"
+        )
     tracks, last = _looking(Tracks.of(run, W))
     leading = min(LEADING, W - 1)
     times = {name: found[-1, :leading] for name, form in FORMS.items() if (found := form(tracks)) is not None}

@@ -108,7 +108,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
             f"{gaps.value:.0%} of the windows of runs with weight decay have a gap that noise like them does not show"
             + (f"; k* is at most {SMALL} in {first[0].treated.value:.0%} of those. Noise has it there in "
                f"{first[0].control.value:.0%} of the same windows" if gaps.value else "")
-            + (f", runs without weight decay in {first[-1].control.value:.0%} of theirs." if without else ".")
+            + (f", runs without weight decay in {first[-1].control.value:.0%} of theirs."
+               if without and np.isfinite(first[-1].control.value) else ".")
             + ("" if enough else " That is no more than chance makes, and decides nothing.")
         ),
     )  # fmt: skip

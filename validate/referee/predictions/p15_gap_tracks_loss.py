@@ -100,8 +100,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         meaning=(
             f"Without their trends, log R and log loss correlate by |r| = {phases.treated.value:.2f}; a series of the "
             f"same spectrum with random phases gives {phases.control.value:.2f}, noise beside the same loss "
-            f"{copies.control.value:.2f}, R beside the loss of another run {elsewhere.control.value:.2f}: what runs "
-            "have in common over time is not a link."
+            f"{copies.control.value:.2f}"
+            + (f", R beside the loss of another run {elsewhere.control.value:.2f}: what runs have in common over time "
+               "is not a link." if np.isfinite(elsewhere.control.value) else ". There is no other run to compare with.")
         ),
     )  # fmt: skip
 
