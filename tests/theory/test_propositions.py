@@ -136,7 +136,8 @@ def test_spectrum_formulas(sigma, P):
         assert fast == pytest.approx(theory.convergence_rate(sigma)[j])
 
 
-@given(modes, st.floats(0, 100), st.floats(-0.9, 0.9, allow_subnormal=False))
+# no gap, or one whose terms are not subnormal numbers, which have few digits
+@given(modes, st.floats(0, 100), st.floats(-0.9, 0.9).filter(lambda part: part == 0 or abs(part) > 1e-290))
 def test_flow_formulas(arguments, time, part):
     h, p, omega, W, eta = (arguments[name] for name in ("h", "p", "omega", "W", "eta"))
     d = arguments["d0"]
@@ -153,7 +154,7 @@ def test_flow_formulas(arguments, time, part):
     terms = theory.gap_terms(g, d_bar, h=h, p=p, eta=eta, omega=omega, W=W)
     size = sum(abs(float(term)) for term in terms)
     assert BY_ID["3.3"].evaluate(g=g, d_bar=d_bar, **pair) == pytest.approx(
-        float(sum(terms)), abs=max(1e-12 * size, 1e-300)
+        float(sum(terms)), abs=1e-12 * size
     )
     flow = theory.linear_gap_flow(d_bar, h=h, p=p, eta=eta, omega=omega, W=W)
     frozen = theory.linear_gap_flow(d_bar, h=h, p=p, eta=eta, omega=omega, W=W, form="frozen")

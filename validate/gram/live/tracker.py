@@ -579,7 +579,7 @@ class GramTracker:
         Returns
         -------
         integrations.pytorch.Attachment
-            Its `detach` ends the recording.
+            Its `remove` ends the recording.
         """
         from spectral_edge.validate.gram.integrations.pytorch import attach
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from spectral_edge.theory.spectrum import gap_position, gram_rtol, gram_spectrum
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, paired
-from spectral_edge.validate.referee.beyond.training import Trainer, one_thread
+from spectral_edge.validate.referee.beyond.training import Trainer
 from spectral_edge.validate.referee.statistics import mean
 from spectral_edge.validate.runs.dense.config import DenseConfig, dense_run
+from spectral_edge.validate.runs.threads import one_thread
 
 W = 10
 #: Steps before the mask is made, share of the weights that is kept.

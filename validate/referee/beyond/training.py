@@ -1,28 +1,12 @@
 """A dense run in one's own hands: step by step, with whatever is to be done to its gradient (torch extra)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from spectral_edge.validate.runs.dense.config import DenseConfig
 
 #: What is done to the gradient of a step before the optimiser sees it.
 Change = Callable[[Any], Any]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums come in one order, so a run does not depend on how many cores there are."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(limits=1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Trainer:

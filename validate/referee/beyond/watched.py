@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from spectral_edge.validate.referee.beyond.bulk import bulk_edge
 from spectral_edge.validate.referee.beyond.seen import Floats, Seen, W
-from spectral_edge.validate.referee.beyond.training import Trainer, one_thread
+from spectral_edge.validate.referee.beyond.training import Trainer
 from spectral_edge.validate.runs.dense.config import dense_run
+from spectral_edge.validate.runs.threads import one_thread
 
 
 class Plan(NamedTuple):

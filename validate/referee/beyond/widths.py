@@ -14,9 +14,9 @@ from spectral_edge.theory.checks import choice
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, paired
 from spectral_edge.validate.referee.beyond.recorded import exchanges
-from spectral_edge.validate.referee.beyond.training import one_thread
 from spectral_edge.validate.referee.statistics import Estimate, mean
 from spectral_edge.validate.runs.dense.config import DenseConfig
+from spectral_edge.validate.runs.threads import one_thread
 
 W, LAGS = 10, 16
 WIDTHS = (64, 128, 256, 512, 1024)

@@ -1,7 +1,6 @@
 """Train a dense run and record it (torch extra)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from os import PathLike
@@ -16,6 +15,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.runs.bundle import Files
 from spectral_edge.validate.runs.dense.config import DenseConfig
 from spectral_edge.validate.runs.dense.networks import Examples, Problem, problem
+from spectral_edge.validate.runs.threads import one_thread
 
 #: Called after some records with the step and the metrics; returns nothing.
 Progress = Callable[[int, dict[str, float]], None]
@@ -53,7 +53,7 @@ def train(
     files = None if out is None else Files(Path(out), config.name, config.groups)
     if files is not None and files.done:
         return {group: _same(config, GramSequence.load(path)) for group, path in files.recordings.items()}
-    with _one_thread():
+    with one_thread():
         observer = _Training(config).finish(progress)
     sequences = dict.fromkeys(config.groups, observer.sequence())
     if files is not None:
@@ -69,20 +69,6 @@ def _same(config: DenseConfig, sequence: GramSequence) -> GramSequence:
                 f"{sequence.config.get(name)}, not {value}: choose another folder"
             )
     return sequence
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums come in one order, so a run does not depend on how many cores there are."""
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(limits=1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Flat:
