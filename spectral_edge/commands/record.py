@@ -50,7 +50,7 @@ def record(
 
     Small networks, every step: spectral-edge record dense --jobs 2 --out runs
     """
-    from spectral_edge.validate.runs.dense.config import EXPLORED, FRESH, REFINED, dense_runs
+    from spectral_edge.validate.runs.dense.config import EXPLORED, FRESH, FURTHER, REFINED, dense_runs
     from spectral_edge.validate.runs.plan import planned
     from spectral_edge.validate.runs.tasks.modular import ModularConfig
 
@@ -67,7 +67,7 @@ def record(
     if as_json:
         raise ValueError("--json goes with --list")
     target_folder(out)
-    dense = {run.name: run for run in dense_runs((*FRESH, *EXPLORED, *REFINED))}
+    dense = {run.name: run for run in dense_runs((*FRESH, *EXPLORED, *REFINED, *FURTHER))}
     if task is None or task not in ("all", "dense", "modular-addition", *planned(), *dense):
         names = ", ".join(list(planned())[:2])
         raise ValueError(

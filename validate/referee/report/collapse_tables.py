@@ -1,6 +1,6 @@
 """Tables of collapse times for ``docs/findings.md``: forecasters by regime, by record interval and by window."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,18 +8,19 @@ import numpy as np
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import DENSE, card
+from spectral_edge.validate.referee.collapse import further
 from spectral_edge.validate.referee.collapse.accuracy import MEAN, SIZE, WHERE, Forecasts, placebo_of
 from spectral_edge.validate.referee.collapse.forecasts import FORMS, PLACEBOS
 from spectral_edge.validate.referee.collapse.repulsion import agreement
-from spectral_edge.validate.referee.collapse.states import HORIZON, LEAD, missing
+from spectral_edge.validate.referee.collapse.states import HORIZON, LEAD
 from spectral_edge.validate.referee.collapse.table import accuracy, by_regime, regime_of
-from spectral_edge.validate.referee.collapse.tracks import MEMORY
+from spectral_edge.validate.referee.collapse.tracks import W as USUAL
 from spectral_edge.validate.referee.statistics import short
 
 #: Rows of the tables by interval and by window.
 FEW = ("propagated", "fitted", "corrected", "checked", "flow", "damping", "line", placebo_of("propagated"))
-#: Other windows than the usual one: one that the probes reach over, and one that takes wider bands and probes.
-NARROW, WIDE = 5, 20
+#: Forms that carry the window on, of which was said what was aimed at.
+CARRIED = ("propagated", "corrected", "checked", "blended")
 #: Regimes with fewer exchanges say nothing of a form.
 EXCHANGES = 8
 
@@ -72,9 +73,10 @@ def collapse_tables(runs: Sequence[GramSequence], intervals: Sequence[GramSequen
         yield f"No exchange could be followed in {', '.join(quiet)}.\n"
     yield from _aimed(forecasts)
     if intervals:
-        yield "### By record interval and window\n"
-        yield "The same regimes recorded every 3, 10, 30 and 100 steps, and with W = 5 at every step.\n"
+        yield "### By record interval\n"
+        yield "The same regimes recorded every 3, 10, 30 and 100 steps.\n"
         yield from _by_interval(dense, intervals)
+    yield from _by_window()
     yield from _repulsion(dense)
 
 
@@ -122,44 +124,69 @@ def _table(corner: str, found: Regimes, forms: Sequence[str]) -> Iterator[str]:
 
 def _by_interval(dense: Sequence[GramSequence], intervals: Sequence[GramSequence]) -> Iterator[str]:
     regimes = dict.fromkeys(map(regime_of, intervals))
-    own = [run for run in dense if regime_of(run) in regimes]
-    columns: dict[str, tuple[Sequence[GramSequence], int]] = {
-        "every step, W = 10": (own, 10), f"every step, W = {NARROW}": (own, NARROW),
-    }  # fmt: skip
-    wide = [run for run in own if missing(run, WIDE) is None]
-    if wide:
-        columns[f"every step, W = {WIDE}"] = wide, WIDE
-    else:
-        yield (
-            f"W = {WIDE} cannot be asked of these recordings: it takes {WIDE + MEMORY - 1} lags of K, where "
-            f"{max((run.W_max for run in own), default=0)} were kept, and responses over {WIDE} updates. "
-            f"`dense_run(regime, seed, W_max={WIDE + MEMORY}, span={WIDE})` makes ones that have both, four times as "
-            "large.\n"
-        )
+    columns = {"every step": [run for run in dense if regime_of(run) in regimes]}
     for spacing in sorted({int(np.median(np.diff(run.steps))) for run in intervals}):
-        part = [run for run in intervals if int(np.median(np.diff(run.steps))) == spacing]
-        columns[f"every {spacing} steps"] = part, 10
+        columns[f"every {spacing} steps"] = [
+            run for run in intervals if int(np.median(np.diff(run.steps))) == spacing
+        ]
     for regime in regimes:
         yield f"**{regime}**\n"
-        yield from _interval_table(
-            {
-                name: ([run for run in part if regime_of(run) == regime], W)
-                for name, (part, W) in columns.items()
-            }
+        own = {name: [run for run in part if regime_of(run) == regime] for name, part in columns.items()}
+        yield from _columns({name: accuracy(Forecasts.of(part)) for name, part in own.items() if part})
+
+
+def _by_window() -> Iterator[str]:
+    """On runs that nothing was chosen on, by window: what `further` has stored."""
+    found = further.stored()
+    if not found:
+        return
+    yield "### On further seeds, by window\n"
+    seeds = ", ".join(map(str, found["seeds"]))
+    yield (
+        f"Runs of seeds {seeds}, trained after every form was fixed, of which nothing else was looked at; "
+        "`python -m spectral_edge.validate.referee.collapse.further DIR` makes and judges them. Leading pairs.\n"
+    )
+    for regime, by_window in found["regimes"].items():
+        yield f"**{regime}**\n"
+        yield from _columns({f"W = {W}": one for W, one in by_window.items()})
+    yield from _reached(found["regimes"])
+
+
+def _reached(regimes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """In which regimes each form that carries the window on comes up to what was aimed at."""
+    W = str(USUAL)
+    counted = {
+        name: own[W]["forms"] for name, own in regimes.items() if own[W]["exchanges"] >= EXCHANGES
+    }
+    controls = (MEAN, SIZE, "line", placebo_of("propagated"))
+    for form in CARRIED:
+        value = {name: own[form]["concordance"][0] for name, own in counted.items()}
+        high = [name for name, c in value.items() if c >= AIM]
+        above = [
+            name for name, c in value.items() if all(c > counted[name][x]["concordance"][0] for x in controls)
+        ]
+        yield (
+            f"- *{form}*, W = {W}: concordance of {AIM:g} and more in {len(high)} of {len(counted)} regimes"
+            f"{_but(high, counted)}; above every control (a straight line, the mean of the others, the size of the "
+            f"ratio, the curvature of another time) in {len(above)}{_but(above, counted)}."
         )
+    yield ""
 
 
-def _interval_table(columns: Mapping[str, tuple[Sequence[GramSequence], int]]) -> Iterator[str]:
-    found = {name: accuracy(Forecasts.of(part, W=W)) for name, (part, W) in columns.items() if part}
+def _but(some: Sequence[str], of_all: Iterable[str]) -> str:
+    others = [name for name in of_all if name not in some]
+    return f" (not in {', '.join(others)})" if others else ""
+
+
+def _columns(found: Regimes) -> Iterator[str]:
+    """One column for each way of looking at the same regime."""
     yield f"| | {' | '.join(found)} |"
     yield f"|---|{'---|' * len(found)}"
-    rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "states": lambda one: str(one["states"]), "exchanges": lambda one: str(one["exchanges"]),
-    }  # fmt: skip
-    for name, cell in rows.items():
-        yield f"| {name} | {' | '.join(map(cell, found.values()))} |"
+    for name in ("runs", "states", "exchanges"):
+        yield f"| {name} | {' | '.join(str(one[name]) for one in found.values())} |"
     for form in FEW:
-        yield f"| {form} | {' | '.join(_cell(one, form) for one in found.values())} |"
+        if any(form in one["forms"] for one in found.values()):
+            yield f"| {form} | {' | '.join(_cell(one, form) for one in found.values())} |"
     yield ""
 
 

@@ -14,11 +14,13 @@ OPTIMIZERS = ("SGD", "Adam", "AdamW")
 
 #: Seeds that were looked at while forecasters and rules were chosen.
 EXPLORED = (0, 1, 2)
-#: Seeds on which the correction of the propagated window was chosen.
-REFINED = (200, 201, 202)
+#: Seeds on which the correction of the propagated window was chosen; what it is blended with, on three more as well.
+REFINED = (200, 201, 202, 203, 204, 205)
 #: Seeds that were recorded and judged only after every choice was fixed; three of them are bundled.
 FRESH = (100, 101, 102, 103, 104, 105)
 BUNDLED = FRESH[:3]
+#: Seeds that were recorded, and judged, after everything else had been looked at.
+FURTHER = (110, 111, 112, 113, 114, 115)
 
 
 @dataclass(frozen=True, kw_only=True)
