@@ -14,8 +14,8 @@ OPTIMIZERS = ("SGD", "Adam", "AdamW")
 
 #: Seeds that were looked at while forecasters and rules were chosen.
 EXPLORED = (0, 1, 2)
-#: Seeds on which the correction of the propagated window was chosen; what it is blended with, on three more as well.
-REFINED = (200, 201, 202, 203, 204, 205)
+#: Seeds on which refinements of the propagated window were chosen.
+REFINED = (200, 201, 202)
 #: Seeds that were recorded and judged only after every choice was fixed; three of them are bundled.
 FRESH = (100, 101, 102, 103, 104, 105)
 BUNDLED = FRESH[:3]
