@@ -1,7 +1,10 @@
 """Beyond the twenty predictions: every statement can pass and can fail, and the page shows what is stored."""
 
+import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from spectral_edge.validate.referee.beyond import function_space, planted, recor
 from spectral_edge.validate.referee.beyond.__main__ import main
 from spectral_edge.validate.referee.beyond.bulk import bulk_edge
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, load, paired
+from spectral_edge.validate.referee.beyond.jobs import each, saved, tuples
 from spectral_edge.validate.referee.early_warning.features import scores
 from spectral_edge.validate.referee.early_warning.rivals import RIVALS
 from spectral_edge.validate.referee.verdict import NOT_RUN, NOT_SPECIFIC, REFUTED, SUPPORTED, UNDECIDED
@@ -165,6 +169,56 @@ def test_rivals_look_back_only() -> None:
         for s in (np.linalg.svd(X[i : i + 10], compute_uv=False) for i in (28, 29, 30))
     ]
     assert long["gap closing"][39] == pytest.approx(max((lines[0] - lines[2]) / 2, 0) / lines[2])
+
+
+class Square(NamedTuple):
+    """What `square` found."""
+
+    number: int
+    values: dict[str, float]
+
+
+MADE: list[int] = []
+
+
+def square(number: int) -> Square:
+    """Fails at 3, the first time."""
+    MADE.append(number)
+    if number == 3 and MADE.count(3) == 1:
+        raise KeyboardInterrupt
+    return Square(number, {"square": number**2 / 3, "unknown": float("nan")})
+
+
+def test_a_check_that_was_broken_off_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MADE.clear()
+    arguments = [(1,), (2,), (3,), (4,)]
+    with pytest.raises(KeyboardInterrupt):
+        list(each(square, arguments, work=tmp_path, kept=tuples(Square)))
+    found = list(each(square, arguments, work=tmp_path, kept=tuples(Square)))
+    assert MADE == [1, 2, 3, 3, 4]
+    assert [one.values["square"] for one in found] == [n**2 / 3 for n in (1, 2, 3, 4)]
+    assert np.isnan(found[0].values["unknown"])
+    list(each(square, arguments, kept=tuples(Square)))
+    assert MADE[5:] == [1, 2, 3, 4]
+    changed = inspect.getsource(sys.modules[__name__]) + "\n# changed"
+    monkeypatch.setattr(inspect, "getsource", lambda module: changed)
+    list(each(square, [(1,)], work=tmp_path, kept=tuples(Square)))
+    assert MADE[9:] == [1]  # what other source made is made again
+
+
+def test_a_run_that_was_seen_is_read_as_it_was(tmp_path: Path) -> None:
+    (run,) = each(planted.world, [(3, True)], work=tmp_path, kept=saved(seen.Seen))
+    made = planted.world(3)
+    for name in ("outputs", "weights"):
+        kept, own = getattr(run, name), getattr(made, name)
+        assert np.array_equal(kept.K, own.K)
+        assert np.array_equal(kept.steps, own.steps)
+        assert (kept.P, kept.rounding) == (own.P, own.rounding)
+    rest = set(seen.Seen.__dataclass_fields__) - {"outputs", "weights"}
+    for name in rest:
+        np.testing.assert_array_equal(getattr(run, name), getattr(made, name), err_msg=name)
 
 
 def test_the_command_stores_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,9 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,62 +23,63 @@ from spectral_edge.validate.referee.beyond import (
     widths,
 )
 from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
-from spectral_edge.validate.referee.beyond.jobs import each
-from spectral_edge.validate.referee.verdict import SUPPORTED
+from spectral_edge.validate.referee.beyond.jobs import VALUES, each, saved, tuples
+from spectral_edge.validate.referee.beyond.seen import Seen
 from spectral_edge.validate.runs.bundle import bundled
 from spectral_edge.validate.runs.dense.config import BUNDLED
 
-#: Sets of planted runs and of noise that are counted, and runs in each.
-SETS, RUNS = 20, 8
+#: Sets of planted runs and of noise that are counted.
+SETS = 20
 
 Made = tuple[list[Finding], dict[str, Any]]
+#: `jobs.each` with its processes and its folder.
+Each = Callable[..., Iterator[Any]]
 
 
-def _function_space(seeds: Sequence[int], jobs: int) -> Made:
+def _function_space(seeds: Sequence[int], each: Each) -> Made:
     """The four statements on function space, capability, opening and decay."""
     runs = []
-    for run in each(
-        watched.watch, [(plan, seed) for plan in reversed(watched.PLANS) for seed in seeds], jobs
-    ):
+    plans = [(plan, seed) for plan in reversed(watched.PLANS) for seed in seeds]
+    for run in each(watched.watch, plans, kept=saved(Seen)):
         runs.append(run)
         _say(f"{run.name}: transition at record {run.event} of {run.T}")
     return [statement(runs) for statement in function_space.STATEMENTS], {"runs": [run.name for run in runs]}
 
 
-def _function_space_worlds(seeds: Sequence[int], jobs: int) -> Made:
+def _function_space_worlds(seeds: Sequence[int], each: Each) -> Made:
     """How often each statement is supported in planted sets and in sets of noise."""
     counts: dict[str, Counter[str]] = {"planted": Counter(), "noise": Counter()}
-    for number in seeds:
-        for kind, found in counts.items():
-            runs = [planted.world(RUNS * number + i, kind == "planted") for i in range(RUNS)]
-            found.update(
-                one.id for one in (f(runs) for f in function_space.STATEMENTS) if one.verdict == SUPPORTED
-            )
+    sets = [(number, kind) for number in seeds for kind in counts]
+    for (number, kind), found in zip(sets, each(planted.supported, sets, kept=VALUES), strict=True):
+        counts[kind].update(found)
+        _say(f"set {number}, {kind}: {len(found)} of {len(function_space.STATEMENTS)}")
     return [], {
         "sets": len(seeds),
-        "runs_in_a_set": RUNS,
+        "runs_in_a_set": planted.RUNS,
         "supported": {kind: dict(found) for kind, found in counts.items()},
     }
 
 
-def _intervention(seeds: Sequence[int], jobs: int) -> Made:
+def _intervention(seeds: Sequence[int], each: Each) -> Made:
     """Training without the leading directions of the window."""
     found = []
-    for one in each(removal.remove, [(config,) for config in reversed(removal.runs(seeds))], jobs):
+    runs = [(config,) for config in reversed(removal.runs(seeds))]
+    for one in each(removal.remove, runs, kept=tuples(removal.Delays)):
         found.append(one)
         _say(f"{one.run}: {one.delay}")
     return [removal.judge(found)], {"runs": [one._asdict() for one in found]}
 
 
-def _intervention_worlds(seeds: Sequence[int], jobs: int) -> Made:
+def _intervention_worlds(seeds: Sequence[int], each: Each) -> Made:
     """The same where one direction carries all learning, and where each step has its own."""
-    return [
-        replace(removal.judge([removal.planted(seed, signal) for seed in seeds]), id=f"intervention, {name}")
-        for name, signal in (("planted", True), ("noise", False))
-    ], {}
+    findings = []
+    for name, signal in (("planted", True), ("noise", False)):
+        worlds = each(removal.planted, [(seed, signal) for seed in seeds], kept=tuples(removal.Delays))
+        findings.append(replace(removal.judge(list(worlds)), id=f"intervention, {name}"))
+    return findings, {}
 
 
-def _recorded(seeds: Sequence[int], jobs: int) -> Made:
+def _recorded(seeds: Sequence[int], each: Each) -> Made:
     """Curvature, edge of stability and power laws in the bundled dense runs."""
     runs = [run for run in bundled("dense") if run.config["seed"] in seeds]
     findings = [recorded.curvature_order(runs), recorded.edge_of_stability(runs)]
@@ -86,28 +88,28 @@ def _recorded(seeds: Sequence[int], jobs: int) -> Made:
     }
 
 
-def _widths(seeds: Sequence[int], jobs: int) -> Made:
+def _widths(seeds: Sequence[int], each: Each) -> Made:
     """Networks of many widths, in two parametrisations."""
     points = []
     arguments = [
         (w, seed, name) for w in reversed(widths.WIDTHS) for seed in seeds for name in widths.PARAMETRISATIONS
     ]
-    for point in each(widths.train, arguments, jobs):
+    for point in each(widths.train, arguments, kept=tuples(widths.Point)):
         points.append(point)
         _say(f"{point}")
     return [widths.judge(points)], {"points": [point._asdict() for point in points]}
 
 
-def _ticket(seeds: Sequence[int], jobs: int) -> Made:
+def _ticket(seeds: Sequence[int], each: Each) -> Made:
     """Sparse networks."""
     found = []
-    for one in each(ticket.prune, [(config,) for config in ticket.runs(seeds)], jobs):
+    for one in each(ticket.prune, [(config,) for config in ticket.runs(seeds)], kept=tuples(ticket.Sparse)):
         found.append(one)
         _say(f"{one.run}: {one.ln_loss}")
     return [ticket.judge(found)], {"runs": [one._asdict() for one in found]}
 
 
-def _early_warning(seeds: Sequence[int], jobs: int) -> Made:
+def _early_warning(seeds: Sequence[int], each: Each) -> Made:
     """Rivals in early warning, on the bundled recordings of the author's tasks."""
     runs = [
         run for run in bundled() if run.config.get("experiment") == "grokking" and run.config["seed"] in seeds
@@ -116,7 +118,7 @@ def _early_warning(seeds: Sequence[int], jobs: int) -> Made:
 
 
 #: What can be made, with the seeds it is made of.
-CHECKS: dict[str, tuple[Callable[[Sequence[int], int], Made], Sequence[int]]] = {
+CHECKS: dict[str, tuple[Callable[[Sequence[int], Each], Made], Sequence[int]]] = {
     "function-space": (_function_space, watched.SEEDS),
     "recorded": (_recorded, BUNDLED),
     "tensor-programs": (_widths, widths.SEEDS),
@@ -142,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", help="default: those of the stored results")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument(
+        "--work", type=Path, help="folder that keeps every finished run, so that the rest can be made later"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.name == "table":
         table.put(chosen.page, chosen.out)
@@ -149,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     make, seeds = CHECKS[chosen.name]
     seeds = list(chosen.seeds or seeds)
     with threadpool_limits(limits=1):
-        findings, about = make(seeds, max(1, chosen.jobs))
+        findings, about = make(seeds, partial(each, jobs=max(1, chosen.jobs), work=chosen.work))
     command = f"python -m spectral_edge.validate.referee.beyond {chosen.name}"
     path = save(chosen.name, findings, {"command": command, "seeds": seeds, **about}, chosen.out)
     for one in findings:
