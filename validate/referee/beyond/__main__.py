@@ -11,8 +11,11 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
     function_space,
+    own,
+    own_warning,
     planted,
     recorded,
     removal,
@@ -25,6 +28,7 @@ from spectral_edge.validate.referee.beyond import (
 from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
 from spectral_edge.validate.referee.beyond.jobs import VALUES, each, saved, tuples
 from spectral_edge.validate.referee.beyond.seen import Seen
+from spectral_edge.validate.referee.events import onset_step
 from spectral_edge.validate.runs.bundle import bundled
 from spectral_edge.validate.runs.dense.config import BUNDLED
 
@@ -114,7 +118,34 @@ def _early_warning(seeds: Sequence[int], each: Each) -> Made:
     runs = [
         run for run in bundled() if run.config.get("experiment") == "grokking" and run.config["seed"] in seeds
     ]
-    return [], {"runs": len(runs), "features": warning.rivals(runs)}
+    return [], {"runs": len(runs), "features": warning.rows(warning.judged(runs))}
+
+
+def _early_warning_own(seeds: Sequence[int], each: Each) -> Made:
+    """Rivals in early warning that need a training of one's own."""
+    runs = []
+    for run in each(own.record, own.plans(seeds), kept=saved(GramSequence)):
+        runs.append(run)
+        _say(f"{run.config['run']}: onset at step {onset_step(run)} of {run.steps[-1]}")
+    found = warning.judged(runs, own_warning.RIVALS)
+    return own_warning.judge(found[own_warning.LEAD]), {
+        "runs": len(runs),
+        "onset_steps": {run.config["run"]: onset_step(run) for run in runs},
+        "features": warning.rows(found),
+    }
+
+
+def _early_warning_worlds(seeds: Sequence[int], each: Each) -> Made:
+    """How often each of those is supported in planted worlds and in worlds of noise."""
+    counts: dict[str, Counter[str]] = {"planted": Counter(), "noise": Counter()}
+    sets = [(number, kind) for number in seeds for kind in counts]
+    for (_, kind), found in zip(sets, each(own_warning.supported, sets, kept=VALUES), strict=True):
+        counts[kind].update(found)
+    return [], {
+        "sets": len(seeds),
+        "runs_in_a_set": len(own_warning.world(0)),
+        "supported": {kind: dict(found) for kind, found in counts.items()},
+    }
 
 
 #: What can be made, with the seeds it is made of.
@@ -124,6 +155,8 @@ CHECKS: dict[str, tuple[Callable[[Sequence[int], Each], Made], Sequence[int]]] =
     "tensor-programs": (_widths, widths.SEEDS),
     "lottery-ticket": (_ticket, ticket.SEEDS),
     "early-warning": (_early_warning, (42, 137, 2024)),
+    "early-warning-own": (_early_warning_own, watched.SEEDS),
+    "early-warning-own-worlds": (_early_warning_worlds, range(SETS)),
     "intervention": (_intervention, removal.SEEDS),
     "intervention-worlds": (_intervention_worlds, range(6)),
     "function-space-worlds": (_function_space_worlds, range(SETS)),
