@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,21 @@ import pytest
 
 from spectral_edge.theory.spectrum import gap_position
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.beyond import function_space, planted, recorded, seen, table, widths
+from spectral_edge.validate.referee.beyond import (
+    function_space,
+    own_warning,
+    planted,
+    recorded,
+    seen,
+    table,
+    widths,
+)
 from spectral_edge.validate.referee.beyond.__main__ import main
 from spectral_edge.validate.referee.beyond.bulk import bulk_edge
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, load, paired
 from spectral_edge.validate.referee.beyond.jobs import each, saved, tuples
-from spectral_edge.validate.referee.early_warning.features import scores
+from spectral_edge.validate.referee.early_warning.features import FEATURES, Feature, scores
+from spectral_edge.validate.referee.early_warning.judge import PLAIN, early_warning
 from spectral_edge.validate.referee.early_warning.rivals import RIVALS
 from spectral_edge.validate.referee.verdict import NOT_RUN, NOT_SPECIFIC, REFUTED, SUPPORTED, UNDECIDED
 
@@ -219,6 +229,71 @@ def test_a_run_that_was_seen_is_read_as_it_was(tmp_path: Path) -> None:
     rest = set(seen.Seen.__dataclass_fields__) - {"outputs", "weights"}
     for name in rest:
         np.testing.assert_array_equal(getattr(run, name), getattr(made, name), err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Feature:
+    return next(one for one in FEATURES if one.name == PLAIN)
+
+
+def warned(runs: list[GramSequence], plain: Feature, monkeypatch: pytest.MonkeyPatch) -> dict[str, Finding]:
+    """What was measured in training, judged; not the forecasts, which take their time."""
+    kept = own_warning.RIVALS[:2]
+    monkeypatch.setattr(own_warning, "RIVALS", kept)
+    found = early_warning(runs, features=(plain, *kept), horizon=own_warning.LEAD)
+    return {one.id: one for one in own_warning.judge(found)}
+
+
+def test_own_rivals_in_both_worlds(plain: Feature, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = warned(own_warning.world(0), plain, monkeypatch)
+    assert {one.verdict for one in found.values()} == {SUPPORTED}
+    for number in range(3):
+        found = warned(own_warning.world(number, planted=False), plain, monkeypatch)
+        assert SUPPORTED not in {one.verdict for one in found.values()}
+
+
+@pytest.mark.slow
+def test_own_forecasts_in_both_worlds() -> None:
+    named = [f"warning, {feature.name}" for feature in own_warning.RIVALS]
+    assert own_warning.supported(0, "planted") == named
+    assert own_warning.supported(0, "noise") == []
+
+
+def test_a_warning_that_the_loss_gives_as_well_is_not_specific(
+    plain: Feature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [
+        replace(run, metrics={**run.metrics, "test_loss": run.metrics["commutator"]})
+        for run in own_warning.world(0)
+    ]
+    assert warned(runs, plain, monkeypatch)["warning, commutator"].verdict == NOT_SPECIFIC
+
+
+def test_own_rivals_look_back_only() -> None:
+    run = own_warning.world(1)[0]
+    part = GramSequence.from_inner_products(
+        run.K[:90, :90],
+        metrics={name: values[:90] for name, values in run.metrics.items()},
+        probes={name: values[:90] for name, values in run.probes.items()},
+        config=run.config,
+    )
+    long, short = scores(run, own_warning.RIVALS), scores(part, own_warning.RIVALS)
+    for feature in own_warning.RIVALS:
+        np.testing.assert_allclose(
+            long[feature.name][:90], short[feature.name], rtol=1e-6, err_msg=feature.name
+        )
+    # two modes of strengths a and b e^{0.12 t} are equally strong when the second has grown by the ratio of the first; the
+    # window, whose directions noise bends, sees a little less growth than there is
+    windows = run.window(10)
+    for record in (54, 60, 66):
+        sigma = windows.sigma[record - 9]
+        expected = np.log(sigma[0] / sigma[1]) / own_warning.GROWS
+        assert 0 < 1 / long["forecast"][record] - expected < 0.2 * expected
+    frozen = replace(run, metrics={"llc": np.array([np.nan, 2.0, *[np.nan] * (run.T - 2)])})
+    llc = scores(frozen, own_warning.RIVALS[1:2])["learning coefficient"]
+    assert np.isnan(llc[0])
+    assert set(llc[1:]) == {2.0}  # known until there is a newer one
+    assert np.isnan(scores(frozen, own_warning.RIVALS[:1])["commutator"]).all()
 
 
 def test_the_command_stores_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
