@@ -13,6 +13,7 @@ import pytest
 from spectral_edge.theory.spectrum import gap_position
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
+    formation,
     function_space,
     own_warning,
     planted,
@@ -25,6 +26,7 @@ from spectral_edge.validate.referee.beyond.__main__ import main
 from spectral_edge.validate.referee.beyond.bulk import bulk_edge
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, load, paired
 from spectral_edge.validate.referee.beyond.jobs import each, saved, tuples
+from spectral_edge.validate.referee.collapse.tracks import Tracks
 from spectral_edge.validate.referee.early_warning.features import FEATURES, Feature, scores
 from spectral_edge.validate.referee.early_warning.judge import PLAIN, early_warning
 from spectral_edge.validate.referee.early_warning.rivals import RIVALS
@@ -101,6 +103,81 @@ def test_curvature_order_in_both_worlds(kind: bool) -> None:
     assert found.verdict == (SUPPORTED if kind else REFUTED)
     own, k_star, _ = recorded.curvature_position(runs[0])
     assert (own == k_star).mean() > 0.7 or not kind
+
+
+def test_formation_in_both_worlds() -> None:
+    assert formation.formation([formation.world(seed) for seed in range(8)]).verdict == SUPPORTED
+    supported = [
+        formation.formation([formation.world(8 * number + i, planted=False) for i in range(8)]).verdict
+        == SUPPORTED
+        for number in range(12)
+    ]
+    assert sum(supported) <= 1
+
+
+def test_formation_and_persistence_that_both_fail_are_not_formation() -> None:
+    """Where all that is foreseen is the worse the less commutes, nothing tells the two apart."""
+    runs = [formation.world(seed, planted=False) for seed in range(8)]
+    found = formation.formation([one._replace(missed=one.missed * one.apart) for one in runs])
+    assert found.excess.low > 0
+    assert found.verdict != SUPPORTED
+
+
+def test_how_little_d_and_h_commute_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    P, T = 60, 40
+    D = np.exp(rng.normal(size=P))
+    H = rng.normal(size=(P, P))
+    H = H + H.T
+    X = rng.normal(size=(T, P)) * 0.9 ** np.arange(P)
+    probe = np.full((T, 10, 10), np.nan)
+    for end in range(9, T):
+        rows = X[end - np.arange(10)]
+        probe[end] = rows @ (H / D[:, None]) @ rows.T
+    config = {"optimizer": "AdamW", "learning_rate": 1e-3, "weight_decay": 0.0, "betas": (0.9, 0.999)}
+    run = GramSequence.from_updates(X, probes={"response": probe}, config=config)
+    tracks = Tracks.of(run)
+    assert tracks.response is not None
+    found = formation.apart(tracks.blocks, tracks.response)
+    start = int(tracks.looked[-1])
+    v = np.linalg.svd(X[start : start + 10], full_matrices=False)[2][:6]
+    A = v @ (H / D[:, None]) @ v.T
+    assert found[-1] == pytest.approx(np.linalg.norm(A - A.T) / np.linalg.norm(A + A.T))
+    commuting = np.diag(rng.normal(size=P))
+    symmetric = np.array([X[i : i + 10] @ (commuting / D[:, None]) @ X[i : i + 10].T for i in tracks.looked])
+    np.testing.assert_allclose(formation.apart(tracks.blocks, symmetric), 0, atol=1e-9)
+    seen_of = formation.foreseen(run)
+    assert seen_of is not None
+    k = run.window(10).k_star
+    looked = [i for i in tracks.looked if i + 10 < len(k)]
+    assert seen_of.formed.tolist() == [bool(k[i] != k[i + 10]) for i in looked]
+    assert formation.foreseen(replace(run, probes={})) is None
+
+
+@pytest.mark.parametrize("lead", [0.02, 20.0])
+def test_modes_that_go_on_by_themselves_are_foreseen(lead: float) -> None:
+    """Two directions that D and H share, each damped by its own factor: nothing is missed, alone or together.
+
+    The second is always behind, or is overtaken.
+    """
+    t = np.arange(60)
+    f = np.array([0.97, -0.90])
+    X = np.zeros((60, 2))
+    X[:, 0], X[:, 1] = f[0] ** t, lead * f[1] ** t
+    h = (1 - f) / 0.1
+    probe = np.full((60, 10, 10), np.nan)
+    for end in range(9, 60):
+        rows = X[end - np.arange(10)]
+        probe[end] = (rows * h) @ rows.T
+    config = {"optimizer": "SGD", "learning_rate": 0.1, "weight_decay": 0.0}
+    found = formation.foreseen(GramSequence.from_updates(X, probes={"response": probe}, config=config))
+    assert found is not None
+    assert np.max(found.missed_together) < 1e-6
+    assert (
+        np.median(found.missed) < 0.01
+    )  # the two are not quite the modes of a window, least when they overtake
+    assert np.max(found.missed) < (0.01 if lead < 1 else 0.5)
+    assert np.max(found.apart) < 1e-6
 
 
 @pytest.mark.parametrize("kind", [True, False])
@@ -282,8 +359,8 @@ def test_own_rivals_look_back_only() -> None:
         np.testing.assert_allclose(
             long[feature.name][:90], short[feature.name], rtol=1e-6, err_msg=feature.name
         )
-    # two modes of strengths a and b e^{0.12 t} are equally strong when the second has grown by the ratio of the first; the
-    # window, whose directions noise bends, sees a little less growth than there is
+    # two modes of strengths a and b e^{0.12 t} are equally strong when the second has grown by the ratio of the first;
+    # the window, whose directions noise bends, sees a little less growth than there is
     windows = run.window(10)
     for record in (54, 60, 66):
         sigma = windows.sigma[record - 9]

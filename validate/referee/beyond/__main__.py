@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
+    formation,
     function_space,
     own,
     own_warning,
@@ -92,6 +93,15 @@ def _recorded(seeds: Sequence[int], each: Each) -> Made:
     }
 
 
+def _formation(seeds: Sequence[int], each: Each) -> Made:
+    """Formation and persistence of gaps in the bundled dense runs with Adam."""
+    runs = [run for run in bundled("dense") if run.config["seed"] in seeds]
+    seen = {run.config["run"]: formation.foreseen(run) for run in runs}
+    known = {name: one for name, one in seen.items() if one is not None}
+    counted = {name: [int(one.formed.sum()), int((~one.formed).sum())] for name, one in known.items()}
+    return [formation.formation(list(known.values()))], {"formed_and_persisted": counted}
+
+
 def _widths(seeds: Sequence[int], each: Each) -> Made:
     """Networks of many widths, in two parametrisations."""
     points = []
@@ -152,6 +162,7 @@ def _early_warning_worlds(seeds: Sequence[int], each: Each) -> Made:
 CHECKS: dict[str, tuple[Callable[[Sequence[int], Each], Made], Sequence[int]]] = {
     "function-space": (_function_space, watched.SEEDS),
     "recorded": (_recorded, BUNDLED),
+    "formation": (_formation, BUNDLED),
     "tensor-programs": (_widths, widths.SEEDS),
     "lottery-ticket": (_ticket, ticket.SEEDS),
     "early-warning": (_early_warning, (42, 137, 2024)),

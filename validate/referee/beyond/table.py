@@ -9,7 +9,8 @@ from spectral_edge.validate.referee.statistics import Estimate
 
 #: Results in the order in which they are shown.
 ORDER = (
-    "function-space", "intervention", "recorded", "tensor-programs", "lottery-ticket", "early-warning-own",
+    "function-space", "intervention", "recorded", "formation", "tensor-programs", "lottery-ticket",
+    "early-warning-own",
 )  # fmt: skip
 #: Worlds that were counted, and early warnings.
 WORLDS = ("function-space-worlds", "early-warning-own-worlds")
