@@ -120,8 +120,10 @@ def _rises(one: Foreseen, missed: Floats, formed: bool) -> tuple[float, Floats] 
     if kind.sum() < FEWEST:
         return None
 
+    other = stats.rankdata(missed[kind])
+
     def rho(values: Floats) -> float:
-        return float(stats.spearmanr(values[kind], missed[kind]).statistic)
+        return float(np.corrcoef(stats.rankdata(values[kind]), other)[0, 1])
 
     shifts = range(3, len(one.apart) - 2)
     return rho(one.apart), np.array([rho(np.roll(one.apart, shift)) for shift in shifts])
