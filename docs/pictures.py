@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from spectral_edge import simulate, validate
 from spectral_edge.simulate import _figures as worlds
+from spectral_edge.theory import palette
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import analysis
 from spectral_edge.validate.referee.events import grok_step
@@ -21,6 +24,9 @@ W, DRAWS = 10, 200
 #: One regime of the dense runs, that with the most exchanges under AdamW, and its first seed; the forecast is from the
 #: middle of the run, wherever that falls.
 REGIME, SEED = "mlp-adamw", 100
+#: Regimes recorded at intervals too; windows and intervals of that picture, and the steps that all have in common.
+THINNED = {"mlp-adamw": "AdamW", "mlp-gd-edge": "Gradient descent, edge of stability"}
+WIDTHS, SPACINGS, UNTIL = (5, 10, 16), (1, 3, 10, 30), 1_500
 
 
 def bundled(start: str, group: str = "attention") -> list[GramSequence]:
@@ -88,12 +94,53 @@ def forecast() -> Figure:
     return figure
 
 
+def interval() -> Figure:
+    """k* and R over the interval between records, the training being the same, for three windows."""
+    figure = Figure(figsize=(8.4, 5.0), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True, sharey="row")
+    every_step, thinned = bundled("dense-", "dense"), bundled("dense-", "intervals")
+    for column, (regime, title) in zip(axes.T, THINNED.items(), strict=True):
+        seeds = {run.config["seed"] for run in thinned}
+        runs = [
+            run
+            for run in (*every_step, *thinned)
+            if run.config["regime"] == regime and run.config["seed"] in seeds
+        ]
+        for width, colour, marker in zip(
+            WIDTHS, (palette.BLUE, palette.ORANGE, palette.GREEN), "os^", strict=True
+        ):
+            for ax, of in zip(column, ("k_star", "ratio"), strict=True):
+                line = [_over(runs, spacing, width, of) for spacing in SPACINGS]
+                low, middle, high = np.transpose(line)
+                ax.fill_between(SPACINGS, low, high, color=colour, alpha=0.15, linewidth=0)
+                ax.plot(
+                    SPACINGS, middle, marker, color=colour, linestyle="-", markersize=4, label=f"W = {width}"
+                )
+        column[0].set_title(title)
+        column[0].yaxis.set_major_locator(MaxNLocator(integer=True))
+        column[1].set(xscale="log", yscale="log", xlabel="optimiser steps between two records")
+        column[1].set_xticks(SPACINGS, [str(spacing) for spacing in SPACINGS])
+        column[1].minorticks_off()
+    axes[0, 0].set_ylabel("k*")
+    axes[1, 0].set_ylabel("R")
+    axes[0, 0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _over(runs: list[GramSequence], spacing: int, width: int, of: str) -> list[float]:
+    """Quartiles of a figure of all windows of the first `UNTIL` steps, records `spacing` steps apart."""
+    found = [run.window(width) for run in runs if run.steps[1] - run.steps[0] == spacing]
+    values = np.concatenate([getattr(windows, of)[windows.steps <= UNTIL] for windows in found])
+    return np.nanquantile(values, [0.25, 0.5, 0.75]).tolist()
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "six-runs": six_runs,
     "window": window,
     "noise": noise,
     "gap-equation": gap_equation,
     "forecast": forecast,
+    "interval": interval,
 }
 
 

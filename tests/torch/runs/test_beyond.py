@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from spectral_edge.validate.referee.beyond import function_space, removal, ticket, watched, widths
+from spectral_edge.validate.referee.beyond import (
+    function_space,
+    measured,
+    own,
+    removal,
+    ticket,
+    watched,
+    widths,
+)
 from spectral_edge.validate.referee.beyond.__main__ import main
 from spectral_edge.validate.referee.beyond.finding import load
 from spectral_edge.validate.referee.beyond.seen import W
@@ -181,3 +189,68 @@ def test_the_command(
     assert found["findings"][0]["n"] == 2
     assert found["seeds"] == [0, 1]
     assert "intervention: " in capsys.readouterr().out
+
+
+def test_commutator_defect_by_hand() -> None:
+    """Of quadratic losses the two orders differ by η²(H_B g_A − H_A g_B), whatever η."""
+    generator = torch.Generator().manual_seed(0)
+    H = [torch.randn(6, 6, generator=generator, dtype=torch.float64) for _ in range(2)]
+    H = [one @ one.T for one in H]
+    theta = torch.randn(6, generator=generator, dtype=torch.float64)
+    turn = itertools.cycle((0, 1))
+    found = measured.commutator_defect(lambda at, i: H[i] @ at, theta, lambda: next(turn))
+    a, b = (one @ theta for one in H)
+    assert found == pytest.approx(float((H[1] @ a - H[0] @ b).norm() / (a.norm() * b.norm())), rel=1e-6)
+    same = measured.commutator_defect(lambda at, i: H[0] @ at, theta, lambda: next(turn))
+    assert same == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("hold", "pace"), [(1e-3, 1e-4), (2e3, 4e-5)])
+def test_learning_coefficient_of_a_regular_model(hold: float, pace: float) -> None:
+    """d/2 where little holds the steps, and less, as is foretold, where much does."""
+    h = torch.tensor([1.0, 2.0, 4.0, 8.0], dtype=torch.float64)
+    n = 2_000
+    generator = torch.Generator().manual_seed(1)
+    found = measured.learning_coefficient(
+        lambda w: (h * w.square()).sum() / 2, torch.zeros(4, dtype=torch.float64), n, generator,
+        hold=hold, pace=pace, burn=400, draws=8_000,
+    )  # fmt: skip
+    beta = n / np.log(n)
+    expected = float((beta * h / (beta * h + hold)).sum() / 2)
+    assert found == pytest.approx(expected, rel=0.15)
+    assert (expected > 1.9) is (hold < 1)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("regime", ["quadratic-adamw", "quadratic-gd"])
+def test_own_runs_are_measured_as_by_hand(regime: str) -> None:
+    run = own.record(watched.Plan(regime, 32, 2), 5)
+    trainer = Trainer(dense_run(regime, 5, max_steps=32))
+    thetas = [trainer.now()]
+    for step in range(1, 27):
+        trainer.step()
+        if step % 2 == 0:
+            thetas.append(trainer.now())
+    looked = np.isfinite(run.metrics["llc"])
+    assert np.flatnonzero(looked).tolist() == [9, 12, 15]
+    assert np.isfinite(run.metrics["commutator"][looked]).all()
+    H = torch.autograd.functional.hessian(lambda at: trainer.loss(at, trainer.problem.train), thetas[-1])
+    X = torch.stack(thetas[-W - 1 :]).diff(dim=0).flip(0)
+    D = trainer.preconditioner()
+    np.testing.assert_allclose(run.probes["response"][12], X @ ((X @ H) / D).T, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(run.K[3:13, 3:13], X.flip(0) @ X.flip(0).T, rtol=1e-9)
+    norm = np.sqrt(sum(run.metrics[f"{name}.norm"][12] ** 2 for name in trainer.problem.start))
+    assert norm == pytest.approx(float(thetas[-1].norm()))
+    assert (D == 1).all() or regime.endswith("adamw")
+
+
+@pytest.mark.usefixtures("small")
+def test_arms_of_own_runs() -> None:
+    plan = watched.Plan("quadratic-adamw", 24, 2)
+    runs = {arm: own.record(plan, 5, arm) for arm in own.ARMS}
+    assert [run.config["weight_decay"] for run in runs.values()] == [0.1, 0.1, 0.0]
+    first = {arm: run.metrics["train_loss"][0] for arm, run in runs.items()}
+    assert len(set(first.values())) == 3
+    with pytest.raises(ValueError, match="arm must be"):
+        own.record(plan, 5, "other")
+    assert sum(arm == own.ARMS[2] for _, _, arm in own.plans((1, 2))) == 4

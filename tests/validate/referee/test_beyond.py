@@ -1,18 +1,34 @@
 """Beyond the twenty predictions: every statement can pass and can fail, and the page shows what is stored."""
 
+import inspect
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from spectral_edge.theory.spectrum import gap_position
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee.beyond import function_space, planted, recorded, seen, table, widths
+from spectral_edge.validate.referee.beyond import (
+    formation,
+    function_space,
+    own_warning,
+    planted,
+    recorded,
+    seen,
+    table,
+    widths,
+)
 from spectral_edge.validate.referee.beyond.__main__ import main
 from spectral_edge.validate.referee.beyond.bulk import bulk_edge
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, load, paired
-from spectral_edge.validate.referee.early_warning.features import scores
+from spectral_edge.validate.referee.beyond.jobs import each, saved, tuples
+from spectral_edge.validate.referee.collapse.tracks import Tracks
+from spectral_edge.validate.referee.early_warning.features import FEATURES, Feature, scores
+from spectral_edge.validate.referee.early_warning.judge import PLAIN, early_warning
 from spectral_edge.validate.referee.early_warning.rivals import RIVALS
 from spectral_edge.validate.referee.verdict import NOT_RUN, NOT_SPECIFIC, REFUTED, SUPPORTED, UNDECIDED
 
@@ -87,6 +103,81 @@ def test_curvature_order_in_both_worlds(kind: bool) -> None:
     assert found.verdict == (SUPPORTED if kind else REFUTED)
     own, k_star, _ = recorded.curvature_position(runs[0])
     assert (own == k_star).mean() > 0.7 or not kind
+
+
+def test_formation_in_both_worlds() -> None:
+    assert formation.formation([formation.world(seed) for seed in range(8)]).verdict == SUPPORTED
+    supported = [
+        formation.formation([formation.world(8 * number + i, planted=False) for i in range(8)]).verdict
+        == SUPPORTED
+        for number in range(8)
+    ]
+    assert sum(supported) <= 1
+
+
+def test_formation_and_persistence_that_both_fail_are_not_formation() -> None:
+    """Where all that is foreseen is the worse the less commutes, nothing tells the two apart."""
+    runs = [formation.world(seed, planted=False) for seed in range(8)]
+    found = formation.formation([one._replace(missed=one.missed * one.apart) for one in runs])
+    assert found.excess.low > 0
+    assert found.verdict != SUPPORTED
+
+
+def test_how_little_d_and_h_commute_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    P, T = 60, 40
+    D = np.exp(rng.normal(size=P))
+    H = rng.normal(size=(P, P))
+    H = H + H.T
+    X = rng.normal(size=(T, P)) * 0.9 ** np.arange(P)
+    probe = np.full((T, 10, 10), np.nan)
+    for end in range(9, T):
+        rows = X[end - np.arange(10)]
+        probe[end] = rows @ (H / D[:, None]) @ rows.T
+    config = {"optimizer": "AdamW", "learning_rate": 1e-3, "weight_decay": 0.0, "betas": (0.9, 0.999)}
+    run = GramSequence.from_updates(X, probes={"response": probe}, config=config)
+    tracks = Tracks.of(run)
+    assert tracks.response is not None
+    found = formation.apart(tracks.blocks, tracks.response)
+    start = int(tracks.looked[-1])
+    v = np.linalg.svd(X[start : start + 10], full_matrices=False)[2][:6]
+    A = v @ (H / D[:, None]) @ v.T
+    assert found[-1] == pytest.approx(np.linalg.norm(A - A.T) / np.linalg.norm(A + A.T))
+    commuting = np.diag(rng.normal(size=P))
+    symmetric = np.array([X[i : i + 10] @ (commuting / D[:, None]) @ X[i : i + 10].T for i in tracks.looked])
+    np.testing.assert_allclose(formation.apart(tracks.blocks, symmetric), 0, atol=1e-9)
+    seen_of = formation.foreseen(run)
+    assert seen_of is not None
+    k = run.window(10).k_star
+    looked = [i for i in tracks.looked if i + 10 < len(k)]
+    assert seen_of.formed.tolist() == [bool(k[i] != k[i + 10]) for i in looked]
+    assert formation.foreseen(replace(run, probes={})) is None
+
+
+@pytest.mark.parametrize("lead", [0.02, 20.0])
+def test_modes_that_go_on_by_themselves_are_foreseen(lead: float) -> None:
+    """Two directions that D and H share, each damped by its own factor: nothing is missed, alone or together.
+
+    The second is always behind, or is overtaken.
+    """
+    t = np.arange(60)
+    f = np.array([0.97, -0.90])
+    X = np.zeros((60, 2))
+    X[:, 0], X[:, 1] = f[0] ** t, lead * f[1] ** t
+    h = (1 - f) / 0.1
+    probe = np.full((60, 10, 10), np.nan)
+    for end in range(9, 60):
+        rows = X[end - np.arange(10)]
+        probe[end] = (rows * h) @ rows.T
+    config = {"optimizer": "SGD", "learning_rate": 0.1, "weight_decay": 0.0}
+    found = formation.foreseen(GramSequence.from_updates(X, probes={"response": probe}, config=config))
+    assert found is not None
+    assert np.max(found.missed_together) < 1e-6
+    assert (
+        np.median(found.missed) < 0.01
+    )  # the two are not quite the modes of a window, least when they overtake
+    assert np.max(found.missed) < (0.01 if lead < 1 else 0.5)
+    assert np.max(found.apart) < 1e-6
 
 
 @pytest.mark.parametrize("kind", [True, False])
@@ -165,6 +256,121 @@ def test_rivals_look_back_only() -> None:
         for s in (np.linalg.svd(X[i : i + 10], compute_uv=False) for i in (28, 29, 30))
     ]
     assert long["gap closing"][39] == pytest.approx(max((lines[0] - lines[2]) / 2, 0) / lines[2])
+
+
+class Square(NamedTuple):
+    """What `square` found."""
+
+    number: int
+    values: dict[str, float]
+
+
+MADE: list[int] = []
+
+
+def square(number: int) -> Square:
+    """Fails at 3, the first time."""
+    MADE.append(number)
+    if number == 3 and MADE.count(3) == 1:
+        raise KeyboardInterrupt
+    return Square(number, {"square": number**2 / 3, "unknown": float("nan")})
+
+
+def test_a_check_that_was_broken_off_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MADE.clear()
+    arguments = [(1,), (2,), (3,), (4,)]
+    with pytest.raises(KeyboardInterrupt):
+        list(each(square, arguments, work=tmp_path, kept=tuples(Square)))
+    found = list(each(square, arguments, work=tmp_path, kept=tuples(Square)))
+    assert MADE == [1, 2, 3, 3, 4]
+    assert [one.values["square"] for one in found] == [n**2 / 3 for n in (1, 2, 3, 4)]
+    assert np.isnan(found[0].values["unknown"])
+    list(each(square, arguments, kept=tuples(Square)))
+    assert MADE[5:] == [1, 2, 3, 4]
+    changed = inspect.getsource(sys.modules[__name__]) + "\n# changed"
+    monkeypatch.setattr(inspect, "getsource", lambda module: changed)
+    list(each(square, [(1,)], work=tmp_path, kept=tuples(Square)))
+    assert MADE[9:] == [1]  # what other source made is made again
+
+
+def test_a_run_that_was_seen_is_read_as_it_was(tmp_path: Path) -> None:
+    (run,) = each(planted.world, [(3, True)], work=tmp_path, kept=saved(seen.Seen))
+    made = planted.world(3)
+    for name in ("outputs", "weights"):
+        kept, own = getattr(run, name), getattr(made, name)
+        assert np.array_equal(kept.K, own.K)
+        assert np.array_equal(kept.steps, own.steps)
+        assert (kept.P, kept.rounding) == (own.P, own.rounding)
+    rest = set(seen.Seen.__dataclass_fields__) - {"outputs", "weights"}
+    for name in rest:
+        np.testing.assert_array_equal(getattr(run, name), getattr(made, name), err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Feature:
+    return next(one for one in FEATURES if one.name == PLAIN)
+
+
+def warned(runs: list[GramSequence], plain: Feature, monkeypatch: pytest.MonkeyPatch) -> dict[str, Finding]:
+    """What was measured in training, judged; not the forecasts, which take their time."""
+    kept = own_warning.RIVALS[:2]
+    monkeypatch.setattr(own_warning, "RIVALS", kept)
+    found = early_warning(runs, features=(plain, *kept), horizon=own_warning.LEAD)
+    return {one.id: one for one in own_warning.judge(found)}
+
+
+def test_own_rivals_in_both_worlds(plain: Feature, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = warned(own_warning.world(0), plain, monkeypatch)
+    assert {one.verdict for one in found.values()} == {SUPPORTED}
+    for number in range(3):
+        found = warned(own_warning.world(number, planted=False), plain, monkeypatch)
+        assert SUPPORTED not in {one.verdict for one in found.values()}
+
+
+@pytest.mark.slow
+def test_own_forecasts_in_both_worlds() -> None:
+    named = [f"warning, {feature.name}" for feature in own_warning.RIVALS]
+    assert own_warning.supported(0, "planted") == named
+    assert own_warning.supported(0, "noise") == []
+
+
+def test_a_warning_that_the_loss_gives_as_well_is_not_specific(
+    plain: Feature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [
+        replace(run, metrics={**run.metrics, "test_loss": run.metrics["commutator"]})
+        for run in own_warning.world(0)
+    ]
+    assert warned(runs, plain, monkeypatch)["warning, commutator"].verdict == NOT_SPECIFIC
+
+
+def test_own_rivals_look_back_only() -> None:
+    run = own_warning.world(1)[0]
+    part = GramSequence.from_inner_products(
+        run.K[:90, :90],
+        metrics={name: values[:90] for name, values in run.metrics.items()},
+        probes={name: values[:90] for name, values in run.probes.items()},
+        config=run.config,
+    )
+    long, short = scores(run, own_warning.RIVALS), scores(part, own_warning.RIVALS)
+    for feature in own_warning.RIVALS:
+        np.testing.assert_allclose(
+            long[feature.name][:90], short[feature.name], rtol=1e-6, err_msg=feature.name
+        )
+    # two modes of strengths a and b e^{0.12 t} are equally strong when the second has grown by the ratio of the first;
+    # the window, whose directions noise bends, sees a little less growth than there is
+    windows = run.window(10)
+    for record in (54, 60, 66):
+        sigma = windows.sigma[record - 9]
+        expected = np.log(sigma[0] / sigma[1]) / own_warning.GROWS
+        assert 0 < 1 / long["forecast"][record] - expected < 0.2 * expected
+    frozen = replace(run, metrics={"llc": np.array([np.nan, 2.0, *[np.nan] * (run.T - 2)])})
+    llc = scores(frozen, own_warning.RIVALS[1:2])["learning coefficient"]
+    assert np.isnan(llc[0])
+    assert set(llc[1:]) == {2.0}  # known until there is a newer one
+    assert np.isnan(scores(frozen, own_warning.RIVALS[:1])["commutator"]).all()
 
 
 def test_the_command_stores_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,15 +3,20 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
+    formation,
     function_space,
+    own,
+    own_warning,
     planted,
     recorded,
     removal,
@@ -22,62 +27,64 @@ from spectral_edge.validate.referee.beyond import (
     widths,
 )
 from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
-from spectral_edge.validate.referee.beyond.jobs import each
-from spectral_edge.validate.referee.verdict import SUPPORTED
+from spectral_edge.validate.referee.beyond.jobs import VALUES, each, saved, tuples
+from spectral_edge.validate.referee.beyond.seen import Seen
+from spectral_edge.validate.referee.events import onset_step
 from spectral_edge.validate.runs.bundle import bundled
 from spectral_edge.validate.runs.dense.config import BUNDLED
 
-#: Sets of planted runs and of noise that are counted, and runs in each.
-SETS, RUNS = 20, 8
+#: Sets of planted runs and of noise that are counted.
+SETS = 20
 
 Made = tuple[list[Finding], dict[str, Any]]
+#: `jobs.each` with its processes and its folder.
+Each = Callable[..., Iterator[Any]]
 
 
-def _function_space(seeds: Sequence[int], jobs: int) -> Made:
+def _function_space(seeds: Sequence[int], each: Each) -> Made:
     """The four statements on function space, capability, opening and decay."""
     runs = []
-    for run in each(
-        watched.watch, [(plan, seed) for plan in reversed(watched.PLANS) for seed in seeds], jobs
-    ):
+    plans = [(plan, seed) for plan in reversed(watched.PLANS) for seed in seeds]
+    for run in each(watched.watch, plans, kept=saved(Seen)):
         runs.append(run)
         _say(f"{run.name}: transition at record {run.event} of {run.T}")
     return [statement(runs) for statement in function_space.STATEMENTS], {"runs": [run.name for run in runs]}
 
 
-def _function_space_worlds(seeds: Sequence[int], jobs: int) -> Made:
+def _function_space_worlds(seeds: Sequence[int], each: Each) -> Made:
     """How often each statement is supported in planted sets and in sets of noise."""
     counts: dict[str, Counter[str]] = {"planted": Counter(), "noise": Counter()}
-    for number in seeds:
-        for kind, found in counts.items():
-            runs = [planted.world(RUNS * number + i, kind == "planted") for i in range(RUNS)]
-            found.update(
-                one.id for one in (f(runs) for f in function_space.STATEMENTS) if one.verdict == SUPPORTED
-            )
+    sets = [(number, kind) for number in seeds for kind in counts]
+    for (number, kind), found in zip(sets, each(planted.supported, sets, kept=VALUES), strict=True):
+        counts[kind].update(found)
+        _say(f"set {number}, {kind}: {len(found)} of {len(function_space.STATEMENTS)}")
     return [], {
         "sets": len(seeds),
-        "runs_in_a_set": RUNS,
+        "runs_in_a_set": planted.RUNS,
         "supported": {kind: dict(found) for kind, found in counts.items()},
     }
 
 
-def _intervention(seeds: Sequence[int], jobs: int) -> Made:
+def _intervention(seeds: Sequence[int], each: Each) -> Made:
     """Training without the leading directions of the window."""
     found = []
-    for one in each(removal.remove, [(config,) for config in reversed(removal.runs(seeds))], jobs):
+    runs = [(config,) for config in reversed(removal.runs(seeds))]
+    for one in each(removal.remove, runs, kept=tuples(removal.Delays)):
         found.append(one)
         _say(f"{one.run}: {one.delay}")
     return [removal.judge(found)], {"runs": [one._asdict() for one in found]}
 
 
-def _intervention_worlds(seeds: Sequence[int], jobs: int) -> Made:
+def _intervention_worlds(seeds: Sequence[int], each: Each) -> Made:
     """The same where one direction carries all learning, and where each step has its own."""
-    return [
-        replace(removal.judge([removal.planted(seed, signal) for seed in seeds]), id=f"intervention, {name}")
-        for name, signal in (("planted", True), ("noise", False))
-    ], {}
+    findings = []
+    for name, signal in (("planted", True), ("noise", False)):
+        worlds = each(removal.planted, [(seed, signal) for seed in seeds], kept=tuples(removal.Delays))
+        findings.append(replace(removal.judge(list(worlds)), id=f"intervention, {name}"))
+    return findings, {}
 
 
-def _recorded(seeds: Sequence[int], jobs: int) -> Made:
+def _recorded(seeds: Sequence[int], each: Each) -> Made:
     """Curvature, edge of stability and power laws in the bundled dense runs."""
     runs = [run for run in bundled("dense") if run.config["seed"] in seeds]
     findings = [recorded.curvature_order(runs), recorded.edge_of_stability(runs)]
@@ -86,42 +93,81 @@ def _recorded(seeds: Sequence[int], jobs: int) -> Made:
     }
 
 
-def _widths(seeds: Sequence[int], jobs: int) -> Made:
+def _formation(seeds: Sequence[int], each: Each) -> Made:
+    """Formation and persistence of gaps in the bundled dense runs with Adam."""
+    runs = [run for run in bundled("dense") if run.config["seed"] in seeds]
+    seen = {run.config["run"]: formation.foreseen(run) for run in runs}
+    known = {name: one for name, one in seen.items() if one is not None}
+    counted = {name: [int(one.formed.sum()), int((~one.formed).sum())] for name, one in known.items()}
+    return [formation.formation(list(known.values()))], {"formed_and_persisted": counted}
+
+
+def _widths(seeds: Sequence[int], each: Each) -> Made:
     """Networks of many widths, in two parametrisations."""
     points = []
     arguments = [
         (w, seed, name) for w in reversed(widths.WIDTHS) for seed in seeds for name in widths.PARAMETRISATIONS
     ]
-    for point in each(widths.train, arguments, jobs):
+    for point in each(widths.train, arguments, kept=tuples(widths.Point)):
         points.append(point)
         _say(f"{point}")
     return [widths.judge(points)], {"points": [point._asdict() for point in points]}
 
 
-def _ticket(seeds: Sequence[int], jobs: int) -> Made:
+def _ticket(seeds: Sequence[int], each: Each) -> Made:
     """Sparse networks."""
     found = []
-    for one in each(ticket.prune, [(config,) for config in ticket.runs(seeds)], jobs):
+    for one in each(ticket.prune, [(config,) for config in ticket.runs(seeds)], kept=tuples(ticket.Sparse)):
         found.append(one)
         _say(f"{one.run}: {one.ln_loss}")
     return [ticket.judge(found)], {"runs": [one._asdict() for one in found]}
 
 
-def _early_warning(seeds: Sequence[int], jobs: int) -> Made:
+def _early_warning(seeds: Sequence[int], each: Each) -> Made:
     """Rivals in early warning, on the bundled recordings of the author's tasks."""
     runs = [
         run for run in bundled() if run.config.get("experiment") == "grokking" and run.config["seed"] in seeds
     ]
-    return [], {"runs": len(runs), "features": warning.rivals(runs)}
+    return [], {"runs": len(runs), "features": warning.rows(warning.judged(runs))}
+
+
+def _early_warning_own(seeds: Sequence[int], each: Each) -> Made:
+    """Rivals in early warning that need a training of one's own."""
+    runs = []
+    for run in each(own.record, own.plans(seeds), kept=saved(GramSequence)):
+        runs.append(run)
+        _say(f"{run.config['run']}: onset at step {onset_step(run)} of {run.steps[-1]}")
+    found = warning.judged(runs, own_warning.RIVALS)
+    return own_warning.judge(found[own_warning.LEAD]), {
+        "runs": len(runs),
+        "onset_steps": {run.config["run"]: onset_step(run) for run in runs},
+        "features": warning.rows(found),
+    }
+
+
+def _early_warning_worlds(seeds: Sequence[int], each: Each) -> Made:
+    """How often each of those is supported in planted worlds and in worlds of noise."""
+    counts: dict[str, Counter[str]] = {"planted": Counter(), "noise": Counter()}
+    sets = [(number, kind) for number in seeds for kind in counts]
+    for (_, kind), found in zip(sets, each(own_warning.supported, sets, kept=VALUES), strict=True):
+        counts[kind].update(found)
+    return [], {
+        "sets": len(seeds),
+        "runs_in_a_set": len(own_warning.world(0)),
+        "supported": {kind: dict(found) for kind, found in counts.items()},
+    }
 
 
 #: What can be made, with the seeds it is made of.
-CHECKS: dict[str, tuple[Callable[[Sequence[int], int], Made], Sequence[int]]] = {
+CHECKS: dict[str, tuple[Callable[[Sequence[int], Each], Made], Sequence[int]]] = {
     "function-space": (_function_space, watched.SEEDS),
     "recorded": (_recorded, BUNDLED),
+    "formation": (_formation, BUNDLED),
     "tensor-programs": (_widths, widths.SEEDS),
     "lottery-ticket": (_ticket, ticket.SEEDS),
     "early-warning": (_early_warning, (42, 137, 2024)),
+    "early-warning-own": (_early_warning_own, watched.SEEDS),
+    "early-warning-own-worlds": (_early_warning_worlds, range(SETS)),
     "intervention": (_intervention, removal.SEEDS),
     "intervention-worlds": (_intervention_worlds, range(6)),
     "function-space-worlds": (_function_space_worlds, range(SETS)),
@@ -142,6 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", help="default: those of the stored results")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument(
+        "--work", type=Path, help="folder that keeps every finished run, so that the rest can be made later"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.name == "table":
         table.put(chosen.page, chosen.out)
@@ -149,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     make, seeds = CHECKS[chosen.name]
     seeds = list(chosen.seeds or seeds)
     with threadpool_limits(limits=1):
-        findings, about = make(seeds, max(1, chosen.jobs))
+        findings, about = make(seeds, partial(each, jobs=max(1, chosen.jobs), work=chosen.work))
     command = f"python -m spectral_edge.validate.referee.beyond {chosen.name}"
     path = save(chosen.name, findings, {"command": command, "seeds": seeds, **about}, chosen.out)
     for one in findings:

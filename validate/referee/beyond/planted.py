@@ -3,7 +3,9 @@
 import numpy as np
 
 from spectral_edge.theory.checks import whole
+from spectral_edge.validate.referee.beyond import function_space
 from spectral_edge.validate.referee.beyond.seen import Seen, W
+from spectral_edge.validate.referee.verdict import SUPPORTED
 
 #: Records, parameters, outputs, records between two kernels; the transition.
 T, P, OUTPUTS, EVERY, EVENT = 160, 400, 60, 2, 80
@@ -11,6 +13,8 @@ T, P, OUTPUTS, EVERY, EVENT = 160, 400, 60, 2, 80
 STRENGTH, MOST = 4.0, 4
 #: Records for which there are as many.
 HELD = 25
+#: Runs in a set of which it is counted how often a statement is supported.
+RUNS = 8
 
 
 def world(seed: int, planted: bool = True) -> Seen:
@@ -61,6 +65,12 @@ def world(seed: int, planted: bool = True) -> Seen:
         ablation=ablation,
         eta=0.01,
     )
+
+
+def supported(number: int, kind: str) -> list[str]:
+    """Statements on function space that are supported in a set of planted runs, or of noise."""
+    runs = [world(RUNS * number + i, kind == "planted") for i in range(RUNS)]
+    return [one.id for one in (f(runs) for f in function_space.STATEMENTS) if one.verdict == SUPPORTED]
 
 
 def _unit(rng: np.random.Generator, size: int, filled: int | None = None) -> np.ndarray:

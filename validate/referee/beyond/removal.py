@@ -177,6 +177,12 @@ def judge(found: Sequence[Delays]) -> Finding:
         "ones, and of a gradient as short",
         readings={f"without {arm}": nulls[arm].control for arm in ("bulk", "random")}
         | {f"excess over {arm}": nulls[arm].excess for arm in ("bulk", "random")}
+        | {
+            f"excess over shrunk, {name}": mean(
+                [one.delay["leading"] - one.delay["shrunk"] for one in kept if ("adam" in one.run) is adaptive]
+            )
+            for name, adaptive in (("SGD", False), ("AdamW", True))
+        }
         | {f"without {arm} directions": mean(delay[arm]) for arm in ("three", "three random")}
         | {
             f"share that never learned, {arm}": mean([float(not one.learned[arm]) for one in kept])

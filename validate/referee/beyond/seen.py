@@ -1,6 +1,7 @@
 """A run as the statements on function space see it: outputs on a fixed batch beside the parameters that give them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,15 @@ from numpy.typing import NDArray
 
 from spectral_edge.theory.spectrum import gram_rtol
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.gram.storage import read_arrays, write_arrays
 
 Floats = NDArray[np.float64]
 
 W = 10
 #: The transition is where the test accuracy first reaches this.
 HALFWAY = 0.5
+#: What files of `Seen.save` say they are.
+FORMAT, VERSION = "spectral-edge/seen", 1
 #: Which mode of the window is the control of v_1 where its energy is split, counted from 0.
 OTHER = 4
 
@@ -72,6 +76,28 @@ class Seen:
         seen = GramSequence.from_parameters(outputs, steps, precision="float64")
         participation, share = _modes(weights, np.diff(thetas, axis=0), decays)
         return cls(name, seen, weights, participation=participation, decay_share=share, **rest)
+
+    def save(self, path: Path) -> Path:
+        """Write a ``.npz`` without pickle."""
+        header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "name": self.name, "eta": self.eta}
+        arrays: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, GramSequence):
+                header[one.name] = {"P": value.P, "rounding": value.rounding}
+                arrays |= {f"{one.name}/K": value.K, f"{one.name}/steps": value.steps}
+            elif one.name not in header:
+                arrays[one.name] = value
+        return write_arrays(path, header, arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "Seen":
+        """What `save` wrote."""
+        header, arrays = read_arrays(path, FORMAT, VERSION)
+        for name in ("outputs", "weights"):
+            K, steps = (arrays.pop(f"{name}/{part}") for part in ("K", "steps"))
+            arrays[name] = GramSequence.from_inner_products(K, steps, **header[name])
+        return cls(name=header["name"], eta=header["eta"], **arrays)
 
     @property
     def T(self) -> int:

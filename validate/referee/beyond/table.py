@@ -8,7 +8,13 @@ from spectral_edge.validate.referee.beyond.finding import RESULTS, load
 from spectral_edge.validate.referee.statistics import Estimate
 
 #: Results in the order in which they are shown.
-ORDER = ("function-space", "intervention", "recorded", "tensor-programs", "lottery-ticket")
+ORDER = (
+    "function-space", "intervention", "recorded", "formation", "tensor-programs", "lottery-ticket",
+    "early-warning-own",
+)  # fmt: skip
+#: Worlds that were counted, and early warnings.
+WORLDS = ("function-space-worlds", "early-warning-own-worlds")
+WARNINGS = ("early-warning", "early-warning-own")
 #: Between these lines the page is made by the command.
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
@@ -61,18 +67,21 @@ def _lines(folder: Path) -> Iterator[str]:
                     + "."
                 )
     yield from _worlds(folder)
-    yield from _warning(folder)
+    for name in WARNINGS:
+        yield from _warning(name, folder)
 
 
 def _worlds(folder: Path) -> Iterator[str]:
-    if (folder / "function-space-worlds.json").exists():
-        found = load("function-space-worlds", folder)
+    for name in WORLDS:
+        if not (folder / f"{name}.json").exists():
+            continue
+        found = load(name, folder)
         yield f"\n`{found['command']}`: supported in so many of {found['sets']} sets of {found['runs_in_a_set']} runs\n"
         yield "| statement | planted | noise |\n|---|---|---|"
-        for name in found["supported"]["planted"] | found["supported"]["noise"]:
+        for one in found["supported"]["planted"] | found["supported"]["noise"]:
             yield (
-                f"| {name} | "
-                + " | ".join(str(found["supported"][k].get(name, 0)) for k in ("planted", "noise"))
+                f"| {one} | "
+                + " | ".join(str(found["supported"][k].get(one, 0)) for k in ("planted", "noise"))
                 + " |"
             )
     if (folder / "intervention-worlds.json").exists():
@@ -83,10 +92,10 @@ def _worlds(folder: Path) -> Iterator[str]:
         yield f"\n`{found['command']}`: {said}."
 
 
-def _warning(folder: Path) -> Iterator[str]:
-    if not (folder / "early-warning.json").exists():
+def _warning(name: str, folder: Path) -> Iterator[str]:
+    if not (folder / f"{name}.json").exists():
         return
-    found = load("early-warning", folder)
+    found = load(name, folder)
     leads = sorted({row["lead"] for row in found["features"]})
     transitions = max(row["transitions"] for row in found["features"])
     yield f"\n`{found['command']}`: AUC matched in time, on families nothing was learned on, {found['runs']} runs,"
@@ -99,9 +108,9 @@ def _warning(folder: Path) -> Iterator[str]:
     rows: dict[str, dict[int, dict[str, Any]]] = {}
     for row in found["features"]:
         rows.setdefault(row["feature"], {})[row["lead"]] = row
-    for name, by_lead in rows.items():
+    for feature, by_lead in rows.items():
         cells = [_said(by_lead[lead][of]) for of in kept for lead in leads]
-        yield f"| {name} | " + " | ".join(cells) + " |"
+        yield f"| {feature} | " + " | ".join(cells) + " |"
 
 
 def _said(estimate: dict[str, float | None]) -> str:

@@ -42,12 +42,15 @@ class Trainer:
         """A copy of the parameters."""
         return self.theta.detach().clone()
 
-    def output(self, theta: Any, examples: Any) -> Any:
-        """The network's outputs at `theta`."""
+    def parts(self, theta: Any) -> dict[str, Any]:
+        """The tensors of the network in `theta`."""
         start = self.problem.start
         parts = theta.split([tensor.numel() for tensor in start.values()])
-        named = {name: part.view_as(start[name]) for name, part in zip(start, parts, strict=True)}
-        return self.problem.output(named, examples.inputs)
+        return {name: part.view_as(start[name]) for name, part in zip(start, parts, strict=True)}
+
+    def output(self, theta: Any, examples: Any) -> Any:
+        """The network's outputs at `theta`."""
+        return self.problem.output(self.parts(theta), examples.inputs)
 
     def loss(self, theta: Any, examples: Any) -> Any:
         """The mean loss at `theta`."""
@@ -67,6 +70,17 @@ class Trainer:
 
         with torch.no_grad():
             return float(self.loss(self.theta.detach(), self.problem.test))
+
+    def preconditioner(self) -> Any:
+        """Diagonal of D, (P,), √v̂ + ε as it stood in the last update; ones where D = I."""
+        import torch
+
+        if self.config.optimizer == "SGD":
+            return torch.ones_like(self.theta.detach())
+        (state,) = self.optimizer.state.values()
+        (group,) = self.optimizer.param_groups
+        corrected = state["exp_avg_sq"] / (1 - self.config.beta2 ** float(state["step"]))
+        return corrected.sqrt() + group["eps"]
 
     def step(self, change: Change | None = None) -> float:
         """One step of the optimiser; the loss that it started from."""

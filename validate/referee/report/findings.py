@@ -21,7 +21,8 @@ _HEAD = """# What the referee found
 
 Written by `make findings` from the runs that come with the package; do not edit. How a verdict comes about is in
 [referee.md](referee.md), the runs are described in [validate/runs/data](../validate/runs/data/README.md), the same with
-pictures is the report (`make report`).
+pictures is the report (`make report`). Whoever doubts a verdict begins at the end:
+[what speaks against them](#what-speaks-against-the-verdicts).
 """
 
 _CAVEATS = """## What to keep in mind
@@ -43,12 +44,22 @@ _CAVEATS = """## What to keep in mind
 
 _DOUBTS = """## What speaks against the verdicts
 
-How often each test says *supported* in noise like the planted runs (size), at most in a world of other noise, and
-*refuted* at most in either; what the placebos of a *supported* came out as; and of how many runs an *undecided* would
-be decided four times in five, if the effect and its spread are what was seen (–: not a matter of their number). The
-sizes are those of `spectral-edge validate --calibrate` and `spectral-edge validate --calibrate --stress`, which with
-`--quick` count a part again and say whether it agrees; the rest is in what `spectral-edge validate --json` prints
-(`stress_size`, `refuted_size`, `placebos`, `runs_to_decide`).
+Each column with the command that makes it:
+
+- *size*: how often a test says *supported* in noise like the planted runs. `spectral-edge validate --calibrate` counts
+  it, `… --calibrate --quick` counts a part again and says whether it agrees.
+- *supported at most*: the same in the worst of the worlds of other noise, with that world and the sets that were
+  judged in it. `spectral-edge validate --calibrate --stress`, and with `--quick` a part. A share of a few sets has
+  a wide interval, and says little.
+- *refuted at most*: how often a test says *refuted* in the worst of either. The same two commands.
+- *placebos*: as what statistics that measure nothing of the claim came out by the rule of a *supported*.
+  `spectral-edge validate --json`, `placebos`.
+- *runs that would decide*: of how many runs an *undecided* would be decided four times in five, if the effect and its
+  spread are what was seen (–: not a matter of their number). `spectral-edge validate --json`, `runs_to_decide`.
+
+All other numbers of this page are made by `make findings`. What rules were changed after numbers had been seen is in
+[referee.md](referee.md#verdicts), what statements beyond the twenty came out as, with their own
+noise and planted worlds, in [beyond.md](beyond.md).
 """
 
 
@@ -176,7 +187,7 @@ def _doubts(board: Scoreboard) -> Iterator[str]:
 
 
 def _worst(size: Estimate, world: str, sets: int) -> str:
-    return f"{_estimate(size)}, “{world}”, {sets} sets" if world else "–"
+    return f"{_estimate(size)}, “{world}”, {sets} set{'' if sets == 1 else 's'}" if world else "–"
 
 
 def _estimate(one: Estimate) -> str:
