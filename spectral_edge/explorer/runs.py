@@ -44,9 +44,9 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What a list shows: the file's name, and its folder's where that says which parameters it is of."""
+        """What a list shows: the file's name, and which parameters it is of where its folder says that."""
         stem = self.path.name.removesuffix(".npz")
-        return f"{stem} ({self.path.parent.name})" if self.path.parent.name == "all" else stem
+        return f"{stem} ({WHOLE})" if self.path.parent.name == "all" else stem
 
     def changed(self) -> bool:
         """Whether the file is another than when it was last read."""
@@ -177,7 +177,7 @@ def view(sequence: GramSequence, W: int) -> RunView:
     windows = sequence.window(W)
     eta = cards.card(sequence).learning_rate
     adiabatic = np.full(len(windows.steps) - 1, np.nan) if eta is None else windows.adiabatic(eta)
-    curves = [Curve(name, values) for name, values in sequence.metrics.items()]
+    curves = [Curve(name, values) for name, values in sorted(sequence.metrics.items())]
     return RunView(
         sequence, windows, noise_level(sequence, W), windows.alpha(), adiabatic,
         tuple(curve for curve in curves if "loss" in curve.name),
