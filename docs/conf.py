@@ -142,23 +142,45 @@ def name_statements(app: Any, docname: str, source: list[str]) -> None:
         )
 
 
+#: The number of a section after that word; or a number with a dot that stands by itself, which may be a statement's.
+STATEMENT = re.compile(
+    r"\b([Ss]ections? )(\d+(?:\.\d+)?[a-z]?)\b"
+    r"|(?<![\w.=<>±+*/^−\"`-])(?<![=<>≈≤≥] )(\d{1,2}\.\d{1,2}[a-z]?)(?![\w%\"`]|\.\d| %)"
+)
+
+
 def link_statements(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Make “section 3.6” in a docstring a link to that statement."""
+    """Make “section 3.6”, and “(3.6)” where that is the number of a statement, a link in a docstring."""
 
     def linked(match: re.Match[str]) -> str:
-        word, number = match[1], match[2]
-        target = number if number in known else number.split(".")[0]
-        return f":ref:`{word} {number} <statement-{target}>`" if target in known else match[0]
+        word, number = match[1] or "", match[2] or match[3]
+        target = number if number in known or not word else number.split(".")[0]
+        return f":ref:`{word}{number} <statement-{target}>`" if target in known else match[0]
 
+    if isinstance(obj, int | float | str):  # its docstring would be that of the type
+        lines[:] = said_of_constant(name)
     known = statements()
+    example = table = False
     for i, line in enumerate(lines):
-        if ">>>" in line or "..." in line:
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))  # and what it prints
+        if example:
             continue
         # |x| is an absolute value and g_- a name here, not reStructuredText
-        line = re.sub(r"(?<!`)\|", r"\\|", re.sub(r"(?<=\w)_(?=[^\w`]|$)", r"\\_", line))
-        lines[i] = re.sub(r"\b([Ss]ections?) (\d+(?:\.\d+)?[a-z]?)\b", linked, line).replace(
-            " of docs/theory.md", ""
-        )
+        lines[i] = re.sub(r"(?<!`)\|", r"\\|", re.sub(r"(?<=\w)_(?=[^\w`]|$)", r"\\_", line))
+        table = bool(line.strip()) and (table or line.lstrip().startswith("===="))
+        if not table:  # its columns would no longer hold the words
+            lines[i] = STATEMENT.sub(linked, lines[i]).replace(" of docs/theory.md", "")
+
+
+def said_of_constant(name: str) -> list[str]:
+    """The comment ``#: …`` above a constant, wherever on its floor it is defined."""
+    floor, _, constant = name.rpartition(".")
+    folder = Path(inspect.getfile(import_module(floor))).parent
+    for path in sorted(folder.rglob("*.py")):
+        found = re.search(rf"((?:^#: .*\n)+){constant} = ", path.read_text(encoding="utf-8"), re.M)
+        if found:
+            return found[1].replace("#: ", "").splitlines()
+    return []
 
 
 def statements() -> set[str]:
@@ -187,9 +209,11 @@ def link_files(app: Any, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\[([^\]]+)\]\((\.\.?/[^)#]+)\)", linked, source[0])
 
 
-#: σ_j, x^{1/4}, K_{st}: an index after one letter, or after a capital; words joined by an underscore are left alone.
+#: σ_j, x^{1/4}, K_{st}, X_tX_t: an index after one letter, one after a capital or after an index, or a capital; words
+#: joined by an underscore are left alone.
 INDEX = re.compile(
-    r"(?:(?<![A-Za-z0-9_][A-Za-z])(?<=[a-z])|(?<=[A-ZΑ-ω‖|)\]]))([_^])(\{[^{}]+\}|crit|eff|max|\d+|[A-Za-z]\*?(?![A-Za-z]))"
+    r"(?:(?<![A-Za-z0-9_][A-Za-z])(?<=[a-z])|(?<![A-Za-z0-9_][A-Z][a-z])(?<=[A-Z][a-z])|(?<=_[a-z][a-z])|(?<=[A-ZΑ-ω‖|)\]]))"
+    r"([_^])(\{[^{}]+\}|crit|eff|max|\d+|[A-Za-z]\*?(?![A-Za-z](?!_)))"
 )
 
 
