@@ -1,5 +1,6 @@
 """A run as curves over its steps, and the file it grows in."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,12 @@ class Source:
     def growing(self) -> bool:
         """Whether a recording is under way: its journal is there."""
         return journal_path(self.path).exists()
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the recording was last written to; infinite where there is none."""
+        times = [one[0] for one in self._state() if one is not None]
+        return time.time() - max(times) / 1e9 if times else float("inf")
 
     def read(self) -> GramSequence:
         """The run as far as it is there; read again only where the file has changed.

@@ -233,7 +233,7 @@ class _Panels:
                    legend_label="noise, 99 %")  # fmt: skip
         look.legend(ratio)
         position = self._plot(
-            "Gap position k*", y_axis_label="mode", height=140, y_range=Range1d(0.5, self.W - 0.5)
+            "Gap position k*", y_axis_label="mode", height=140, y_range=Range1d(start=0.5, end=self.W - 0.5)
         )
         position.scatter(
             "step", "k_star", source=self.data, color=look.colour(BLUE), size=5, legend_label="plain"
