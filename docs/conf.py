@@ -83,11 +83,14 @@ def prepare(app: Any, config: Any) -> None:
 
 
 def api_page(floor: str) -> str:
-    """The page of a floor: every public name, under what the module that defines it says it is about."""
+    """The page of a floor: every public name, under what its module, or its wing of a floor with wings, is about."""
     module = import_module(f"spectral_edge.{floor}")
     groups: dict[str, list[str]] = {}
     for name in module.__all__:
-        home = getattr(getattr(module, name), "__module__", module.__name__)
+        found = getattr(module, name)
+        home = getattr(found, "__module__", getattr(found, "__name__", module.__name__))
+        wing = next((wing for wing in WINGS if home.startswith(f"{module.__name__}.{wing}")), None)
+        home = f"{module.__name__}.{wing}" if wing else home
         about = inspect.getdoc(import_module(home)).splitlines()[0].rstrip(".").removesuffix(". Mark [T]")
         groups.setdefault(about if home != module.__name__ else "The floor itself", []).append(name)
     parts = [
@@ -104,8 +107,15 @@ def api_page(floor: str) -> str:
     return "\n".join(parts)
 
 
+#: Parts of the top floor, in the order in which data goes through them.
+WINGS = ("gram", "runs", "referee")
+
+
 def section(group: tuple[str, list[str]]) -> tuple[float, str]:
-    """What groups of a page are sorted by: the section that they are about; those without one come first."""
+    """What groups of a page are sorted by: their wing or the section that they are about; the others come first."""
+    for i, wing in enumerate(WINGS):
+        if group[0] == inspect.getdoc(import_module(f"spectral_edge.validate.{wing}")).splitlines()[0].rstrip("."):
+            return (float(i), "")
     number = re.match(r"Section (\d+)", group[0])
     return (float(number[1]) if number else 0.0, group[0])
 
