@@ -50,6 +50,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_static_path = ["_static"]
 html_css_files = ["extra.css"]
 html_show_sourcelink = False
@@ -82,11 +83,14 @@ def prepare(app: Any, config: Any) -> None:
 
 
 def api_page(floor: str) -> str:
-    """The page of a floor: every public name, under what the module that defines it says it is about."""
+    """The page of a floor: every public name, under what its module, or its wing of a floor with wings, is about."""
     module = import_module(f"spectral_edge.{floor}")
     groups: dict[str, list[str]] = {}
     for name in module.__all__:
-        home = getattr(getattr(module, name), "__module__", module.__name__)
+        found = getattr(module, name)
+        home = getattr(found, "__module__", getattr(found, "__name__", module.__name__))
+        wing = next((wing for wing in WINGS if home.startswith(f"{module.__name__}.{wing}")), None)
+        home = f"{module.__name__}.{wing}" if wing else home
         about = inspect.getdoc(import_module(home)).splitlines()[0].rstrip(".").removesuffix(". Mark [T]")
         groups.setdefault(about if home != module.__name__ else "The floor itself", []).append(name)
     parts = [
@@ -103,8 +107,15 @@ def api_page(floor: str) -> str:
     return "\n".join(parts)
 
 
+#: Parts of the top floor, in the order in which data goes through them.
+WINGS = ("gram", "runs", "referee")
+
+
 def section(group: tuple[str, list[str]]) -> tuple[float, str]:
-    """What groups of a page are sorted by: the section that they are about; those without one come first."""
+    """What groups of a page are sorted by: their wing or the section that they are about; the others come first."""
+    for i, wing in enumerate(WINGS):
+        if group[0] == inspect.getdoc(import_module(f"spectral_edge.validate.{wing}")).splitlines()[0].rstrip("."):
+            return (float(i), "")
     number = re.match(r"Section (\d+)", group[0])
     return (float(number[1]) if number else 0.0, group[0])
 
@@ -141,23 +152,45 @@ def name_statements(app: Any, docname: str, source: list[str]) -> None:
         )
 
 
+#: The number of a section after that word; or a number with a dot that stands by itself, which may be a statement's.
+STATEMENT = re.compile(
+    r"\b([Ss]ections? )(\d+(?:\.\d+)?[a-z]?)\b"
+    r"|(?<![\w.=<>±+*/^−\"`-])(?<![=<>≈≤≥] )(\d{1,2}\.\d{1,2}[a-z]?)(?![\w%\"`]|\.\d| %)"
+)
+
+
 def link_statements(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Make “section 3.6” in a docstring a link to that statement."""
+    """Make “section 3.6”, and “(3.6)” where that is the number of a statement, a link in a docstring."""
 
     def linked(match: re.Match[str]) -> str:
-        word, number = match[1], match[2]
-        target = number if number in known else number.split(".")[0]
-        return f":ref:`{word} {number} <statement-{target}>`" if target in known else match[0]
+        word, number = match[1] or "", match[2] or match[3]
+        target = number if number in known or not word else number.split(".")[0]
+        return f":ref:`{word}{number} <statement-{target}>`" if target in known else match[0]
 
+    if isinstance(obj, int | float | str):  # its docstring would be that of the type
+        lines[:] = said_of_constant(name)
     known = statements()
+    example = table = False
     for i, line in enumerate(lines):
-        if ">>>" in line or "..." in line:
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))  # and what it prints
+        if example:
             continue
         # |x| is an absolute value and g_- a name here, not reStructuredText
-        line = re.sub(r"(?<!`)\|", r"\\|", re.sub(r"(?<=\w)_(?=[^\w`]|$)", r"\\_", line))
-        lines[i] = re.sub(r"\b([Ss]ections?) (\d+(?:\.\d+)?[a-z]?)\b", linked, line).replace(
-            " of docs/theory.md", ""
-        )
+        lines[i] = re.sub(r"(?<!`)\|", r"\\|", re.sub(r"(?<=\w)_(?=[^\w`]|$)", r"\\_", line))
+        table = bool(line.strip()) and (table or line.lstrip().startswith("===="))
+        if not table:  # its columns would no longer hold the words
+            lines[i] = STATEMENT.sub(linked, lines[i]).replace(" of docs/theory.md", "")
+
+
+def said_of_constant(name: str) -> list[str]:
+    """The comment ``#: …`` above a constant, wherever on its floor it is defined."""
+    floor, _, constant = name.rpartition(".")
+    folder = Path(inspect.getfile(import_module(floor))).parent
+    for path in sorted(folder.rglob("*.py")):
+        found = re.search(rf"((?:^#: .*\n)+){constant} = ", path.read_text(encoding="utf-8"), re.M)
+        if found:
+            return found[1].replace("#: ", "").splitlines()
+    return []
 
 
 def statements() -> set[str]:
@@ -186,9 +219,11 @@ def link_files(app: Any, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\[([^\]]+)\]\((\.\.?/[^)#]+)\)", linked, source[0])
 
 
-#: σ_j, x^{1/4}, K_{st}: an index after one letter, or after a capital; words joined by an underscore are left alone.
+#: σ_j, x^{1/4}, K_{st}, X_tX_t: an index after one letter, one after a capital or after an index, or a capital; words
+#: joined by an underscore are left alone.
 INDEX = re.compile(
-    r"(?:(?<![A-Za-z0-9_][A-Za-z])(?<=[a-z])|(?<=[A-ZΑ-ω‖|)\]]))([_^])(\{[^{}]+\}|crit|eff|max|\d+|[A-Za-z]\*?(?![A-Za-z]))"
+    r"(?:(?<![A-Za-z0-9_][A-Za-z])(?<=[a-z])|(?<![A-Za-z0-9_][A-Z][a-z])(?<=[A-Z][a-z])|(?<=_[a-z][a-z])|(?<=[A-ZΑ-ω‖|)\]]))"
+    r"([_^])(\{[^{}]+\}|crit|eff|max|\d+|[A-Za-z]\*?(?![A-Za-z](?!_)))"
 )
 
 

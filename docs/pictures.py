@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -39,6 +40,17 @@ def additions() -> list[GramSequence]:
     return bundled("modular-a+b-")
 
 
+def readable(ax: Axes) -> None:
+    """Give the legend of `ax` letters and marks that can be read in a column of text."""
+    legend = ax.get_legend()
+    assert legend is not None
+    for text in legend.get_texts():
+        text.set_fontsize(8.5)
+    for handle in legend.legend_handles:
+        assert handle is not None
+        handle.set_alpha(1)
+
+
 def six_runs() -> Figure:
     """Test accuracy, sub-leading gap and gap ratio with weight decay and without."""
     figure = Figure(figsize=(8.4, 6.2), layout="constrained")
@@ -57,6 +69,7 @@ def window() -> Figure:
     figure = Figure(figsize=(8.4, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     figures.singular_values(windows, left)
+    readable(left)
     figures.ratio_profile(windows, right)
     return figure
 
@@ -66,7 +79,9 @@ def noise() -> Figure:
     run = next(one for one in additions() if grok_step(one) is not None)
     figure = Figure(figsize=(8.4, 3.0), layout="constrained")
     level = analysis.above_noise(run, W, DRAWS).level
-    figures.ratio_over_time(run.window(W), figure.subplots(), event=grok_step(run), level=level)
+    ax = figure.subplots()
+    figures.ratio_over_time(run.window(W), ax, event=grok_step(run), level=level)
+    readable(ax)
     return figure
 
 
@@ -88,9 +103,16 @@ def forecast() -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     found = validate.forecast(run, W, int(run.steps[len(run.steps) // 2]))
     found.plot(left, happened=run)
-    left.legend(fontsize=7, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    left.legend(fontsize=8.5, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     agreement(p20.PREDICTION.judge(runs, []), right, found.best, "leading pairs")
     right.set_title("All exchanges of its three runs")
+    handles, labels = right.get_legend_handles_labels()
+    words = {found.best: "forecast", "the mean of the others": "mean of the other exchanges"}
+    right.legend(
+        handles, [words.get(label, label) for label in labels], markerscale=2, frameon=False, ncols=2,
+        loc="upper center", bbox_to_anchor=(0.5, -0.16),
+    )  # fmt: skip
+    readable(right)
     return figure
 
 

@@ -19,6 +19,8 @@ REACH = 10
 class Colour:
     """How each update of a run follows from those before it, but for what is new: x_t = Σ_i φ_ti x_{t-i} + s_t ε_t.
 
+    Noise with that correlation in time is that of section 2.7 of docs/theory.md.
+
     Attributes
     ----------
     phi : numpy.ndarray, shape (T, m), float64

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DysonPaths:
-    """Paths of the ordered singular values.
+    """Paths of the ordered singular values (section 4).
 
     Attributes
     ----------

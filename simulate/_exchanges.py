@@ -18,7 +18,7 @@ EXCHANGE, AVOIDED, LOST = "exchange", "avoided", "lost"
 
 @dataclass(frozen=True)
 class ModeExchanges:
-    """What became of pairs of modes that came together, m events in time order.
+    """What became of pairs of modes that came together (section 4.1), m events in time order.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class ModeExchanges:
 
 @dataclass(frozen=True)
 class TimeToExchange:
-    """For every window and every pair of neighbouring ranks, how long until its two modes exchange.
+    """For every window and every pair of neighbouring ranks, how long until its two modes exchange (section 4.1).
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class TimeToExchange:
 
 
 def mode_exchanges(modes: FollowedModes, hold: int = 5, closed: float = 1.1) -> ModeExchanges:
-    """[F] Find where two modes exchange order, come close and part again, or are lost.
+    """[F] Find where two modes exchange order, come close and part again, or are lost (section 4.1).
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def _closest(x: FloatArray, window: int, memory: int) -> float:
 
 
 def time_to_exchange(modes: FollowedModes, found: ModeExchanges) -> TimeToExchange:
-    """[F] Windows from each window until its neighbouring modes exchange, censored where that is not known.
+    """[F] Windows from each window until its neighbouring modes exchange (section 4.1), censored where not known.
 
     Parameters
     ----------

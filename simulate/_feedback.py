@@ -17,7 +17,7 @@ RTOL, ATOL = 1e-10, 1e-12
 
 @dataclass(frozen=True)
 class FeedbackSweep:
-    """Ends of many feedback loops; arrays have the broadcast shape of the parameters.
+    """Ends of many feedback loops (section 7.3); arrays have the broadcast shape of the parameters.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class FeedbackSweep:
 
 @dataclass(frozen=True)
 class Hysteresis:
-    """A feedback loop while its perturbation scale is raised and lowered again, slowly.
+    """A feedback loop (section 7.3) while its perturbation scale is raised and lowered again, slowly.
 
     Attributes
     ----------

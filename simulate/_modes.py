@@ -24,7 +24,7 @@ FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class FollowedModes:
-    """Modes with an identity, through the n windows of a run; column i is the mode that had rank i at the start.
+    """Modes with an identity (section 10), through a run's n windows; column i is the mode that had rank i first.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ from spectral_edge.theory.gram import as_band, inner_products, is_full
 
 @dataclass(frozen=True)
 class Noise:
-    """A run made of noise alone.
+    """A run made of noise alone (section 2.7).
 
     Attributes
     ----------

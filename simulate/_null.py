@@ -20,7 +20,7 @@ _TABLE_SIZE = 200_000
 
 @dataclass(frozen=True)
 class NullRatio:
-    """Samples of the gap under noise.
+    """Samples of the gap under noise (sections 2.6 and 2.7).
 
     Attributes
     ----------
@@ -199,7 +199,7 @@ def goe_spacings(W: int) -> FloatArray:
 def null_quantile(
     q: ArrayLike, P: float, W: int, autocorrelation: ArrayLike | None = None, n: int = 20_000, seed: int = 0
 ) -> FloatArray:
-    """[F] Quantile of R under noise: from the table of the limit P → ∞ where exact enough, else sampled.
+    """[F] Quantile of R under noise (section 2.6): from the table of the limit P → ∞ where exact enough, else sampled.
 
     The limit exp(s/(2·sqrt(P))), s of `goe_spacings`, is used for white noise with P >= 10⁴·W: there ln R
     differs from it by less than the noise of the sampled quantile.

@@ -13,7 +13,7 @@ from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positiv
 
 @dataclass(frozen=True)
 class SpikedTrajectory:
-    """The inner products of a synthetic run.
+    """The inner products of a synthetic run (section 9).
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ def noisy_band(
 
 
 def turning(amplitude: ArrayLike, angle: ArrayLike) -> FloatArray:
-    """Signal whose direction turns in a plane: amplitudes (T, 2) along two fixed directions.
+    """Signal whose direction turns in a plane (section 9): amplitudes (T, 2) along two fixed directions.
 
     Parameters
     ----------

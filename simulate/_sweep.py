@@ -34,7 +34,7 @@ MARGINAL = 1e-9  # relative size of an equilibrium gap that counts as zero, as i
 
 @dataclass(frozen=True)
 class GapSweep:
-    """Regimes of many gap equations; every array has the broadcast shape of the parameters.
+    """Regimes (section 3.8) of many gap equations; every array has the broadcast shape of the parameters.
 
     Attributes
     ----------

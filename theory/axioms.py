@@ -17,7 +17,7 @@ from spectral_edge.theory.spectrum import gram_rtol, gram_spectrum
 
 @dataclass(frozen=True)
 class AxiomCheck:
-    """How far a run is from an axiom.
+    """How far a run is from an axiom (section 0).
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class AxiomCheck:
 
 
 def isotropic_noise(K: ArrayLike, W: int, P_eff: float, tolerance: float = 4.0) -> AxiomCheck:
-    """[F] A1: the lower half of each window's spectrum is as flat as isotropic white noise makes it.
+    """[F] A1 (section 0): the lower half of each window's spectrum is as flat as isotropic white noise makes it.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def isotropic_noise(K: ArrayLike, W: int, P_eff: float, tolerance: float = 4.0) 
 
 
 def slow_coefficients(values: ArrayLike, W: int, tolerance: float = 0.5) -> AxiomCheck:
-    """[F] A2: a coefficient (h_j or p_j over time) changes little over a window.
+    """[F] A2 (section 0): a coefficient (h_j or p_j over time) changes little over a window.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def slow_coefficients(values: ArrayLike, W: int, tolerance: float = 0.5) -> Axio
 
 
 def slow_directions(K: ArrayLike, W: int, k: int, tolerance: float = 30.0) -> AxiomCheck:
-    """[F] A3: the leading k-dimensional subspace rotates little from a window to the next disjoint one.
+    """[F] A3 (section 0): the leading k-dimensional subspace rotates little up to the next disjoint window.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def dyson_drift(
 
 
 def repulsion(d: ArrayLike) -> FloatArray:
-    """[D] Sum over the others of 1/(d_j - d_i) + 1/(d_j + d_i) = 2 d_j/(d_j² - d_i²) (4).
+    """[D] Sum over the others of 1/(d_j - d_i) + 1/(d_j + d_i) = 2 d_j/(d_j² - d_i²) (section 4).
 
     Parameters
     ----------

@@ -86,7 +86,7 @@ def _coefficients(
 
 
 class LinearGapFlow(NamedTuple):
-    """The gap flow linearised at g = 0, d_bar frozen: dg/dt = c - rate·g.
+    """The gap flow linearised at g = 0, d_bar frozen (3.5): dg/dt = c - rate·g.
 
     Attributes
     ----------
@@ -226,7 +226,7 @@ def collapse_time(
 
 
 class Crossings(NamedTuple):
-    """Times at which u_k = u_{k+1}, in order; NaN = there is none.
+    """Times at which u_k = u_{k+1} (3.6), in order; NaN = there is none.
 
     Attributes
     ----------

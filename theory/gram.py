@@ -154,7 +154,7 @@ def merged(K: ArrayLike, n: int) -> FloatArray:
 
 
 def as_band(K: ArrayLike, L: int) -> FloatArray:
-    """Return the band of lags 0 … `L` of `K`.
+    """Return the band of lags 0 … `L` of `K` (section 0).
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def as_band(K: ArrayLike, L: int) -> FloatArray:
 
 
 def window_blocks(K: ArrayLike, W: int, first: int = 0, count: int | None = None) -> FloatArray:
-    """Cut the Gram matrices of consecutive full windows out of `K`.
+    """Cut the Gram matrices of consecutive full windows out of `K` (section 0).
 
     Parameters
     ----------

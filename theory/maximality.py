@@ -176,7 +176,7 @@ def feedback_flow(
 
 
 class FeedbackThreshold(NamedTuple):
-    """Saddle-node of the closed loop.
+    """Saddle-node of the closed loop 7.3.
 
     Attributes
     ----------
@@ -221,7 +221,7 @@ def feedback_threshold(kappa: ArrayLike, b: ArrayLike, c: ArrayLike) -> Feedback
 
 
 class FeedbackEquilibria(NamedTuple):
-    """Rest points of the closed loop above eps; NaN where there are none.
+    """Rest points of the closed loop 7.3 above eps; NaN where there are none.
 
     Attributes
     ----------

@@ -294,7 +294,7 @@ def fit_window(K_block: ArrayLike, rank: int, *, n: int, order: int = 1, rtol: f
 
 
 def window_rows(K_block: ArrayLike, rtol: float = RTOL) -> FloatArray:
-    """Return the rows of a window in its own basis, U·Sigma: what `propagate_window` and `fit_window` go on from.
+    """Return the rows of a window in its own basis, U·Sigma: what `propagate_window` and `fit_window` (10.3, 10.4) use.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class GramSpectrum(NamedTuple):
-    """Eigen-decomposition of Gram matrices, largest first.
+    """Eigen-decomposition of Gram matrices (section 0), largest first.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class GramSpectrum(NamedTuple):
 
 
 def gram_spectrum(G: ArrayLike) -> GramSpectrum:
-    """Eigenvalues and eigenvectors of Gram matrices G = X X^T, largest first.
+    """Eigenvalues and eigenvectors of Gram matrices G = X X^T (section 0), largest first.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def gram_spectrum(G: ArrayLike) -> GramSpectrum:
 
 
 def gram_rtol(W: int) -> float:
-    """Rank tolerance, relative to sigma_1, of singular values taken from a W×W Gram matrix.
+    """Rank tolerance (section 1), relative to sigma_1, of singular values taken from a W×W Gram matrix.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def descending(name: str, values: ArrayLike, minimum: int = 2) -> FloatArray:
 
 
 def ratio_profile(sigma: ArrayLike, rtol: float | None = None) -> FloatArray:
-    """Consecutive ratios sigma_j/sigma_{j+1}; NaN where sigma_{j+1} is below the rank tolerance.
+    """Consecutive ratios sigma_j/sigma_{j+1} (section 1); NaN where sigma_{j+1} is below the rank tolerance.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def gap_position(sigma: ArrayLike, weighted: bool = False, rtol: float | None = 
 
 
 def gap_ratio(sigma: ArrayLike, weighted: bool = False, rtol: float | None = None) -> FloatArray:
-    """[T] Ratio R = sigma_{k*}/sigma_{k*+1} at the gap position.
+    """[T] Ratio R = sigma_{k*}/sigma_{k*+1} at the gap position (section 1).
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def _at(values: FloatArray, k_star: FloatArray) -> FloatArray:
 
 
 def amplitude_gap(sigma: ArrayLike, weighted: bool = False, rtol: float | None = None) -> FloatArray:
-    """[T] Amplitude gap g = sigma_{k*} - sigma_{k*+1}, parameter units.
+    """[T] Amplitude gap g = sigma_{k*} - sigma_{k*+1} (section 1), parameter units.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def amplitude_gap(sigma: ArrayLike, weighted: bool = False, rtol: float | None =
 
 
 def eigenvalue_gap(sigma: ArrayLike, weighted: bool = False, rtol: float | None = None) -> FloatArray:
-    """[T] Eigenvalue gap lambda_{k*} - lambda_{k*+1}, lambda = sigma², parameter units squared.
+    """[T] Eigenvalue gap lambda_{k*} - lambda_{k*+1} (section 1), lambda = sigma², parameter units squared.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def eigenvalue_gap(sigma: ArrayLike, weighted: bool = False, rtol: float | None 
 
 
 def subleading_gap(sigma: ArrayLike) -> FloatArray:
-    """[T] Sub-leading gap g_23 = lambda_2 - lambda_3, parameter units squared.
+    """[T] Sub-leading gap g_23 = lambda_2 - lambda_3 (section 1), parameter units squared.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def direction_scale(nu: ArrayLike, P: ArrayLike, W: ArrayLike) -> FloatArray:
 
 
 class Overlaps(NamedTuple):
-    """Squared overlaps of a planted direction with the observed one.
+    """Squared overlaps of a planted direction with the observed one (2.3b, 2.3c).
 
     Attributes
     ----------

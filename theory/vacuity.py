@@ -56,17 +56,30 @@ class BBPVacuity:
     informative: bool
 
     def __str__(self) -> str:
-        subject = "the weakest sigma_W seen" if self.observed else "pure noise"
         verdict = "vacuous" if self.vacuous else "not vacuous"
-        meaning = (
-            f"pure noise would not pass this rule ({self.noise_ratio:.3g}), so passing it says something"
-            if self.informative
-            else f"pure noise passes too ({self.noise_ratio:.3g}), so it is no evidence of signal"
-        )
+        if self.observed:
+            found = (
+                f"the weakest sigma_W seen lies at {self.ratio:.3g} times d_crit = {self.d_crit:.3g} and at "
+                f"{self.floor_ratio:.3g} times the noise floor nu*sqrt(P) = {self.noise_floor:.3g} (noise alone "
+                "gives 1)"
+            )
+            meaning = (
+                f"pure noise would not pass this rule ({self.noise_ratio:.3g}), so passing it says something"
+                if self.informative
+                else f"pure noise passes too ({self.noise_ratio:.3g}), so it is no evidence of signal"
+            )
+        else:
+            found = (
+                f"pure noise lies at the noise floor nu*sqrt(P) = {self.noise_floor:.3g}, {self.ratio:.3g} times "
+                f"d_crit = {self.d_crit:.3g}"
+            )
+            meaning = (
+                "it would not pass this rule, so passing says something"
+                if self.informative
+                else "it passes this rule, so passing is no evidence of signal"
+            )
         return (
-            f"The BBP threshold is {verdict} here: {subject} lies at {self.ratio:.3g} times d_crit = "
-            f"{self.d_crit:.3g} and at {self.floor_ratio:.3g} times the noise floor nu*sqrt(P) = "
-            f"{self.noise_floor:.3g} (noise alone gives 1); {meaning}, and a direction in parameter "
+            f"The BBP threshold is {verdict} here: {found}; {meaning}, and a direction in parameter "
             f"space is half recovered only at d = {self.direction_scale:.3g}."
         )
 

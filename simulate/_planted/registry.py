@@ -11,7 +11,7 @@ from spectral_edge.theory.checks import FloatArray
 
 @dataclass(frozen=True)
 class PlantedRun:
-    """A synthetic run and what was planted in it.
+    """A synthetic run (section 9) and what was planted in it.
 
     Attributes
     ----------

@@ -84,11 +84,11 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
     from dataclasses import replace
 
     from spectral_edge.validate import check, early_warning
+    from spectral_edge.validate.referee.bench import without_dense
     from spectral_edge.validate.referee.conditions import with_event
     from spectral_edge.validate.referee.predictions import PREDICTIONS
     from spectral_edge.validate.referee.reading import Read, read_runs
     from spectral_edge.validate.referee.report.page import write_report
-    from spectral_edge.validate.referee.scoreboard import without_dense
     from spectral_edge.validate.runs.bundle import judged
 
     with progress_bar() as progress:

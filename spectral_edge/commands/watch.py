@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Longest bar of the spectrum, and columns of a curve, in characters.
 BAR, CURVE = 36, 48
+#: Seconds without a record after which that is said: the training may have been killed.
+QUIET = 60
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -105,6 +107,8 @@ def frame(source: "Source", W: int, pace: Pace) -> "RenderableType":
     step = int(sequence.steps[-1])
     left = pace.remaining(step, sequence.config.get("max_steps"))
     state = "being recorded" if source.growing else "finished"
+    if source.growing and (idle := source.idle) > QUIET:
+        state += f", but no record for {_duration(idle)}"
     head = f"{source.name}  {state}  step {step:,}  {sequence.T:,} updates"
     if left is not None:
         head += f"  expected end in {_duration(left)}"
@@ -130,7 +134,9 @@ def _spectrum(shown: "RunView") -> Any:
 
     sigma, k = shown.windows.sigma[-1], shown.windows.k_star[-1]
     positive = sigma[sigma > 0]
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    table = Table(
+        "", "singular values, bars logarithmic", "", "", box=None, padding=(0, 1, 0, 0), header_style="dim"
+    )
     if not positive.size:
         return Text("the updates of this window are all zero")
     low, high = np.log(positive[-1]) - 0.5, np.log(positive[0])
@@ -183,4 +189,6 @@ def _sparkline(values: Any) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -28,7 +28,26 @@ TICKS = """
 LABELS = """
     const size = Math.abs(tick);
     const plain = size >= 1e-3 && size < 1e5;
-    return plain ? String(Number(tick.toPrecision(6))) : tick.toExponential().replace("e+", "e").replace("e-", "e−");
+    const short = Number(tick.toPrecision(6));  // 3 × 10⁻⁴ is 0.00030000000000000003 to a computer
+    return plain ? String(short) : short.toExponential().replace("e+", "e").replace("e-", "e−");
+"""
+#: What a slider over decades shows: the value, not its logarithm.
+POWERS = """
+    const value = Math.pow(BASE, tick);
+    const short = Number(value.toPrecision(3));
+    return short >= 1e-4 && short < 1e6 ? short.toLocaleString("en", {maximumFractionDigits: 8})
+        : short.toExponential().replace("e+", "e").replace("e-", "e−");
+"""
+#: Of a list that opens: the browser's own is black on a dark page.
+ARROW = (
+    "url(\"data:image/svg+xml;utf8,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 5'>"
+    "<path d='M0 0h8L4 5z' fill='%23COLOUR'/></svg>\")"
+)
+#: What is moved stays in sight while one looks further down, where it stands beside what it moves.
+STAYS = """
+    @media (min-width: 1000px) {
+        :host { position: sticky; top: 0; align-self: flex-start; max-height: 100vh; overflow-y: auto; }
+    }
 """
 
 
@@ -46,6 +65,18 @@ class Look:
         self.text = "#e8e8e8" if dark else "#222222"
         self.background = "#1b1e23" if dark else "#ffffff"
         self.grid = "#3a3f47" if dark else "#e3e3e3"
+        self.track = "#4a515b" if dark else "#d5d9de"
+
+    @property
+    def style(self) -> str:
+        """Rules for every widget of the page: where the keyboard is can be seen, and how far a slider is."""
+        arrow = ARROW.replace("COLOUR", self.text[1:])
+        return f"""
+            :focus-visible {{ outline: 2px solid #e69f00 !important; outline-offset: 2px; }}
+            .noUi-target {{ background: {self.track}; border-color: {self.track}; box-shadow: none; }}
+            .noUi-connect {{ background: {self.colour(BLUE)} !important; }}
+            select.bk-input {{ background-image: {arrow} !important; background-size: 0.6em; }}
+        """
 
     def colour(self, name: str) -> str:
         """`name`, one of the colours of this module, as it is seen on this page."""
@@ -74,6 +105,15 @@ class Look:
             axis.axis_label_text_font_style = "normal"
         return plot
 
+    def beside(self, left: Any, right: Any) -> Any:
+        """`left` beside `right`, or above it where the page is too narrow for the `min_width` of `right`."""
+        import panel as pn
+
+        left.styles = {"flex": f"1 1 {left.min_width}px"}
+        left.stylesheets = [STAYS]
+        right.styles = {"flex": "999 1 0"}  # takes what is there, so that `left` grows only above it
+        return pn.FlexBox(left, right, flex_wrap="wrap", gap="0px 12px", sizing_mode="stretch_width")
+
     def legend(self, plot: Any) -> None:
         """Put the legend of `plot` above its curves, where it hides none; a click on a name hides that curve."""
         legend = plot.legend[0]
@@ -82,3 +122,10 @@ class Look:
             margin=0, border_line_color=None, background_fill_alpha=0, click_policy="hide",
         )  # fmt: skip
         plot.add_layout(legend, "above")
+
+
+def powers(base: int) -> Any:
+    """How a slider over the exponents of `base` says its value."""
+    from bokeh.models import CustomJSTickFormatter
+
+    return CustomJSTickFormatter(code=POWERS.replace("BASE", str(base)))

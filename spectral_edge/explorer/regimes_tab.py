@@ -12,7 +12,7 @@ from bokeh.plotting.contour import contour_data
 
 from spectral_edge import theory
 from spectral_edge.explorer import regimes
-from spectral_edge.explorer.look import REGIME_COLOURS, Look
+from spectral_edge.explorer.look import REGIME_COLOURS, Look, powers
 from spectral_edge.theory.palette import BLUE, GREEN, ORANGE, PURPLE, RED
 
 #: Collapse times between two contours of a map, at most.
@@ -45,10 +45,10 @@ class RegimesTab:
             name="damping κ", start=0.05, end=5, step=0.05, value=1.0, width=170
         )
         self.P = pn.widgets.FloatSlider(
-            name="log₁₀ P (parameters)", start=3, end=12, step=0.1, value=8.0, width=170
+            name="parameters P", start=3, end=12, step=0.1, value=8.0, width=170, format=powers(10)
         )
         self.B = pn.widgets.FloatSlider(
-            name="log₂ B (batch size)", start=0, end=16, step=1, value=9, width=170
+            name="batch size B", start=0, end=16, step=1, value=9, width=170, format=powers(2)
         )
         self.link = {**self.sliders, "x": self.x, "y": self.y, "b": self.b, "c": self.c,
                      "kappa": self.kappa, "log10_P": self.P, "log2_B": self.B}  # fmt: skip
@@ -179,7 +179,9 @@ class RegimesTab:
         """The tab's layout."""
         reset = pn.widgets.Button(name="Back to the example", button_type="default", width=170)
         reset.on_click(lambda _: self.move(**asdict(regimes.Point())))
-        left = pn.Column(*self.sliders.values(), reset, self.summary, width=270)
+        left = pn.FlexBox(
+            *self.sliders.values(), reset, self.summary, min_width=270, align_content="flex-start"
+        )
         figure = pn.widgets.FileDownload(
             callback=self._figure, filename="regimes.svg", label="Map as SVG", width=140
         )
@@ -197,7 +199,7 @@ class RegimesTab:
             pn.Card(self.code, title="The same in Python", collapsed=True, sizing_mode="stretch_width"),
             sizing_mode="stretch_width", min_width=380,
         )  # fmt: skip
-        return pn.Row(left, right, sizing_mode="stretch_width")
+        return self.look.beside(left, right)
 
     # -- what happens -------------------------------------------------------------------------------------
 
@@ -294,7 +296,7 @@ class RegimesTab:
             return
         answer = theory.bbp_vacuity(P, self.point.W, self.point.eta, B)
         rows = "".join(
-            f"<tr><td>{name}</td><td style='text-align:right'>{value:.4g}</td>"
+            f"<tr><td>{name}</td><td style='text-align:right;white-space:nowrap'>{value:.4g}</td>"
             f"<td style='text-align:right'>{value / answer.d_crit:.4g}</td></tr>"
             for name, value in (("detection, d_crit", answer.d_crit), ("noise floor, ν√P", answer.noise_floor),
                                 ("direction half recovered", answer.direction_scale))
@@ -341,14 +343,20 @@ def _slider(name: str, value: float) -> Any:
             name=slider.label, start=int(slider.low), end=int(slider.high), value=int(value), width=250
         )
     low, high = _shown(name, slider.low), _shown(name, slider.high)
-    label = f"log₁₀ of {slider.label}" if slider.logarithmic else slider.label
+    shown = {"format": powers(10)} if slider.logarithmic else {}
     return pn.widgets.FloatSlider(
-        name=label, start=low, end=high, step=slider.step, value=_shown(name, value), width=250
+        name=slider.label,
+        start=low,
+        end=high,
+        step=slider.step,
+        value=_shown(name, value),
+        width=250,
+        **shown,
     )
 
 
 def _shown(name: str, value: float) -> float:
-    """What a slider shows of a value: its logarithm where the range spans decades."""
+    """Where a slider stands at a value: at its logarithm where the range spans decades."""
     return float(np.log10(value)) if regimes.SLIDERS[name].logarithmic else value
 
 

@@ -1,5 +1,6 @@
 """A run as curves over its steps, and the file it grows in."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,9 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What a list shows: the file's name, and its folder's where that says which parameters it is of."""
+        """What a list shows: the file's name, and which parameters it is of where its folder says that."""
         stem = self.path.name.removesuffix(".npz")
-        return f"{stem} ({self.path.parent.name})" if self.path.parent.name == "all" else stem
+        return f"{stem} ({WHOLE})" if self.path.parent.name == "all" else stem
 
     def changed(self) -> bool:
         """Whether the file is another than when it was last read."""
@@ -66,6 +67,12 @@ class Source:
     def growing(self) -> bool:
         """Whether a recording is under way: its journal is there."""
         return journal_path(self.path).exists()
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the recording was last written to; infinite where there is none."""
+        times = [one[0] for one in self._state() if one is not None]
+        return time.time() - max(times) / 1e9 if times else float("inf")
 
     def read(self) -> GramSequence:
         """The run as far as it is there; read again only where the file has changed.
@@ -177,7 +184,7 @@ def view(sequence: GramSequence, W: int) -> RunView:
     windows = sequence.window(W)
     eta = cards.card(sequence).learning_rate
     adiabatic = np.full(len(windows.steps) - 1, np.nan) if eta is None else windows.adiabatic(eta)
-    curves = [Curve(name, values) for name, values in sequence.metrics.items()]
+    curves = [Curve(name, values) for name, values in sorted(sequence.metrics.items())]
     return RunView(
         sequence, windows, noise_level(sequence, W), windows.alpha(), adiabatic,
         tuple(curve for curve in curves if "loss" in curve.name),

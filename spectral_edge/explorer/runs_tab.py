@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from html import escape
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import panel as pn
 from bokeh.events import Tap
-from bokeh.models import ColumnDataSource, DataRange1d, FixedTicker, LinearColorMapper, Span
+from bokeh.models import ColumnDataSource, DataRange1d, FixedTicker, LinearColorMapper, Range1d, Span
 
 from spectral_edge import theory
 from spectral_edge.explorer import runs
@@ -19,7 +20,13 @@ from spectral_edge.validate.referee import cards
 LEADING = 6
 #: Milliseconds between two looks at a file that grows.
 EVERY = 1500
+#: Rest after a look, in units of what it took: a run that grows fast leaves time to answer to the person.
+REST = 2.0
 NOTHING = "no other run"
+#: Of the bundled runs, one that groks.
+FIRST = "modular-a+b-wd1-seed42"
+#: Least widths: of the widgets, of the plots of one run, of those of two (pixels).
+SIDE, ONE, TWO = 270, 380, 660
 
 
 class RunsTab:
@@ -30,14 +37,16 @@ class RunsTab:
     look : Look
         Colours of the page.
     found : sequence of Source
-        The runs that can be chosen; the first is shown.
+        The runs that can be chosen; `FIRST` is shown, or the first where it is not among them.
     """
 
     def __init__(self, look: Look, found: Sequence[runs.Source]) -> None:
         self.look = look
         self.found = {source.name: source for source in found}
         names = list(self.found)
-        self.run = pn.widgets.Select(name="run", options=names, value=names[0], width=250)
+        self.run = pn.widgets.Select(
+            name="run", options=names, value=FIRST if FIRST in names else names[0], width=250
+        )
         self.other = pn.widgets.Select(name="beside it", options=[NOTHING, *names], value=NOTHING, width=250)
         self.part = pn.widgets.Select(name="parameters", options=[runs.WHOLE], value=runs.WHOLE, width=250)
         self.W = pn.widgets.IntSlider(name="window W", start=3, end=32, value=10, width=250)
@@ -49,8 +58,11 @@ class RunsTab:
         self.told = pn.pane.HTML(sizing_mode="stretch_width", styles={"color": look.text})
         self._held = False
         self.panels: list[_Panels] = []
+        self.profiles: list[_Profile] = []
+        self._next = 0.0  # when the files are looked at again
         self.plots = pn.Column(sizing_mode="stretch_width")
         self.detail = pn.Column(sizing_mode="stretch_width")
+        self.right = pn.Column(self.detail, self.told, self.plots, sizing_mode="stretch_width", min_width=ONE)
         for widget in (self.run, self.other, self.part, self.W):
             widget.param.watch(lambda _: self.show(), "value")
         self.step.param.watch(lambda _: self._show_window(), "value")
@@ -60,22 +72,23 @@ class RunsTab:
         """The tab's layout; a page that is open looks at its file every second and a half."""
         if pn.state.curdoc is not None:
             pn.state.add_periodic_callback(self.look_again, period=EVERY)
-        left = pn.Column(
-            self.run, self.other, self.part, self.W, self.step, self.follow, self.note, width=270
-        )
-        right = pn.Column(self.detail, self.told, self.plots, sizing_mode="stretch_width", min_width=380)
-        return pn.Row(left, right, sizing_mode="stretch_width")
+        left = pn.FlexBox(self.run, self.other, self.part, self.W, self.step, self.follow, self.note,
+                          min_width=SIDE, align_content="flex-start")  # fmt: skip
+        return self.look.beside(left, self.right)
 
     # -- what happens -------------------------------------------------------------------------------------
 
     def look_again(self) -> None:
         """Show what was recorded since the file was last read."""
         chosen = [self.found[name] for name in (self.run.value, self.other.value) if name in self.found]
-        if self.follow.value and any(source.changed() for source in chosen):
-            last = self.step.value == self.step.end
-            self.show()
-            if last:
-                self.step.value = self.step.end
+        began = monotonic()
+        if began < self._next or not self.follow.value or not any(source.changed() for source in chosen):
+            return
+        last = self.step.value == self.step.end
+        self.show()
+        if last:
+            self.step.value = self.step.end
+        self._next = monotonic() + REST * (monotonic() - began)
 
     def _offer(self, source: runs.Source, sequence: Any) -> None:
         """Let the widgets offer what the first run has: groups of parameters, widths of windows."""
@@ -108,10 +121,10 @@ class RunsTab:
                 shown.append((name if part == runs.WHOLE else f"{name}, {part}", view))
                 notes.append(_card(name, sequence, source))
             except (ValueError, OSError) as error:
-                notes.append(f"<b>{escape(name)}</b>: {escape(str(error))}")
-        self.note.object = "<br><br>".join(notes)
+                notes.append(f"<div><b>{escape(name)}</b>: {escape(str(error))}</div>")
+        self.note.object = f"<div style='display:flex;flex-wrap:wrap;gap:1.5em'>{''.join(notes)}</div>"
         if not shown:
-            self.plots.objects, self.detail.objects, self.panels = [], [], []
+            self.plots.objects, self.detail.objects, self.panels, self.profiles = [], [], [], []
             return
         same = len(self.panels) == len(shown) and all(
             p.fits(name, view) for p, (name, view) in zip(self.panels, shown, strict=True)
@@ -119,14 +132,22 @@ class RunsTab:
         if not same:
             time = DataRange1d()
             self.panels = [_Panels(self.look, name, view, time, self._tapped) for name, view in shown]
+            self.profiles = [_Profile(self.look, name) for name, _ in shown]
         for panels, (_, view) in zip(self.panels, shown, strict=True):
             panels.update(view)  # before the page has them: no plot is without its numbers
         if not same:
             columns = [
-                pn.Column(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width") for plot in panels.plots),
-                          sizing_mode="stretch_width", min_width=320)
+                pn.Column(pn.pane.HTML(f"<b>{escape(panels.name)}</b>", styles={"color": self.look.text}),
+                          *(pn.pane.Bokeh(plot, sizing_mode="stretch_width") for plot in panels.plots),
+                          sizing_mode="stretch_width", min_width=310)
                 for panels in self.panels
             ]  # fmt: skip
+            self.detail.objects = [
+                pn.Row(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=200)
+                         for plot in (profile.spectrum, profile.ratios)), sizing_mode="stretch_width")
+                for profile in self.profiles
+            ]  # fmt: skip
+            self.right.min_width = TWO if len(columns) == 2 else ONE
             self.plots.objects = [pn.Row(*columns, sizing_mode="stretch_width")]
         self.shown = shown
         steps = shown[0][1].windows.steps
@@ -143,19 +164,14 @@ class RunsTab:
     def _show_window(self) -> None:
         if not self.panels:
             return
-        profiles, lines = [], []
-        for (name, view), panels in zip(self.shown, self.panels, strict=True):
+        lines = []
+        for (name, view), panels, profile in zip(self.shown, self.panels, self.profiles, strict=True):
             at = view.at(self.step.value)
             step = int(view.windows.steps[at])
             forecast = runs.foreseen(view.sequence, view.windows.W, step)
             panels.mark(step, forecast)
-            profiles.append(_profile(self.look, name, view, at))
+            profile.update(view, at)
             lines.append(_sentence(name, view, at) + escape(forecast.told))
-        self.detail.objects = [
-            pn.Row(*(pn.pane.Bokeh(plot, sizing_mode="stretch_width", min_width=200) for plot in pair),
-                   sizing_mode="stretch_width")
-            for pair in profiles
-        ]  # fmt: skip
         self.told.object = "<br>".join(lines)
 
 
@@ -192,9 +208,7 @@ class _Panels:
         return plot
 
     def _spectra(self) -> None:
-        plot = self._plot(
-            f"{self.name}: singular values σⱼ", y_axis_type="log", y_axis_label="parameter units", height=230
-        )
+        plot = self._plot("Singular values σⱼ", y_axis_type="log", y_axis_label="parameter units", height=230)
         for j in range(self.W):
             colour, dash = (
                 ((BLUE, "solid"), (ORANGE, "dashed"), (GREEN, "dotdash"))[j] if j < 3 else (GREY, "solid")
@@ -213,12 +227,14 @@ class _Panels:
 
     def _gap(self) -> None:
         look = self.look
-        ratio = self._plot("Gap ratio R, and what noise alone reaches (99 %)", y_axis_label="R")
+        ratio = self._plot("Gap ratio R, and that of noise alone", y_axis_label="R")
         ratio.line("step", "ratio", source=self.data, color=look.colour(BLUE), width=2, legend_label="R")
         ratio.line("step", "level", source=self.data, color=look.colour(RED), width=1.5, line_dash="dashed",
                    legend_label="noise, 99 %")  # fmt: skip
         look.legend(ratio)
-        position = self._plot("Gap position k*", y_axis_label="mode", height=140)
+        position = self._plot(
+            "Gap position k*", y_axis_label="mode", height=140, y_range=Range1d(start=0.5, end=self.W - 0.5)
+        )
         position.scatter(
             "step", "k_star", source=self.data, color=look.colour(BLUE), size=5, legend_label="plain"
         )
@@ -238,9 +254,7 @@ class _Panels:
             )
 
     def _heat(self) -> None:
-        plot = self._plot(
-            "Stability αⱼ of each mode (light: stable, dark: not)", y_axis_label="mode", height=180
-        )
+        plot = self._plot("Stability αⱼ (light: stable, dark: not)", y_axis_label="mode", height=180)
         # cividis: one order of light for every kind of sight, and in grey
         mapper = LinearColorMapper(palette="Cividis256", low=0, high=1)
         self.heat = ColumnDataSource({name: [] for name in ("image", "x", "y", "dw", "dh")})
@@ -259,6 +273,7 @@ class _Panels:
                 plot.line("step", curve.name, source=self.metrics, color=self.look.colour(colours[i % 5]), width=2,
                           line_dash=DASHES[i % 4], legend_label=curve.name.replace("_", " "))  # fmt: skip
             self.look.legend(plot)
+        self.plots[-1].xaxis.axis_label = "step"
 
     def update(self, view: runs.RunView) -> None:
         """Show the numbers of `view`."""
@@ -308,35 +323,44 @@ def _card(name: str, sequence: Any, source: runs.Source) -> str:
     )
     state = " <i>(being recorded)</i>" if source.growing else ""
     notes = "".join(f"<p>{escape(note)}</p>" for note in source.notes)
-    return f"<b>{escape(name)}</b>{state}<table style='width:100%'>{cells}</table>{notes}"
+    told = f"<b>{escape(name)}</b>{state}<table style='width:100%'>{cells}</table>{notes}"
+    return f"<div style='flex:1 1 220px;max-width:250px'>{told}</div>"
 
 
-def _profile(look: Look, name: str, view: runs.RunView, at: int) -> tuple[Any, Any]:
+class _Profile:
     """Figure 1 of the thesis for one window: its spectrum with the BBP threshold, and its ratios."""
-    windows = view.windows
-    j, sigma, ratios = np.arange(1, windows.W + 1), windows.sigma[at], windows.ratios[at]
-    spectrum = look.figure(title=name, y_axis_type="log", height=210,
-                           x_axis_label="mode j", y_axis_label="σⱼ")  # fmt: skip
-    seen = sigma > 0
-    spectrum.line(j[seen], sigma[seen], color=look.colour(BLUE), width=1)
-    spectrum.scatter(j[seen], sigma[seen], color=look.colour(BLUE), size=7)
-    if windows.P:
-        nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, windows.P, debias=False)))
-        threshold = float(theory.bbp_threshold(nu, windows.P, windows.W))
-        if threshold > 0:
-            spectrum.line(
-                [1, windows.W],
-                [threshold] * 2,
-                color=look.colour(RED),
-                line_dash="dashed",
-                legend_label="BBP threshold",
-            )
-            look.legend(spectrum)
-    profile = look.figure(title=f"σⱼ/σⱼ₊₁ at step {windows.steps[at]:,}", height=210, x_axis_label="mode j")
-    k = windows.k_star[at]
-    colours = [look.colour(ORANGE if i + 1 == k else BLUE) for i in range(windows.W - 1)]
-    profile.vbar(j[:-1], width=0.7, top=np.nan_to_num(ratios, nan=1.0), bottom=1.0, color=colours)
-    return spectrum, profile
+
+    def __init__(self, look: Look, name: str) -> None:
+        self.spectrum = look.figure(title=name, y_axis_type="log", height=210,
+                                    x_axis_label="mode j", y_axis_label="σⱼ (parameter units)")  # fmt: skip
+        self.modes = ColumnDataSource({"j": [], "sigma": []})
+        self.spectrum.line("j", "sigma", source=self.modes, color=look.colour(BLUE), width=1)
+        self.spectrum.scatter("j", "sigma", source=self.modes, color=look.colour(BLUE), size=7)
+        self.threshold = ColumnDataSource({"j": [], "d": []})
+        self.spectrum.line("j", "d", source=self.threshold, color=look.colour(RED), line_dash="dashed", width=1.5,
+                           legend_label="BBP threshold")  # fmt: skip
+        look.legend(self.spectrum)
+        self.ratios = look.figure(height=210, x_axis_label="mode j", y_axis_label="σⱼ/σⱼ₊₁", title="Ratios")
+        self.bars = ColumnDataSource({"j": [], "ratio": [], "colour": []})
+        self.ratios.vbar("j", width=0.7, top="ratio", bottom=1.0, color="colour", source=self.bars)
+        self.colours = look.colour(BLUE), look.colour(ORANGE)
+
+    def update(self, view: runs.RunView, at: int) -> None:
+        """Show the window `at` of `view`."""
+        windows = view.windows
+        j, sigma = np.arange(1, windows.W + 1), windows.sigma[at]
+        self.modes.data = {"j": j[sigma > 0], "sigma": sigma[sigma > 0]}
+        threshold = 0.0
+        if windows.P:
+            nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, windows.P, debias=False)))
+            threshold = float(theory.bbp_threshold(nu, windows.P, windows.W))
+        ends = [1, windows.W] if threshold > 0 else []
+        self.threshold.data = {"j": ends, "d": [threshold] * len(ends)}
+        self.spectrum.legend[0].visible = bool(ends)
+        usual, gap = self.colours
+        colours = [gap if mode == windows.k_star[at] else usual for mode in j[:-1]]
+        self.bars.data = {"j": j[:-1], "ratio": np.nan_to_num(windows.ratios[at], nan=1.0), "colour": colours}
+        self.ratios.title.text = f"Ratios at step {windows.steps[at]:,}"
 
 
 def _sentence(name: str, view: runs.RunView, at: int) -> str:

@@ -31,6 +31,8 @@ def page(paths: Sequence[Path]) -> Callable[[], Any]:
             ("Regimes", regimes.view()), ("Runs", runs.view()),
             active=int(bool(paths)), sizing_mode="stretch_width", stylesheets=[label],
         )  # fmt: skip
+        for one in tabs.select():  # each has a style of its own, which no rule of the page reaches
+            one.stylesheets = [*one.stylesheets, look.style]
         config: Any = pn.config
         config.theme = "dark" if dark else "default"
         template = pn.Template(TEMPLATE.read_text(encoding="utf-8"), location=True)
@@ -41,6 +43,7 @@ def page(paths: Sequence[Path]) -> Callable[[], Any]:
         if pn.state.location is not None:
             for name, widget in {**regimes.link, **runs.link}.items():
                 pn.state.location.sync(widget, {"value": name})
+            pn.state.location.sync(tabs, {"active": "tab"})
         return template
 
     return build

@@ -139,9 +139,22 @@ def test_a_link_holds_the_state(bundled: str, visit: Callable[..., Any]) -> None
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
 
 
+def test_tabs_and_sliders_are_usable_from_the_keyboard(bundled: str, visit: Callable[..., Any]) -> None:
+    page = visit(bundled)
+    expect(page.get_by_text("collapse time (steps)").first).to_be_visible(timeout=PATIENCE)
+    page.locator(".noUi-handle").nth(6).focus()
+    expect(page.get_by_role("slider", name="learning rate η: 0.001")).to_be_visible(timeout=PATIENCE)
+    for key, tab in (("Enter", "Runs"), (" ", "Regimes")):
+        page.locator(".bk-tab", has_text=tab).focus()
+        page.keyboard.press(key)
+        expect(page.locator(".bk-tab.bk-active")).to_have_text(tab, timeout=PATIENCE)
+    expect(page).to_have_url(re.compile("tab=0"), timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("beside", ["", "/?beside=modular-a%2Bb-wd0-seed42"])
 @pytest.mark.parametrize("width", [1280, 800])
-def test_it_fits(bundled: str, visit: Callable[..., Any], width: int) -> None:
-    page = visit(bundled, width)
+def test_it_fits(bundled: str, visit: Callable[..., Any], width: int, beside: str) -> None:
+    page = visit(bundled + beside, width)
     expect(page.get_by_text("collapse time (steps)").first).to_be_visible(timeout=PATIENCE)
     for tab in ("Runs", "Regimes"):
         page.locator(".bk-tab", has_text=tab).click()

@@ -62,7 +62,7 @@ def test_a_training_in_another_process_is_followed(tmp_path: Path) -> None:
         later = shown
         while int(re.findall(r"step ([\d,]+)", later)[-1].replace(",", "")) <= first:
             later += read_until(terminal, r"step [\d,]+", 60)
-        read_until(terminal, r"expected end in \d+ min \d+ s", 60)
+        read_until(terminal, r"expected end in (\d+ min )?\d+ s", 60)
         watcher.send_signal(signal.SIGINT)
         rest, end = "", time.monotonic() + 60
         while time.monotonic() < end:  # a terminal goes on reading: what is written to none would block
@@ -126,3 +126,14 @@ def test_young_damaged_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"not a zip")
     damaged = run("watch", tmp_path / "bad.npz", "--once")
     assert "not readable yet" in damaged.stdout
+
+
+def test_a_training_that_was_killed_is_told_by_its_silence(tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+    code = TRAINING.replace("4001", "201").replace("time.sleep(0.1)", "") + "import os; os._exit(9)\n"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=120)
+    assert "no record for" not in run("watch", path, "--once", "--W", "6").stdout
+    before = time.time() - 130
+    for left in tmp_path.iterdir():
+        os.utime(left, (before, before))
+    assert "being recorded, but no record for 2 min 1" in run("watch", path, "--once", "--W", "6").stdout

@@ -1,5 +1,6 @@
 """The documentation: every public name has its place, every link within the repository leads somewhere."""
 
+import inspect
 import re
 import runpy
 from importlib import import_module
@@ -78,16 +79,48 @@ def test_links_of_built_pages_are_checked(tmp_path: Path) -> None:
     assert check(tmp_path) == ["a.html: no anchor sub/b.html#gone", "sub/b.html: no anchor ../a.html#here"]
 
 
+#: Public names of the lower floors that belong to all statements, or to none.
+OF_NO_STATEMENT = {"MEMORY", "Proof", "scenarios"}
+
+
+@pytest.mark.parametrize("floor", ["theory", "simulate"])
+def test_every_docstring_leads_to_its_statement(conf: dict[str, object], floor: str) -> None:
+    module = import_module(f"spectral_edge.{floor}")
+    without = set()
+    for name in module.__all__:
+        lines = (inspect.getdoc(getattr(module, name)) or "").splitlines()
+        conf["link_statements"](None, "function", name, None, None, lines)  # type: ignore[operator]
+        if not any("<statement-" in line for line in lines):
+            without.add(name)
+    assert without <= OF_NO_STATEMENT
+
+
+def test_numbers_of_statements_become_links_and_other_numbers_do_not(conf: dict[str, object]) -> None:
+    lines = [
+        "First crossing (3.6; 3.4), sections 3.3 and 3.7, R = 2.1 at 2.2 %.",
+        ">>> f(3.6)",
+        "3.6",
+        "",
+        "Of 3.5b.",
+    ]
+    conf["link_statements"](None, "function", "f", None, None, lines)  # type: ignore[operator]
+    assert lines == [
+        "First crossing (:ref:`3.6 <statement-3.6>`; :ref:`3.4 <statement-3.4>`), "
+        ":ref:`sections 3.3 <statement-3.3>` and :ref:`3.7 <statement-3.7>`, R = 2.1 at 2.2 %.",
+        ">>> f(3.6)", "3.6", "", "Of :ref:`3.5b <statement-3.5b>`.",
+    ]  # fmt: skip
+
+
 def test_indices_are_set_and_names_left_alone(conf: dict[str, object]) -> None:
     index: re.Pattern[str] = conf["INDEX"]  # type: ignore[assignment]
     found = {text: [match[0] for match in index.finditer(text)] for text in (
         "σ_j/σ_{j+1}", "d_crit", "weight_decay", "x^{1/4}", "K_{st} and θ_t", "max_steps", "a_file", "(W − 1)^{1/4}",
-        "checkpoint_100", "k_star",
+        "checkpoint_100", "k_star", "X_tX_tᵀ", "Hv_jv_j",
     )}  # fmt: skip
     assert found == {
         "σ_j/σ_{j+1}": ["_j", "_{j+1}"], "d_crit": ["_crit"], "weight_decay": [], "x^{1/4}": ["^{1/4}"],
         "K_{st} and θ_t": ["_{st}", "_t"], "max_steps": [], "a_file": [], "(W − 1)^{1/4}": ["^{1/4}"],
-        "checkpoint_100": [], "k_star": [],
+        "checkpoint_100": [], "k_star": [], "X_tX_tᵀ": ["_t", "_t"], "Hv_jv_j": ["_j", "_j"],
     }  # fmt: skip
 
 

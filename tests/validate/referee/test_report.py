@@ -204,7 +204,9 @@ def test_early_warning_has_a_section_where_it_was_judged(board: validate.Scorebo
         ("α_jG_j^trainG_j^val", "α<sub>j</sub>G<sub>j</sub><sup>train</sup>G<sub>j</sub><sup>val</sup>"),
         ("argmax σ_j/σ_{j+1}", "argmax σ<sub>j</sub>/σ<sub>j+1</sub>"),
         ("‖ΔC‖_F and g_23", "‖ΔC‖<sub>F</sub> and g<sub>23</sub>"),
+        ("Wp_j of D⁻¹Hv_j", "Wp<sub>j</sub> of D⁻¹Hv<sub>j</sub>"),
         ("weight_decay, test_loss", "weight_decay, test_loss"),
+        ("the probe `from_loss` of v_1", "the probe <code>from_loss</code> of v<sub>1</sub>"),
     ],
 )
 def test_indices_of_formulas(text: str, shown: str) -> None:

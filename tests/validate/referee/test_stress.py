@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spectral_edge.validate.referee import scoreboard, stress, stress_size
+from spectral_edge.validate.referee import bench, stress, stress_size
 from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.predictions import (
     PREDICTIONS,
@@ -18,6 +18,7 @@ from spectral_edge.validate.referee.predictions import (
 )
 from spectral_edge.validate.referee.statistics import Estimate, proportion
 from spectral_edge.validate.referee.stress_size import StressSize, Tally
+from spectral_edge.validate.referee.verdict import Verdict
 
 FAST = (p11_weight_decay_needed.PREDICTION, p12_gap_opens_at_grokking.PREDICTION)
 P = 400
@@ -205,13 +206,13 @@ def test_no_sets() -> None:
 
 def judged(verdict: str, **more):
     prediction = FAST[1]
-    return scoreboard._capped(replace(prediction.verdict(verdict, meaning="Said."), **more), prediction)
+    return bench.capped(replace(prediction.verdict(verdict, meaning="Said."), **more), prediction)
 
 
 def test_a_verdict_that_noise_gets_as_well_is_not_given() -> None:
     small, large = proportion(2, 40), proportion(8, 40)
 
-    def supported(size: Estimate, sets: int) -> scoreboard.Verdict:
+    def supported(size: Estimate, sets: int) -> Verdict:
         return judged("supported", stress_size=size, stress_world="bursts", stress_sets=sets)
 
     assert supported(small, 40).verdict == "supported"
@@ -229,7 +230,7 @@ def test_a_verdict_that_noise_gets_as_well_is_not_given() -> None:
     honest = FAST[0]
     assert honest.noise_refutes
     refuted = replace(honest.verdict("refuted"), refuted_size=large, refuted_world="bursts", refuted_sets=40)
-    assert scoreboard._capped(refuted, honest).verdict == "refuted"
+    assert bench.capped(refuted, honest).verdict == "refuted"
 
 
 def test_a_verdict_that_a_placebo_gets_as_well_is_not_specific() -> None:

@@ -59,7 +59,8 @@ def _lines(folder: Path) -> Iterator[str]:
     for result in stored:
         yield f"\n`{result['command']}` (seeds {', '.join(map(str, result['seeds']))})\n"
         for one in result["findings"]:
-            yield f"- *{one['claim']}* Rule: {one['rule']}. p = {_p(one['p_value'])}."
+            claim = one["claim"].replace("*", r"\*")  # k* is not the end of the emphasis
+            yield f"- *{claim}* Rule: {one['rule']}. p = {_p(one['p_value'])}."
             if one["readings"]:
                 yield (
                     "  "

@@ -303,33 +303,36 @@ def line(treated: bool | None) -> dict[str, Any]:
     return {"color": colour, "ls": style}
 
 
+#: A line of a reading's name, in units of a row.
+LINE = 0.28
+
+
 def readings(verdict: Any, ax: Axes) -> Axes:
     """Treated runs against the control, for every reading of one verdict, with 95 % intervals."""
-    for row, reading in enumerate(verdict.readings):
-        for offset, estimate, colour, marker, name in (
+    names, rows = _rows(verdict)
+    for i, (row, name, reading) in enumerate(zip(rows, names, verdict.readings, strict=True)):
+        for offset, estimate, colour, marker, label in (
             (0.08, reading.treated, BLUE, "o", "treated"),
             (0.32, reading.control, ORANGE, "s", "control"),
         ):
             low, high = estimate.low, estimate.high
             if np.isfinite(high) and np.isfinite(low):
                 ax.plot([low, high], [row + offset] * 2, color=colour, lw=2, solid_capstyle="butt")
-            ax.plot(
-                estimate.value, row + offset, marker, color=colour, ms=6, label=name if row == 0 else None
-            )
+            ax.plot(estimate.value, row + offset, marker, color=colour, ms=6, label=None if i else label)
         ax.text(
             0.01,
             row - 0.12,
-            fill(reading.name, 62),
+            name,
             transform=ax.get_yaxis_transform(),
             va="bottom",
             fontsize=8,
         )
-        if row:
-            ax.axhline(row - 0.55, color=BLACK, lw=0.4, alpha=0.4)
+        if i:
+            ax.axhline(row - 0.55 - LINE * name.count("\n"), color=BLACK, lw=0.4, alpha=0.4)
     known = [x for r in verdict.readings for e in (r.treated, r.control) for x in e if np.isfinite(x)]
     if known and max(known) > 20 and max(known) > 50 * min(known) > 0:
         ax.set_xscale("log")
-    ax.set(ylim=(len(verdict.readings) - 0.45, -0.6), yticks=[], xlabel=fill(verdict.statistic_name, 70))
+    ax.set(ylim=(rows[-1] + 0.55 if rows else 0.55, -0.6), yticks=[], xlabel=fill(verdict.statistic_name, 70))
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x", lw=0.4, alpha=0.5)
     ax.legend(frameon=False, fontsize=8)
@@ -338,4 +341,12 @@ def readings(verdict: Any, ax: Axes) -> Axes:
 
 def readings_height(verdict: Any) -> float:
     """Inches that the panel of `readings` needs."""
-    return 0.95 + 0.52 * max(1, len(verdict.readings))
+    return 0.95 + 0.52 * (1 + max(_rows(verdict)[1], default=0))
+
+
+def _rows(verdict: Any) -> tuple[list[str], list[float]]:
+    """Names of the readings, broken into lines, and where each row stands: lower by every line above the first."""
+    names = [fill(reading.name, 62) for reading in verdict.readings]
+    more = np.cumsum([LINE * name.count("\n") for name in names])
+    # the first row has its place above the axis, which `ylim` leaves for one line
+    return names, [row + float(extra) for row, extra in enumerate(more)]

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.bench import without_dense
 from spectral_edge.validate.referee.events import GROKKED
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.published.record import NO_TEST, OUTCOMES
 from spectral_edge.validate.referee.report.collapse_tables import collapse_tables
 from spectral_edge.validate.referee.report.run_tables import grok_steps
-from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, without_dense
+from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard
 from spectral_edge.validate.referee.statistics import Estimate, short
 from spectral_edge.validate.referee.verdict import NOT_RUN, SUPPORTED, VERDICTS, Prediction, Verdict
 

@@ -4,8 +4,9 @@ import re
 
 from markupsafe import Markup, escape
 
-# One letter, or a capital after anything: words joined by an underscore are left alone.
-_BASE = r"(?:(?<![A-Za-z][A-Za-z])(?<=[a-z‖|])|(?<=[A-ZΑ-ω]))"
+# One letter, one after a single capital (Hv_j), or a capital after anything: words joined by an underscore are left.
+_BASE = r"(?:(?<![A-Za-z][A-Za-z])(?<=[a-z‖|])|(?<![A-Za-z][A-Z][a-z])(?<=[A-Z][a-z])|(?<=[A-ZΑ-ω]))"
+_CODE = re.compile(r"`([^`]+)`")
 _INDEX = r"\{[^{}]+\}|crit|eff|train|val|max|\d+|[A-Za-z]\*?"
 _FORMULA = re.compile(rf"{_BASE}_(?P<sub>{_INDEX})|\^(?P<sup>\{{[^{{}}]+\}}|train|val|\d+|[A-Za-z])")
 _MINUS = re.compile(r"(?<=[\s(\[])-(?=\d)")
@@ -14,7 +15,7 @@ _DROP = 2.2  # points by which an index stands lower in a picture
 
 
 def html(text: str) -> Markup:
-    """Return `text` escaped, its indices as sub- and superscripts, hyphens before numbers as minus signs.
+    """Return `text` escaped: indices lower or higher, hyphens before numbers as minus signs, `code` as code.
 
     Examples
     --------
@@ -26,7 +27,10 @@ def html(text: str) -> Markup:
         kind = "sub" if found["sub"] else "sup"
         return f"<{kind}>{found[kind].strip('{}')}</{kind}>"
 
-    return Markup(_FORMULA.sub(index, _MINUS.sub("−", str(escape(text)))))
+    parts = _CODE.split(str(escape(text)))  # every other part stood between backticks
+    parts[::2] = [_FORMULA.sub(index, _MINUS.sub("−", part)) for part in parts[::2]]
+    parts[1::2] = [f"<code>{part}</code>" for part in parts[1::2]]
+    return Markup("".join(parts))
 
 
 def svg(picture: str) -> str:
