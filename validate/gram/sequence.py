@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory import detection
 from spectral_edge.theory.checks import whole
+from spectral_edge.theory.files import ending_in
 from spectral_edge.theory.gram import as_band, is_full, merged, stretch_starts, window_blocks
 from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays import inner_products as products
@@ -530,7 +531,7 @@ class GramSequence:
         OSError
             If the target cannot be written; nothing is left half-written.
         ValueError
-            If `config` holds something that is no JSON value.
+            If `path` does not end in ``.npz``, or `config` holds something that is no JSON value.
 
         Examples
         --------
@@ -558,7 +559,7 @@ class GramSequence:
         arrays = {"K": self.K, "steps": self.steps}
         arrays |= {f"metrics/{name}": values for name, values in self.metrics.items()}
         arrays |= {f"probes/{name}": values for name, values in self.probes.items()}
-        return storage.write_arrays(path, header, arrays)
+        return storage.write_arrays(ending_in("path", path, ".npz"), header, arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "GramSequence":

@@ -4,6 +4,7 @@ import json
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -48,6 +49,15 @@ def read_arrays(
             f"path must be of format version {version} or older, got version {header['version']}: {path}"
         )
     return header, arrays
+
+
+def is_written(path: Path) -> bool:
+    """Whether `write_arrays` wrote the file at `path`, as far as the list of what is in it tells; by no name."""
+    try:
+        with ZipFile(path) as file:
+            return "header.npy" in file.namelist()
+    except (BadZipFile, FileNotFoundError, IsADirectoryError):
+        return False
 
 
 def state(path: str | PathLike[str]) -> tuple[int, int, int] | None:

@@ -15,6 +15,7 @@ from spectral_edge.validate.gram.files.reading import read_run
 from spectral_edge.validate.gram.live import recording
 from spectral_edge.validate.gram.live.ownership import lock_path
 from spectral_edge.validate.referee.analysis import analyse
+from spectral_edge.validate.referee.reading import read_runs
 
 
 def walk(T, P=50, seed=0):
@@ -50,7 +51,22 @@ def test_overwriting_keeps_numbered_backups(tmp_path):
     assert GramSequence.load(path).T == 7
     assert GramSequence.load(tmp_path / "run.npz.1").T == 5
     assert GramSequence.load(tmp_path / "run.npz.2").T == 6
+    assert read_run(tmp_path / "run.npz.2").whole.T == 6  # the commands read it too, whatever it ends in
+    assert [run.T for run in read_runs([tmp_path / "run.npz.1"]).runs] == [5]
     assert len(list(tmp_path.glob("*.npz"))) == 1  # a folder of runs does not gain runs
+
+
+@pytest.mark.parametrize("name", ["run.txt", "run", "run.NPZ", "run.npz.gz", ".npz"])
+def test_a_recording_is_called_npz_wherever_it_is_written(tmp_path, name):
+    """A folder of runs is searched for that ending: what is called otherwise would be written and never found."""
+    refused = pytest.raises(ValueError, match=rf"path must end in \.npz, got {name}")
+    with refused:
+        GramTracker(4, path=tmp_path / name)
+    with refused:
+        GramTracker(4, path=tmp_path / name, resume=True)
+    with refused:
+        GramSequence.from_parameters(walk(9)).save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_backup_of_a_killed_run_keeps_its_journal(tmp_path, monkeypatch):

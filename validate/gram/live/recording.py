@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from spectral_edge.theory.files import naming, writable
+from spectral_edge.theory.files import ending_in, naming, writable
 from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays.inner_products import EPS
 from spectral_edge.validate.gram.live.journal import Journal, Record, journal_path, read_journal
@@ -38,8 +38,8 @@ class Recording:
     Raises
     ------
     ValueError
-        If there is a recording already and neither is asked for, or one of another width, or another process
-        writes it.
+        If `path` does not end in ``.npz``; if there is a recording already and neither is asked for, or one of
+        another width; or if another process writes it.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Recording:
         self._owner: Ownership | None = None
         self._changed, self._due = False, 0.0
         if path is not None:
-            self._claim(writable(path), resume, overwrite)
+            self._claim(writable(ending_in("path", path, ".npz")), resume, overwrite)
 
     def _claim(self, path: Path, resume: bool, overwrite: bool) -> None:
         if owned_here(path):  # before it is taken over
