@@ -98,6 +98,17 @@ def replace_atomically(path: str | PathLike[str], write: Callable[[IO[bytes]], o
     return path
 
 
+def utf8(text: str) -> bytes:
+    r"""`text` as valid UTF-8: where a locale knows ASCII only, file names come with stand-ins that UTF-8 has not.
+
+    Examples
+    --------
+    >>> utf8("run-\udccf\udc83").decode()
+    'run-σ'
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+
+
 def jsonable(value: Any) -> Any:
     """What strict JSON can hold of `value`: arrays as lists, named tuples by name, NaN and infinity as None.
 

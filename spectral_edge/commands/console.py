@@ -105,9 +105,9 @@ def checked_target(out: Path | None, others: tuple[str, ...]) -> Path | None:
 
 def write_text(text: str, path: Path) -> None:
     """Write `text`, whole or not at all."""
-    from spectral_edge.theory.files import replace_atomically
+    from spectral_edge.theory.files import replace_atomically, utf8
 
-    replace_atomically(path, lambda file: file.write(text.encode()))
+    replace_atomically(path, lambda file: file.write(utf8(text)))
 
 
 def write_figure(figure: "Figure", path: Path) -> Path:

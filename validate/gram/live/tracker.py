@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import choice, positive, whole
+from spectral_edge.validate.gram.derived import PART
 from spectral_edge.validate.gram.files.rounding import STORAGE
 from spectral_edge.validate.gram.live import spoken
 from spectral_edge.validate.gram.live.cadence import Cadence
@@ -32,7 +33,7 @@ from spectral_edge.validate.gram.parameters import (
     local,
     shortened,
 )
-from spectral_edge.validate.gram.sequence import PART, GramSequence
+from spectral_edge.validate.gram.sequence import GramSequence
 
 Floats = NDArray[np.float64]
 STATE_FORMAT = 2
@@ -43,7 +44,9 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     found = {}
     for name, value in metrics.items():
         try:
-            found[name] = float(value)
+            found[name] = float(
+                value.item() if hasattr(value, "item") else value
+            )  # a tensor's gradient stays out
         except (TypeError, ValueError, RuntimeError):
             shown = " ".join(repr(value).split())[:80]
             raise ValueError(f"{name} must be a number, as every metric, got {shown}") from None
@@ -527,7 +530,8 @@ class GramTracker:
     def sequence(self) -> GramSequence:
         """The run so far, as a banded `GramSequence` (full where the run is no longer than the band).
 
-        The file, if there is one, is brought up to date. `GramSequence.parts` has the groups of `by`.
+        The file, if there is one, is brought up to date; where that cannot be, a warning says so.
+        `GramSequence.parts` has the groups of `by`.
 
         Returns
         -------
@@ -552,7 +556,10 @@ class GramTracker:
         if len(self._recording.records) < 2:
             recorded = 0 if self._store is None else len(self._recording.records) + 1
             raise ValueError(f"a sequence needs at least 3 snapshots, got {recorded}")
-        self._recording.save()
+        try:
+            self._recording.save()
+        except OSError as error:  # it is asked for what is in memory
+            warnings.warn(f"{error.strerror or error}; the file is not up to date", stacklevel=2)
         return self._recording.sequence()
 
     def save(self) -> None:
