@@ -231,7 +231,14 @@ class GramTracker:
         return self._recording.config
 
     def say(self, line: str) -> None:
-        """Tell the user."""
+        """Tell the user a line, as the argument `say` of the tracker does; under shards the first rank alone.
+
+        Examples
+        --------
+        >>> from spectral_edge import validate
+        >>> validate.GramTracker(W_max=4, say=print).say("half of the steps are done")
+        half of the steps are done
+        """
         if self._say is not None:
             self._say(line)
 
@@ -294,6 +301,22 @@ class GramTracker:
         Returns
         -------
         context manager
+            To put around `update` in a callback of one's own.
+
+        Raises
+        ------
+        Exception
+            Whatever was raised inside, if `on_error` is "raise".
+
+        Examples
+        --------
+        >>> import warnings, numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> with warnings.catch_warnings(record=True) as told, tracker.sheltered():
+        ...     tracker.update(np.array([1.0, np.nan]), step=0)
+        >>> print(told[0].message)
+        recording failed, the training goes on: params must be finite, got NaN or infinity in '0' at step 0
         """
         return self._shelter.over()
 
@@ -316,11 +339,48 @@ class GramTracker:
         return not self._broken and (not self.started or self._cadence.wants(step))
 
     def pass_over(self, step: int) -> None:
-        """Take note of a step that is not recorded."""
+        """Take note of a step that is not recorded: for who asks `wants` first, to be spared an `update`.
+
+        Raises
+        ------
+        ValueError
+            If `step` is no whole number of at least 0.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, every=10, say=print)
+        >>> tracker.update(np.zeros(3), step=0)
+        >>> tracker.pass_over(5)
+        every=10 counts steps: steps 10, 20, … are recorded
+        """
         self._cadence.pass_over(self._cadence.next(step))
 
     def notice(self, params: Any) -> None:
-        """Take in parameters that are trained from now on, as they are now: call it before their first step."""
+        """Take in parameters that are trained from now on, as they are now: call it before their first step.
+
+        `attach` and the callbacks do. Without it the first update of a layer that is thawed is not known, and counts
+        as 0.
+
+        Parameters
+        ----------
+        params : model, or as in `update`
+            All of them; those that were trained before are left as they are.
+
+        Raises
+        ------
+        ValueError
+            If they have changed in another way.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> tracker.update({"w": np.zeros(3)}, step=0)
+        >>> tracker.notice({"w": np.ones(3)})  # nothing was thawed
+        """
         if self._store is not None and self._watched.unfrozen():
             own, joined = self._watched.look(params, self._cadence.seen or 0)
             self._join(own, joined)
@@ -581,12 +641,24 @@ class GramTracker:
         self._recording.save()
 
     def attach(self, optimizer: Any, model: Any, **options: Any) -> Any:
-        """Record `model` after every step of the PyTorch `optimizer`; see `integrations.pytorch.attach`.
+        """Record `model` after every step of the PyTorch `optimizer`.
+
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer, or several
+        model : torch.nn.Module
+        **options
+            `step`, `gradients`, `probes`, `metrics`: see `integrations.pytorch.attach`, which has an example too.
 
         Returns
         -------
         integrations.pytorch.Attachment
             Its `remove` ends the recording.
+
+        Raises
+        ------
+        ValueError
+            If the tracker is attached already, or refuses the parameters, or `optimizer` is none.
         """
         from spectral_edge.validate.gram.integrations.pytorch import attach
 
@@ -616,7 +688,15 @@ class GramTracker:
         return spoken.recorded(chosen, own, self.W_max, self.store, self.sketch, self.sharded)
 
     def announce(self, params: Any) -> None:
-        """Say what `describe` says."""
+        """Tell the user what `describe` returns, before the training; the first `update` does not say it again.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> validate.GramTracker(W_max=4, say=print).announce({"w": np.zeros(1000)})
+        recording 1,000 parameters in 1 tensor (w); 6 vectors, 48 kB on cpu
+        """
         self._announced = True
         self.say(self.describe(params))
 
