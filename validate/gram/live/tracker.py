@@ -316,7 +316,7 @@ class GramTracker:
         >>> with warnings.catch_warnings(record=True) as told, tracker.sheltered():
         ...     tracker.update(np.array([1.0, np.nan]), step=0)
         >>> print(told[0].message)
-        recording failed, the training goes on: params must be finite, got NaN or infinity in '0' at step 0
+        recording failed, the training goes on: params must be finite, got NaN or infinity in 'params' at step 0
         """
         return self._shelter.over()
 
