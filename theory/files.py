@@ -21,6 +21,30 @@ def naming(path: Path) -> Iterator[None]:
         ) from None
 
 
+def ending_in(name: str, path: str | PathLike[str], *endings: str) -> Path:
+    """`path`, called `name`, as a `Path` that ends in one of `endings`: later it is found, and read, by that.
+
+    Raises
+    ------
+    ValueError
+        If it ends otherwise.
+    OSError
+        If it is a folder.
+
+    Examples
+    --------
+    >>> ending_in("path", "runs/x.npz", ".npz").name
+    'x.npz'
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{name} must be a file, got a folder: {path}")
+    if path.suffix not in endings:
+        wanted = endings[0] if len(endings) == 1 else f"one of {', '.join(endings)}"
+        raise ValueError(f"{name} must end in {wanted}, got {path.name}")
+    return path
+
+
 def writable(path: str | PathLike[str]) -> Path:
     """`path` as a `Path` in which a file can be put; its folder is made.
 
@@ -72,6 +96,17 @@ def replace_atomically(path: str | PathLike[str], write: Callable[[IO[bytes]], o
             Path(temporary).unlink(missing_ok=True)
             raise
     return path
+
+
+def utf8(text: str) -> bytes:
+    r"""`text` as valid UTF-8: where a locale knows ASCII only, file names come with stand-ins that UTF-8 has not.
+
+    Examples
+    --------
+    >>> utf8("run-\udccf\udc83").decode()
+    'run-σ'
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
 
 
 def jsonable(value: Any) -> Any:

@@ -35,4 +35,14 @@ def progress_bar(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     ]
-    return Progress(*columns, console=console or Console(stderr=True), transient=transient)
+
+    class Bar(Progress):
+        """One that leaves no empty line in a log: where nobody watches, nothing was drawn."""
+
+        def stop(self) -> None:
+            if self.console.is_interactive or not transient:
+                super().stop()
+            else:
+                self.live.stop()
+
+    return Bar(*columns, console=console or Console(stderr=True), transient=transient)

@@ -92,13 +92,17 @@ def analyze(
     """
     if (eta is None) != (B is None):
         raise ValueError("eta and B go together: give both or neither")
-    for target, suffix, name in ((save, ".npz", "save"), (table, ".csv", "csv")):
-        if target is not None and target.suffix != suffix:
-            raise ValueError(f"{name} must end in {suffix}, got {target.name}")
     existing(path)
     target_folder(out)
     if metrics is not None:
         existing(metrics, "metrics")
+
+    from spectral_edge.theory.files import ending_in
+
+    for name, target, ending in (("save", save, ".npz"), ("csv", table, ".csv")):
+        if target is not None:
+            ending_in(name, target, ending)
+
     options: dict[str, Any] = {"select": select or None, "exclude": exclude or None, "steps": steps, "by": by}
     options["skip_damaged"] = skip_damaged
     if show:

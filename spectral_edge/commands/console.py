@@ -95,8 +95,9 @@ def checked_target(out: Path | None, others: tuple[str, ...]) -> Path | None:
     """
     if out is None:
         return None
-    if out.suffix not in FIGURES + others:
-        raise ValueError(f"out must end in one of {', '.join(FIGURES + others)}, got {out.name}")
+    from spectral_edge.theory.files import ending_in
+
+    ending_in("out", out, *FIGURES, *others)
     if not out.parent.is_dir():
         raise ValueError(f"out must lie in a folder that exists, got {out}")
     return out
@@ -104,9 +105,9 @@ def checked_target(out: Path | None, others: tuple[str, ...]) -> Path | None:
 
 def write_text(text: str, path: Path) -> None:
     """Write `text`, whole or not at all."""
-    from spectral_edge.theory.files import replace_atomically
+    from spectral_edge.theory.files import replace_atomically, utf8
 
-    replace_atomically(path, lambda file: file.write(text.encode()))
+    replace_atomically(path, lambda file: file.write(utf8(text)))
 
 
 def write_figure(figure: "Figure", path: Path) -> Path:

@@ -13,6 +13,7 @@ from spectral_edge.commands.console import (
     print_json,
     say,
     say_written,
+    stderr,
     write_figure,
 )
 
@@ -46,14 +47,16 @@ def forecast(
 
     from spectral_edge import validate
 
-    run = only_run(path)
+    run, notes = only_run(path)
     found = validate.forecast(run, W, step, horizon)
     if target is not None:
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         found.plot(figure.subplots(), happened=run)
         write_figure(figure, target)
+    for note in notes:
+        say(f"note: {note}", stderr)
     if as_json:
-        print_json({"path": path, **as_dictionary(found), "figure": target})
+        print_json({"path": path, **as_dictionary(found), "notes": notes, "figure": target})
         return
     if found.followed.any():
         console.print(times_table(found))
@@ -61,8 +64,8 @@ def forecast(
     say_written(target)
 
 
-def only_run(path: Path) -> "GramSequence":
-    """Return the run at `path`: what the file holds, and what the journal of one being recorded holds already.
+def only_run(path: Path) -> "tuple[GramSequence, list[str]]":
+    """Return the run at `path`, with what the journal of one being recorded holds already, and what is to be noted.
 
     Raises
     ------
@@ -77,9 +80,7 @@ def only_run(path: Path) -> "GramSequence":
     runs, notes = read_runs([path])
     if len(runs) > 1:
         raise ValueError(f"path must hold one run, got {len(runs)} in {path}: name one of them")
-    for note in notes:
-        say(note)
-    return runs[0]
+    return runs[0], notes
 
 
 def as_dictionary(found: "Forecast") -> dict[str, Any]:

@@ -291,6 +291,48 @@ def test_any_console_will_do(checkpoints: Path, tmp_path: Path, encoding: str, m
         assert "…" in said  # elided in the middle: neither ASCII nor a question mark
 
 
+RECORDED = """
+import sys
+import numpy as np
+from spectral_edge import cli, validate
+tracker = validate.GramTracker(4, path=sys.argv[1], config={"task": "Maß σ"})
+for step, theta in enumerate(np.cumsum(np.random.default_rng(0).normal(size=(15, 40)), axis=0)):
+    tracker.update({"größe.w": theta}, step=step, loss=1.0)
+print(tracker.describe({"größe.w": theta}).encode("ascii", "replace"))
+tracker.close()
+cli.main(["analyze", sys.argv[1], "--W", "4", "--out", sys.argv[2], "--csv", sys.argv[2] + "/t.csv"])
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+)
+def test_from_recording_to_a_table_where_a_locale_knows_little(tmp_path: Path, settings) -> None:
+    """File names then come with stand-ins for what the locale has not, which no page can hold as they are."""
+    (tmp_path / "train.py").write_text(RECORDED, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "train.py"), str(tmp_path / "laufσ.npz"), str(tmp_path / "out")],
+        capture_output=True, env={**os.environ, **settings}, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr.decode(errors="replace")
+    assert b"windows of 4" in ran.stdout
+    assert (tmp_path / "out" / "t.csv").read_text("utf-8").startswith("group,step")
+
+
+def test_names_with_stand_ins_are_written_as_what_they_stand_for(tmp_path: Path, monkeypatch) -> None:
+    from spectral_edge.commands import console
+    from spectral_edge.validate.referee import cards
+    from spectral_edge.validate.referee.report import page
+
+    name = "laufσ".encode().decode("ascii", "surrogateescape")
+    assert cards.read({"run": name}).run == "laufσ"
+    console.write_text(name, tmp_path / "t.csv")
+    monkeypatch.setattr(page, "render", lambda *board, **rest: name)
+    written = page.write_report(None, tmp_path)
+    assert [path.read_text("utf-8") for path in (tmp_path / "t.csv", written)] == ["laufσ"] * 2
+
+
 READ_ONLY = """
 import os, sys
 sys.path.insert(0, {site!r})

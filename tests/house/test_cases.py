@@ -115,6 +115,9 @@ CASES = {
         f"{TRAINABLE}::test_unfreezing_is_no_reason_to_fail_and_loses_nothing",
         f"{TRAINABLE}::test_an_error_in_a_hook_does_not_end_the_training",
         f"{CALLBACKS}::test_a_full_disk_does_not_end_a_training",
+        f"{SAFE}::test_a_disk_that_is_full_for_a_while_loses_nothing",
+        f"{SAFE}::test_a_full_disk_is_not_tried_at_every_step",
+        f"{SAFE}::test_what_cannot_be_written_at_the_end_is_put_elsewhere",
         f"{SAFE}::test_a_log_that_fails_does_not_lose_the_record",
     ),
     "B5 one file: a run where it holds one, else one line": (
@@ -169,7 +172,11 @@ CASES = {
     "B16 a read-only installation without a home": (
         f"{ANALYZE}::test_a_read_only_installation_without_a_home",
     ),
-    "B17 cp1252, ascii": (f"{ANALYZE}::test_any_console_will_do",),
+    "B17 cp1252, ascii": (
+        f"{ANALYZE}::test_any_console_will_do",
+        f"{ANALYZE}::test_from_recording_to_a_table_where_a_locale_knows_little",
+        f"{ANALYZE}::test_names_with_stand_ins_are_written_as_what_they_stand_for",
+    ),
     "B18 two --select into one folder": (f"{ANALYZE}::test_figures_carry_what_was_selected",),
     "B19 above a thousand windows": (
         f"{ANALYZE}::test_long_runs_are_lines_and_legends_stand_beside_the_data",

@@ -1,8 +1,7 @@
 """`GramSequence`: the inner products of a run's updates, the one thing kept of a run."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,23 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory import detection
 from spectral_edge.theory.checks import whole
-from spectral_edge.theory.gram import as_band, is_full, merged, stretch_starts, window_blocks
-from spectral_edge.validate.gram import storage
+from spectral_edge.theory.gram import as_band, is_full, window_blocks
+from spectral_edge.validate.gram import derived, storage
 from spectral_edge.validate.gram.arrays import inner_products as products
 from spectral_edge.validate.gram.arrays.from_vectors import gram
-from spectral_edge.validate.gram.arrays.inner_products import unfold
-from spectral_edge.validate.gram.checks import checked_extra, checked_K, cut, increasing
+from spectral_edge.validate.gram.checks import checked_extra, checked_K, increasing
 from spectral_edge.validate.gram.files.bands import read_bands
 from spectral_edge.validate.gram.live.records import continued
 from spectral_edge.validate.gram.windows import WindowSpectra
 
 if TYPE_CHECKING:
     import xarray as xr
-
-FORMAT = "spectral-edge/gram-sequence"
-FORMAT_VERSION = 1
-#: What the probes are called that hold the band of K of one group of parameters.
-PART = "part:"
 
 
 @dataclass(frozen=True)
@@ -316,13 +309,7 @@ class GramSequence:
         >>> coarse.steps, bool(np.allclose(coarse.K, GramSequence.from_parameters(thetas[::5]).K))
         (array([ 5, 10, 15, 20]), True)
         """
-        K = merged(self.K, n)
-        kept = slice(n - 1, len(K) * n, n)
-        config = dict(self.config)
-        if isinstance(config.get("record_every"), int | float):
-            config["record_every"] *= n
-        metrics = {name: values[kept] for name, values in self.metrics.items()}
-        return replace(self, K=K, steps=self.steps[kept], metrics=metrics, probes={}, config=config)
+        return derived.every(self, n)
 
     def window(self, W: int, *, refine: bool = False, vectors: Any = None) -> WindowSpectra:
         """Spectra of all full windows of width `W`, 2 ≤ W ≤ T (and ≤ `W_max` for a band).
@@ -421,19 +408,7 @@ class GramSequence:
         >>> len(sequence.pieces())
         1
         """
-        starts = np.unique(stretch_starts(self.K)).tolist()
-        if len(starts) == 1:
-            return [self]
-        return [
-            replace(
-                self,
-                K=cut(self.K, first, last),
-                steps=self.steps[first:last],
-                metrics={name: values[first:last] for name, values in self.metrics.items()},
-                probes={name: values[first:last] for name, values in self.probes.items()},
-            )
-            for first, last in pairwise([*starts, self.T])
-        ]
+        return derived.pieces(self)
 
     def parts(self) -> "dict[str, GramSequence]":
         """The sequence of every group of parameters that a tracker with ``by=`` recorded, by its name.
@@ -451,16 +426,7 @@ class GramSequence:
         >>> sequence.parts()
         {}
         """
-        sizes = self.config.get("parts", {})
-        found = {}
-        for name, band in self.probes.items():
-            part = name.removeprefix(PART)
-            if part != name and sizes.get(part) != 0:  # else nothing of it was trained
-                K = unfold(band[:, : self.T]) if band.shape[1] >= self.T else band
-                found[part] = replace(
-                    self, K=K, P=sizes.get(part), probes={}, config={**self.config, "part": part}
-                )
-        return found
+        return derived.parts(self)
 
     def __add__(self, other: "GramSequence") -> "GramSequence":
         """The sequence of both parts' parameters together; steps must agree.
@@ -469,24 +435,7 @@ class GramSequence:
         """
         if not isinstance(other, GramSequence):
             return NotImplemented
-        if self.K.shape != other.K.shape or not np.array_equal(self.steps, other.steps):
-            raise ValueError(
-                f"sequences must have the same steps and band to be added, got K {self.K.shape} at steps "
-                f"{self.steps[0]} … {self.steps[-1]} and {other.K.shape} at {other.steps[0]} … {other.steps[-1]}"
-            )
-        if self.probes.keys() != other.probes.keys():
-            raise ValueError(
-                f"sequences must have the same probes, got {sorted(self.probes)} and {sorted(other.probes)}"
-            )
-        return GramSequence(
-            K=self.K + other.K,
-            steps=self.steps,
-            P=None if self.P is None or other.P is None else self.P + other.P,
-            metrics={**other.metrics, **self.metrics},
-            probes={name: value + other.probes[name] for name, value in self.probes.items()},
-            config={**other.config, **self.config},
-            rounding=max(self.rounding, other.rounding),
-        )
+        return derived.added(self, other)
 
     def to_xarray(self) -> "xr.Dataset":
         """K, metrics and probes over the coordinate ``step`` (needs the extra ``data``).
@@ -530,7 +479,7 @@ class GramSequence:
         OSError
             If the target cannot be written; nothing is left half-written.
         ValueError
-            If `config` holds something that is no JSON value.
+            If `path` does not end in ``.npz``, or `config` holds something that is no JSON value.
 
         Examples
         --------
@@ -544,21 +493,7 @@ class GramSequence:
         ...     np.array_equal(GramSequence.load(path).K, sequence.K)
         True
         """
-        return self.write(path)
-
-    def write(self, path: str | PathLike[str], **more: str) -> Path:
-        """As `save`, with `more` entries in the header (a tracker names its run there).
-
-        Returns
-        -------
-        pathlib.Path
-        """
-        header: dict[str, Any] = {"format": FORMAT, "version": FORMAT_VERSION, "P": self.P, **more}
-        header |= {"config": dict(self.config), "rounding": self.rounding}
-        arrays = {"K": self.K, "steps": self.steps}
-        arrays |= {f"metrics/{name}": values for name, values in self.metrics.items()}
-        arrays |= {f"probes/{name}": values for name, values in self.probes.items()}
-        return storage.write_arrays(path, header, arrays)
+        return storage.write_sequence(self, path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "GramSequence":
@@ -602,7 +537,7 @@ class GramSequence:
     def _read(cls, path: str | PathLike[str]) -> "GramSequence":
         """The file and the journal beside it, as they are."""
         try:
-            header, arrays = storage.read_arrays(path, FORMAT, FORMAT_VERSION)
+            header, arrays = storage.read_sequence(path)
         except FileNotFoundError:
             fields = continued(path, None, None)
             if fields is None:

@@ -3,11 +3,18 @@
 import json
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from spectral_edge.theory.files import replace_atomically
+from spectral_edge.theory.files import ending_in, replace_atomically
+
+if TYPE_CHECKING:
+    from spectral_edge.validate.gram.sequence import GramSequence
+
+FORMAT = "spectral-edge/gram-sequence"
+FORMAT_VERSION = 1
 
 
 def write_arrays(path: str | PathLike[str], header: dict[str, Any], arrays: dict[str, Any]) -> Path:
@@ -48,6 +55,38 @@ def read_arrays(
             f"path must be of format version {version} or older, got version {header['version']}: {path}"
         )
     return header, arrays
+
+
+def write_sequence(sequence: "GramSequence", path: str | PathLike[str], **more: str) -> Path:
+    """Write a sequence, with `more` entries in the header (a tracker names its run there).
+
+    Raises
+    ------
+    ValueError
+        If `path` does not end in ``.npz``, or its configuration is no JSON.
+    OSError
+        If it cannot be written; nothing is left half-written.
+    """
+    header: dict[str, Any] = {"format": FORMAT, "version": FORMAT_VERSION, "P": sequence.P, **more}
+    header |= {"config": dict(sequence.config), "rounding": sequence.rounding}
+    arrays = {"K": sequence.K, "steps": sequence.steps}
+    arrays |= {f"metrics/{name}": values for name, values in sequence.metrics.items()}
+    arrays |= {f"probes/{name}": values for name, values in sequence.probes.items()}
+    return write_arrays(ending_in("path", path, ".npz"), header, arrays)
+
+
+def read_sequence(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and arrays of what `write_sequence` wrote; see `read_arrays`."""
+    return read_arrays(path, FORMAT, FORMAT_VERSION)
+
+
+def is_written(path: Path) -> bool:
+    """Whether `write_arrays` wrote the file at `path`, as far as the list of what is in it tells; by no name."""
+    try:
+        with ZipFile(path) as file:
+            return "header.npy" in file.namelist()
+    except (BadZipFile, FileNotFoundError, IsADirectoryError):
+        return False
 
 
 def state(path: str | PathLike[str]) -> tuple[int, int, int] | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from spectral_edge.theory.checks import FloatArray
+from spectral_edge.theory.files import utf8
 from spectral_edge.validate.gram import GramSequence
 
 #: The experiment of runs that belong to no other: with and without weight decay, waiting for one transition.
@@ -173,7 +174,7 @@ def _text(value: Any) -> str:
         value = next((value[key] for key in ("name", "type", "class") if key in value), None)
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         raise _Odd("a name")
-    return str(value)
+    return utf8(str(value)).decode()  # a file's name may come with what no page and no picture can hold
 
 
 def _two(value: Any) -> tuple[float, float]:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.gram.files.reading import read_run
+from spectral_edge.validate.gram.storage import is_written
 from spectral_edge.validate.referee.analysis import KEPT, with_metrics
 from spectral_edge.validate.referee.cards import card
 
@@ -90,13 +90,7 @@ def _below(path: Path) -> Iterator[tuple[Path, _Reader]]:
 
 def _is_recording(path: Path) -> bool:
     """Whether a file is a saved sequence, as far as the list of what is in it tells."""
-    if not path.exists():
-        return True  # there may be a journal of it
-    try:
-        with ZipFile(path) as file:
-            return "header.npy" in file.namelist()
-    except BadZipFile:
-        return False
+    return not path.exists() or is_written(path)  # there may be a journal of what is not there
 
 
 def _recording(path: Path) -> _Reader:

@@ -297,9 +297,8 @@ def _event_notes(runs: Sequence[GramSequence]) -> list[str]:
         return []
     known = sum(map(is_watched, runs))
     came = sum(grok_step(run) is not None for run in runs)
-    return [
-        f"a transition is {transition(runs)}: it came in {came} of {known} runs, and {len(runs) - known} do not tell"
-    ]
+    unknown = f"; {len(runs) - known} more do not say" if known < len(runs) else ""
+    return [f"a transition is {transition(runs)}: it came in {came} of {known} runs{unknown}"]
 
 
 def _flat(verdict: Verdict) -> dict[str, Any]:

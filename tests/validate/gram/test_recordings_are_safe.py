@@ -2,19 +2,25 @@
 
 import gc
 import multiprocessing
+import re
+import shutil
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spectral_edge import theory
 from spectral_edge.validate import GramSequence, GramTracker
+from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.files.reading import read_run
 from spectral_edge.validate.gram.live import recording
+from spectral_edge.validate.gram.live.journal import Journal
 from spectral_edge.validate.gram.live.ownership import lock_path
 from spectral_edge.validate.referee.analysis import analyse
+from spectral_edge.validate.referee.reading import read_runs
 
 
 def walk(T, P=50, seed=0):
@@ -50,7 +56,22 @@ def test_overwriting_keeps_numbered_backups(tmp_path):
     assert GramSequence.load(path).T == 7
     assert GramSequence.load(tmp_path / "run.npz.1").T == 5
     assert GramSequence.load(tmp_path / "run.npz.2").T == 6
+    assert read_run(tmp_path / "run.npz.2").whole.T == 6  # the commands read it too, whatever it ends in
+    assert [run.T for run in read_runs([tmp_path / "run.npz.1"]).runs] == [5]
     assert len(list(tmp_path.glob("*.npz"))) == 1  # a folder of runs does not gain runs
+
+
+@pytest.mark.parametrize("name", ["run.txt", "run", "run.NPZ", "run.npz.gz", ".npz"])
+def test_a_recording_is_called_npz_wherever_it_is_written(tmp_path, name):
+    """A folder of runs is searched for that ending: what is called otherwise would be written and never found."""
+    refused = pytest.raises(ValueError, match=rf"path must end in \.npz, got {name}")
+    with refused:
+        GramTracker(4, path=tmp_path / name)
+    with refused:
+        GramTracker(4, path=tmp_path / name, resume=True)
+    with refused:
+        GramSequence.from_parameters(walk(9)).save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_backup_of_a_killed_run_keeps_its_journal(tmp_path, monkeypatch):
@@ -380,13 +401,87 @@ def test_an_error_can_be_a_warning(tmp_path):
     tracker = record(GramTracker(4, on_error="warn"), thetas[:5])
     bad = thetas[5].copy()
     bad[7] = np.nan
-    refused = r"not recorded, the training goes on: params must be finite, got NaN"
+    refused = r"recording failed, the training goes on: params must be finite, got NaN"
     with pytest.warns(UserWarning, match=refused) as told:
         update_thrice(tracker, bad)
     assert len(told) == 1
     assert tracker.sequence().T == 4
     with pytest.raises(ValueError, match="on_error must be one of raise, warn, got 'ignore'"):
         GramTracker(4, on_error="ignore")
+
+
+class Disk:
+    """One that is full from now on, until it is not; counts how often a whole file is tried."""
+
+    def __init__(self, monkeypatch) -> None:
+        self._patch, self.tried = monkeypatch, 0
+
+    def fill(self) -> None:
+        def full(*arguments, **options):
+            raise OSError(28, "No space left on device")
+
+        def whole(sequence, path, write=storage.write_sequence, **more):
+            self.tried += 1
+            return full() if "spectral-edge-" not in str(path) else write(sequence, path, **more)
+
+        self._patch.setattr(Journal, "append", full)
+        self._patch.setattr(storage, "write_sequence", whole)
+
+    def empty(self) -> None:
+        self._patch.undo()
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    return Disk(monkeypatch)
+
+
+def test_a_disk_that_is_full_for_a_while_loses_nothing(tmp_path, disk, monkeypatch):
+    path = tmp_path / "run.npz"
+    tracker = record(GramTracker(4, path=path, on_error="warn"), walk(9))
+    disk.fill()
+    with pytest.warns(
+        UserWarning, match="recording failed, the training goes on: .*is kept in memory"
+    ) as told:
+        record(tracker, walk(20)[10:], first=10)
+    assert len(told) == 1
+    with pytest.warns(UserWarning, match="No space left on device; the file is not up to date"):
+        assert tracker.sequence().T == 20
+    assert GramSequence.load(path).T == 9
+    disk.empty()
+    record(tracker, walk(21)[21:], first=21)
+    tracker.close()
+    np.testing.assert_allclose(
+        GramSequence.load(path).K, GramSequence.from_parameters(walk(21), W_max=4).K, equal_nan=True
+    )
+
+
+def test_a_full_disk_is_not_tried_at_every_step(tmp_path, disk, monkeypatch):
+    """A long run takes long to write: the training would crawl."""
+    tracker = record(GramTracker(4, path=tmp_path / "run.npz", on_error="warn"), walk(9))
+    disk.fill()
+    monkeypatch.setattr(recording, "PATIENCE", 1e9)
+    with pytest.warns(UserWarning, match="recording failed"):
+        record(tracker, walk(200)[10:], first=10)
+    assert disk.tried <= 2
+    disk.empty()
+    tracker.close()
+    assert GramSequence.load(tmp_path / "run.npz").T == 200
+
+
+def test_what_cannot_be_written_at_the_end_is_put_elsewhere(tmp_path, disk):
+    tracker = record(GramTracker(4, path=tmp_path / "run.npz"), walk(9))
+    disk.fill()
+    with pytest.raises(OSError, match="No space left on device; what was recorded is kept in memory"):
+        record(tracker, walk(10)[10:], first=10)
+    with pytest.warns(UserWarning, match="No space left on device; the run is in .* instead") as told:
+        tracker.close()
+    disk.empty()
+    place = re.search(r"in (\S+) instead", str(told[0].message))[1]
+    assert GramSequence.load(place).T == 10
+    shutil.rmtree(Path(place).parent)
+    assert GramSequence.load(tmp_path / "run.npz").T == 9
+    GramTracker(4, path=tmp_path / "run.npz", resume=True).close()  # it was given back
 
 
 def test_a_log_that_fails_does_not_lose_the_record():

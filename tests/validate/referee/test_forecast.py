@@ -215,6 +215,19 @@ def test_command(crossing: GramSequence, tmp_path: Path, capsys: pytest.CaptureF
     assert stopped.value.code == 2
 
 
+def test_notes_of_the_reading_are_on_standard_error_and_in_the_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for epoch, theta in enumerate(np.cumsum(np.random.default_rng(0).normal(size=(30, 50)), axis=0)):
+        np.save(tmp_path / f"epoch={epoch}.npy", theta)
+    with pytest.raises(SystemExit):
+        main(["forecast", str(tmp_path), "--json"])
+    out, err = capsys.readouterr()
+    notes = json.loads(out)["notes"]
+    assert any("epoch" in note for note in notes)
+    assert [line.removeprefix("note: ") for line in err.splitlines()] == notes
+
+
 def test_the_command_of_a_run_of_which_nothing_can_be_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

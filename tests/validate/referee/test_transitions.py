@@ -116,7 +116,7 @@ def test_predictions_are_judged_by_it(additions: list[GramSequence]) -> None:
         )  # fmt: skip
         assert one.worlds == same.worlds
     assert found["weight-decay-needed"].readings[0].name == "eval_perplexity<10"
-    assert found.notes[0] == ("a transition is eval_perplexity<10: it came in 3 of 6 runs, and 0 do not tell")
+    assert found.notes[0] == "a transition is eval_perplexity<10: it came in 3 of 6 runs"
     assert {v.verdict for v in validate.check(other, predictions=chosen)} == {"not run"}
     with pytest.raises(ValueError, match="event must be"):
         validate.check(other, predictions=chosen, event="no condition")

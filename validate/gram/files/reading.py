@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays.rows import native
 from spectral_edge.validate.gram.checks import increasing
 from spectral_edge.validate.gram.files.checkpoints import By, CheckpointSequences, read_checkpoints
@@ -82,7 +83,9 @@ def _is_array_file(path: Path) -> bool:
     """Whether `path` is read as arrays: not a folder, a pattern, or a file of state dicts."""
     if path.is_dir() or (not path.exists() and glob.has_magic(str(path))):
         return False
-    return path.suffix in (".npy", ".npz") or not path.exists() or not _other_weights(path)
+    if path.suffix in (".npy", ".npz") or not path.exists() or storage.is_written(path):
+        return True  # a recording that was put aside is called run.npz.1
+    return not _other_weights(path)
 
 
 def _other_weights(path: Path) -> bool:

@@ -69,6 +69,22 @@ def attach(
     ------
     ValueError
         If the tracker is attached already, or refuses the parameters, or `optimizer` is none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spectral_edge import validate
+    >>> model = torch.nn.Linear(8, 2)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> tracker = validate.GramTracker(W_max=4, say=None)
+    >>> attachment = tracker.attach(optimizer, model)
+    >>> for step in range(6):
+    ...     optimizer.zero_grad()
+    ...     model(torch.ones(8)).square().sum().backward()
+    ...     optimizer.step()
+    >>> attachment.remove()
+    >>> tracker.sequence().T, tracker.config["optimizer"], tracker.config["learning_rate"]
+    (6, 'SGD', 0.1)
     """
     if tracker.attached:
         raise ValueError(

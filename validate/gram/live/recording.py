@@ -2,20 +2,22 @@
 
 import json
 import shutil
+import tempfile
 import time
 import uuid
+import warnings
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from spectral_edge.theory.files import naming, writable
+from spectral_edge.theory.files import ending_in, naming, writable
 from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.arrays.inner_products import EPS
 from spectral_edge.validate.gram.live.journal import Journal, Record, journal_path, read_journal
 from spectral_edge.validate.gram.live.ownership import Ownership, owned_here
 from spectral_edge.validate.gram.live.records import continued, fields_of, records_of
-from spectral_edge.validate.gram.sequence import FORMAT, FORMAT_VERSION, GramSequence
+from spectral_edge.validate.gram.sequence import GramSequence
 
 #: The ``.npz`` is rewritten when this many times its writing time has passed since the last time.
 PATIENCE = 200.0
@@ -38,8 +40,8 @@ class Recording:
     Raises
     ------
     ValueError
-        If there is a recording already and neither is asked for, or one of another width, or another process
-        writes it.
+        If `path` does not end in ``.npz``; if there is a recording already and neither is asked for, or one of
+        another width; or if another process writes it.
     """
 
     def __init__(
@@ -55,9 +57,9 @@ class Recording:
         self.run = uuid.uuid4().hex
         self._journal: Journal | None = None
         self._owner: Ownership | None = None
-        self._changed, self._due = False, 0.0
+        self._changed, self._gap, self._due = False, False, 0.0
         if path is not None:
-            self._claim(writable(path), resume, overwrite)
+            self._claim(writable(ending_in("path", path, ".npz")), resume, overwrite)
 
     def _claim(self, path: Path, resume: bool, overwrite: bool) -> None:
         if owned_here(path):  # before it is taken over
@@ -78,7 +80,7 @@ class Recording:
         header: dict[str, Any] | None = None
         sequence, found = None, read_journal(path)
         if path.exists():
-            header, _ = storage.read_arrays(path, FORMAT, FORMAT_VERSION)
+            header, _ = storage.read_sequence(path)
             sequence = GramSequence.load(path)
         elif found is not None:
             fields = continued(path, None, None)
@@ -123,7 +125,14 @@ class Recording:
             )
 
     def add(self, record: Record) -> None:
-        """Keep one more record, or metrics of an earlier one; it is on disk when this returns, if there is a path."""
+        """Keep one more record, or metrics of an earlier one; it is on disk when this returns, if there is a path.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written (a full disk). It is kept in memory, and written with a later record as soon as
+            that is possible; tried again as seldom as the file is rewritten, for a long run takes long to write.
+        """
         if record.row:
             self.records.append(record)
         else:
@@ -132,17 +141,33 @@ class Recording:
         if self.path is None:
             return
         self.require_owned()
+        try:
+            self._write(self.path, record)
+        except OSError as error:
+            self._gap = True
+            kept = f"{error.strerror or error}; what was recorded is kept in memory"
+            raise type(error)(error.errno, kept) from None
+
+    def _write(self, path: Path, record: Record) -> None:
+        """Write the whole file if its time has come, else a line of the journal, if that has all lines before."""
         if len(self.records) >= 2 and time.monotonic() >= self._due:
-            self.save()
-        else:
-            if self._journal is None:
-                header = {"P": self.P, "config": self.config, "rounding": self.rounding}
-                self._journal = Journal(self.path, self.run, header)
             try:
-                self._journal.append(record)
+                return self.save()
             except OSError:
-                self._due = 0.0  # a gap in the journal: the next record writes the whole file
-                raise
+                if self._gap:
+                    raise
+        if not self._gap:
+            self._append(path, record)
+
+    def _append(self, path: Path, record: Record) -> None:
+        if self._journal is None:
+            header = {"P": self.P, "config": self.config, "rounding": self.rounding}
+            self._journal = Journal(path, self.run, header)
+        try:
+            self._journal.append(record)
+        except OSError:
+            self._due = 0.0  # a gap in the journal: the next record writes the whole file
+            raise
 
     def save_next(self) -> None:
         """Write the whole file with the next record: what stands in the journal's first line has changed."""
@@ -153,23 +178,42 @@ class Recording:
         if self.path is None or len(self.records) < 2 or not self._changed or not self.owned:
             return
         begun = time.monotonic()
-        self.sequence().write(self.path, run=self.run)
-        self._changed = False
+        try:
+            storage.write_sequence(self.sequence(), self.path, run=self.run)
+        finally:
+            done = time.monotonic()
+            self._due = done + PATIENCE * (done - begun)
+        self._changed = self._gap = False
         if self._journal is not None:
             self._journal.clear()
         else:
             journal_path(self.path).unlink(missing_ok=True)  # that of a part before this one
-        done = time.monotonic()
-        self._due = done + PATIENCE * (done - begun)
 
     def finish(self) -> None:
-        """Bring the file up to date and give it back; what is added afterwards is not written."""
+        """Bring the file up to date and give it back; what is added afterwards is not written.
+
+        Where the file cannot be written any more, the run is put into the folder for temporary files, and a warning
+        says where: this is the last that is known of it.
+        """
         try:
             self.save()
+        except OSError as error:
+            self._rescue(error)
         finally:
             self._close_journal()
             if self._owner is not None:
                 self._owner.release()
+
+    def _rescue(self, error: OSError) -> None:
+        assert self.path is not None
+        told = error.strerror or str(error)
+        try:
+            target = Path(tempfile.mkdtemp(prefix="spectral-edge-")) / self.path.name
+            storage.write_sequence(self.sequence(), target, run=self.run)
+        except OSError:
+            warnings.warn(f"{told}; what was recorded since is lost", stacklevel=2)
+        else:
+            warnings.warn(f"{told}; the run is in {target} instead", stacklevel=2)
 
     def _close_journal(self) -> None:
         if self._journal is not None:

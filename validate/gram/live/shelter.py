@@ -19,7 +19,7 @@ class Shelter:
         self._told: set[str] = set()
 
     @contextmanager
-    def over(self, what: str = "this was not recorded", *, framework: bool = True) -> Iterator[None]:
+    def over(self, what: str = "recording failed", *, framework: bool = True) -> Iterator[None]:
         """What happens inside is warned of, once, if it is to be; interrupts pass."""
         try:
             yield

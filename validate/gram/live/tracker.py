@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import choice, positive, whole
+from spectral_edge.validate.gram.derived import PART
 from spectral_edge.validate.gram.files.rounding import STORAGE
 from spectral_edge.validate.gram.live import spoken
 from spectral_edge.validate.gram.live.cadence import Cadence
@@ -32,7 +33,7 @@ from spectral_edge.validate.gram.parameters import (
     local,
     shortened,
 )
-from spectral_edge.validate.gram.sequence import PART, GramSequence
+from spectral_edge.validate.gram.sequence import GramSequence
 
 Floats = NDArray[np.float64]
 STATE_FORMAT = 2
@@ -43,7 +44,9 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     found = {}
     for name, value in metrics.items():
         try:
-            found[name] = float(value)
+            found[name] = float(
+                value.item() if hasattr(value, "item") else value
+            )  # a tensor's gradient stays out
         except (TypeError, ValueError, RuntimeError):
             shown = " ".join(repr(value).split())[:80]
             raise ValueError(f"{name} must be a number, as every metric, got {shown}") from None
@@ -228,7 +231,14 @@ class GramTracker:
         return self._recording.config
 
     def say(self, line: str) -> None:
-        """Tell the user."""
+        """Tell the user a line, as the argument `say` of the tracker does; under shards the first rank alone.
+
+        Examples
+        --------
+        >>> from spectral_edge import validate
+        >>> validate.GramTracker(W_max=4, say=print).say("half of the steps are done")
+        half of the steps are done
+        """
         if self._say is not None:
             self._say(line)
 
@@ -291,6 +301,22 @@ class GramTracker:
         Returns
         -------
         context manager
+            To put around `update` in a callback of one's own.
+
+        Raises
+        ------
+        Exception
+            Whatever was raised inside, if `on_error` is "raise".
+
+        Examples
+        --------
+        >>> import warnings, numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> with warnings.catch_warnings(record=True) as told, tracker.sheltered():
+        ...     tracker.update(np.array([1.0, np.nan]), step=0)
+        >>> print(told[0].message)
+        recording failed, the training goes on: params must be finite, got NaN or infinity in 'params' at step 0
         """
         return self._shelter.over()
 
@@ -313,11 +339,48 @@ class GramTracker:
         return not self._broken and (not self.started or self._cadence.wants(step))
 
     def pass_over(self, step: int) -> None:
-        """Take note of a step that is not recorded."""
+        """Take note of a step that is not recorded: for who asks `wants` first, to be spared an `update`.
+
+        Raises
+        ------
+        ValueError
+            If `step` is no whole number of at least 0.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, every=10, say=print)
+        >>> tracker.update(np.zeros(3), step=0)
+        >>> tracker.pass_over(5)
+        every=10 counts steps: steps 10, 20, … are recorded
+        """
         self._cadence.pass_over(self._cadence.next(step))
 
     def notice(self, params: Any) -> None:
-        """Take in parameters that are trained from now on, as they are now: call it before their first step."""
+        """Take in parameters that are trained from now on, as they are now: call it before their first step.
+
+        `attach` and the callbacks do. Without it the first update of a layer that is thawed is not known, and counts
+        as 0.
+
+        Parameters
+        ----------
+        params : model, or as in `update`
+            All of them; those that were trained before are left as they are.
+
+        Raises
+        ------
+        ValueError
+            If they have changed in another way.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> tracker.update({"w": np.zeros(3)}, step=0)
+        >>> tracker.notice({"w": np.ones(3)})  # nothing was thawed
+        """
         if self._store is not None and self._watched.unfrozen():
             own, joined = self._watched.look(params, self._cadence.seen or 0)
             self._join(own, joined)
@@ -527,7 +590,8 @@ class GramTracker:
     def sequence(self) -> GramSequence:
         """The run so far, as a banded `GramSequence` (full where the run is no longer than the band).
 
-        The file, if there is one, is brought up to date. `GramSequence.parts` has the groups of `by`.
+        The file, if there is one, is brought up to date; where that cannot be, a warning says so.
+        `GramSequence.parts` has the groups of `by`.
 
         Returns
         -------
@@ -552,7 +616,10 @@ class GramTracker:
         if len(self._recording.records) < 2:
             recorded = 0 if self._store is None else len(self._recording.records) + 1
             raise ValueError(f"a sequence needs at least 3 snapshots, got {recorded}")
-        self._recording.save()
+        try:
+            self._recording.save()
+        except OSError as error:  # it is asked for what is in memory
+            warnings.warn(f"{error.strerror or error}; the file is not up to date", stacklevel=2)
         return self._recording.sequence()
 
     def save(self) -> None:
@@ -574,12 +641,24 @@ class GramTracker:
         self._recording.save()
 
     def attach(self, optimizer: Any, model: Any, **options: Any) -> Any:
-        """Record `model` after every step of the PyTorch `optimizer`; see `integrations.pytorch.attach`.
+        """Record `model` after every step of the PyTorch `optimizer`.
+
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer, or several
+        model : torch.nn.Module
+        **options
+            `step`, `gradients`, `probes`, `metrics`: see `integrations.pytorch.attach`, which has an example too.
 
         Returns
         -------
         integrations.pytorch.Attachment
             Its `remove` ends the recording.
+
+        Raises
+        ------
+        ValueError
+            If the tracker is attached already, or refuses the parameters, or `optimizer` is none.
         """
         from spectral_edge.validate.gram.integrations.pytorch import attach
 
@@ -609,7 +688,15 @@ class GramTracker:
         return spoken.recorded(chosen, own, self.W_max, self.store, self.sketch, self.sharded)
 
     def announce(self, params: Any) -> None:
-        """Say what `describe` says."""
+        """Tell the user what `describe` returns, before the training; the first `update` does not say it again.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge import validate
+        >>> validate.GramTracker(W_max=4, say=print).announce({"w": np.zeros(1000)})
+        recording 1,000 parameters in 1 tensor (w); 6 vectors, 48 kB on cpu
+        """
         self._announced = True
         self.say(self.describe(params))
 

@@ -103,8 +103,8 @@ class Forecast:
             return "On no run like it was tested how good that is."
         (low, high), (worst, best) = known["concordance"], known["error"]
         return (
-            f"On dense runs like it the order of such times was right in {low:.0%} to {high:.0%} of pairs, and the "
-            f"median error {worst:.0%} to {best:.0%}."
+            f"On dense runs like it the order of such times was right in {_between(low, high)} of pairs, and the "
+            f"median error {_between(worst, best)}."
         )
 
     def _cannot_be_said(self) -> str:
@@ -220,6 +220,11 @@ def forecast(
         ahead=_ahead(tracks, best)[: horizon + 1],
         record=_record(run),
     )
+
+
+def _between(low: float, high: float) -> str:
+    one, other = f"{low:.0%}", f"{high:.0%}"
+    return one if one == other else f"{one} to {other}"
 
 
 def _records(number: float) -> str:

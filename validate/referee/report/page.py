@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectral_edge.theory.files import replace_atomically
+from spectral_edge.theory.files import replace_atomically, utf8
 from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import card, metric
@@ -187,5 +187,5 @@ def write_report(
     OSError
         If the folder cannot be written; nothing is left half-written.
     """
-    page = render(board, warning, dense=dense).encode()
+    page = utf8(render(board, warning, dense=dense))
     return replace_atomically(Path(folder) / "index.html", lambda file: file.write(page))
