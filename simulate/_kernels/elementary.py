@@ -1,6 +1,7 @@
 """Exponential and logarithm without branches, so that a loop over them becomes vector instructions."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -11,13 +12,19 @@ _LOG2E, _LN2_HI, _LN2_LO = 1.4426950408889634, 0.693147180369123816490, 1.908214
 _C = tuple(1.0 / math.factorial(n) for n in range(14))
 
 
-@njit(fastmath=_FAST, forceinline=True)
+def inner(function: Any = None, **options: Any) -> Any:
+    """As `njit`, for what only kernels call: without the entrance for Python, which takes long to compile."""
+    made = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+    return made if function is None else made(function)
+
+
+@inner(fastmath=_FAST, forceinline=True)
 def min_of(a, b):
     """The lesser number, as the processor's one instruction for it."""
     return a if a < b else b
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@inner(fastmath=_FAST, forceinline=True)
 def max_of(a, b):
     """The greater number, likewise."""
     return a if a > b else b

@@ -11,9 +11,10 @@ trajectory do not depend on where in a block it stands.
 
 import math
 
-from numba import float64, njit, types
+import numpy as np
+from numba import float64, types
 
-from spectral_edge.simulate._kernels.elementary import expm1, log
+from spectral_edge.simulate._kernels.elementary import expm1, inner, log
 
 COLUMNS = types.UniTuple(types.Array(float64, 1, "A", readonly=True), 10)  # a sweep's parameters
 
@@ -31,30 +32,30 @@ OPEN, _LO, _HI, _X = (row * BLOCK for row in range(30, 34))
 ROWS = 34
 
 
-@njit
+@inner
 def whole(n):
     """How far a loop over n runs: what lies behind n in a row is computed with it and not used."""
     return (n + _VECTOR - 1) // _VECTOR * _VECTOR
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _sign(x):
     return (1.0 if x > 0.0 else 0.0) - (1.0 if x < 0.0 else 0.0)
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _inverse(k):
     """1/k, and 0 where k = 0, whose growth is linear."""
     return 0.0 if k == 0.0 else 1.0 / (1.0 if k == 0.0 else k)
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _grown(r, k, inverse, t, m):
     """Integral of r·e^{-k t} from 0 to t; m is expm1(-k t)."""
     return r * t if k == 0.0 else -r * m * inverse
 
 
-@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+@inner(fastmath=FAST, forceinline=True, error_model="numpy")
 def gap_at(w, i, t):
     """d_1 - d_2 of trajectory i at time t."""
     k1, k2 = w[K1 + i], w[K2 + i]
@@ -63,7 +64,7 @@ def gap_at(w, i, t):
     return math.sqrt(a if a > 0.0 else 0.0) - math.sqrt(b if b > 0.0 else 0.0)
 
 
-@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+@inner(fastmath=FAST, forceinline=True, error_model="numpy")
 def _sign_at_infinity(delta, u1, u2, s1, s2, r1, r2, k1, k2):
     """Sign of f as t → inf, and of f' where f vanishes: the slower exponential decides."""
     slow1, slow2 = _sign(r1), -_sign(r2)
@@ -78,7 +79,7 @@ def _sign_at_infinity(delta, u1, u2, s1, s2, r1, r2, k1, k2):
     return (_sign(limit) if limit != 0.0 else -late) if bounded else late
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _describe(n, w):
     """Squares, slopes, rates and the gap at t_max."""
     for i in range(n):
@@ -94,7 +95,7 @@ def _describe(n, w):
         w[LAST + i] = gap_at(w, i, w[T_MAX + i])
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _find_extremum(n, w):
     """The time of the extremum of f, 0 where there is none, and f there."""
     for i in range(n):
@@ -108,7 +109,7 @@ def _find_extremum(n, w):
         w[_AT_T_M + i] = w[_DELTA + i] + grown1 - grown2
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _count(n, w, marginal):
     """Count the crossings there will ever be, -1 in the marginal case; and which of them come before t_max."""
     for i in range(n):
@@ -132,7 +133,7 @@ def _count(n, w, marginal):
         w[COUNT + i] = -1.0 if count == 0.0 and nothing else count
 
 
-@njit
+@inner
 def chosen_by(n, w, flag, chosen):
     """Indices of the trajectories whose row `flag` is positive; return how many."""
     m = 0
@@ -142,7 +143,7 @@ def chosen_by(n, w, flag, chosen):
     return m
 
 
-@njit
+@inner
 def take(m, w, rows, chosen, task):
     """Copy `rows` of the chosen trajectories side by side."""
     for row in rows:
@@ -150,7 +151,7 @@ def take(m, w, rows, chosen, task):
             task[row + j] = w[row + chosen[j]]
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _begin_roots(m, task, from_extremum):
     """The bracket, and in it the zero of a parabola that has f and f' of the left end, f'' or the extremum."""
     for j in range(m):
@@ -168,7 +169,7 @@ def _begin_roots(m, task, from_extremum):
         task[_X + j] = x if x > lo and x < hi else 0.5 * (lo + hi)
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _improve_roots(m, task):
     """One step of Halley's method within the bracket where a root is open; return how many still are."""
     for j in range(m):
@@ -194,11 +195,11 @@ def _improve_roots(m, task):
     return left
 
 
-_GIVEN = (T_MAX, R1, R2, K1, K2, INV1, INV2, _DELTA, _T_M, _AT_T_M)
-_KEPT = (R1, R2, K1, K2, INV1, INV2, _DELTA, _SIGN, _LO, _HI, _X, OPEN)
+_GIVEN = np.array([T_MAX, R1, R2, K1, K2, INV1, INV2, _DELTA, _T_M, _AT_T_M])
+_KEPT = np.array([R1, R2, K1, K2, INV1, INV2, _DELTA, _SIGN, _LO, _HI, _X, OPEN])
 
 
-@njit
+@inner
 def _find_roots(n, w, from_extremum, chosen, inner, task):
     """The crossing before the extremum of f, or that after it, where it comes before t_max."""
     flag, sign, result = (_HAS2, _LATER, SECOND) if from_extremum else (_HAS1, _SIGN, FIRST)
@@ -228,7 +229,7 @@ def _find_roots(n, w, from_extremum, chosen, inner, task):
         w[result + chosen[j]] = task[_X + j]
 
 
-@njit(fastmath=FAST)
+@inner(fastmath=FAST)
 def _order(n, w):
     """The first crossing first; the smallest gap but for a minimum inside."""
     for i in range(n):
@@ -241,7 +242,7 @@ def _order(n, w):
         w[SMALLEST + i] = ends if w[FIRST + i] != w[FIRST + i] else 0.0
 
 
-@njit
+@inner
 def load(columns, start, n, w):
     """The parameters of n trajectories from `start` on, BLOCK at most."""
     for c in range(len(columns)):
@@ -250,7 +251,7 @@ def load(columns, start, n, w):
             w[c * BLOCK + i] = column[start + i]
 
 
-@njit
+@inner
 def count(n, w, marginal):
     """Fill the rows that describe a trajectory, and COUNT, from the parameters of n trajectories."""
     _describe(n, w)
@@ -258,7 +259,7 @@ def count(n, w, marginal):
     _count(n, w, marginal)
 
 
-@njit
+@inner
 def cross(n, w, chosen, inner, task):
     """Fill FIRST, SECOND, and SMALLEST but for a minimum inside, after `count`."""
     for second in range(2):

@@ -1,8 +1,8 @@
 """The smallest gap of the closed form 3.2 where it lies inside (0, t_max) and does not reach zero; as `exact`."""
 
-from numba import njit
+import numpy as np
 
-from spectral_edge.simulate._kernels.elementary import expm1
+from spectral_edge.simulate._kernels.elementary import expm1, inner
 from spectral_edge.simulate._kernels.exact import (
     BLOCK,
     FAST,
@@ -33,11 +33,11 @@ _A1, _A2, _B1, _B2, _E1, _E2, _T, _FELL, _LO, _HI, _LO2, _HI2, _S1, _S2, _AT_LO,
     row * BLOCK for row in range(ROWS, ROWS + 17)
 )
 TASK_ROWS = ROWS + 17
-_GIVEN = (T_MAX, R1, R2, K1, K2, U1, U2, INV1, INV2, SMALLEST)
-_KEPT = (*_GIVEN, _A1, _A2, _B1, _B2, _S1, _S2, _LO, _HI, _LO2, _HI2)
+_GIVEN = np.array([T_MAX, R1, R2, K1, K2, U1, U2, INV1, INV2, SMALLEST])
+_KEPT = np.array([*_GIVEN, _A1, _A2, _B1, _B2, _S1, _S2, _LO, _HI, _LO2, _HI2])
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _squares(task, j, e1, e2):
     """Squares, up to a common factor, of the slopes of the larger and smaller signal where e^{-k t} are e1, e2.
 
@@ -51,13 +51,13 @@ def _squares(task, j, e1, e2):
     return (first if growing else second), (second if growing else first)
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _moved(k, t):
     """A rate that can be divided by; only to find the time."""
     return k if abs(k) * t > 1e-7 else 1e-7 / t
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _begin(m, task):
     for j in range(m):
         t = task[T_MAX + j]
@@ -74,7 +74,7 @@ def _begin(m, task):
         task[_FELL + j] = more - less
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _bracket(m, task):
     """Where the gap stops falling, twice at most: looked for between times that double.
 
@@ -94,14 +94,14 @@ def _bracket(m, task):
             task[_T + j], task[_E1 + j], task[_E2 + j] = 2.0 * t, e1 * e1, e2 * e2
 
 
-@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+@inner(fastmath=FAST, forceinline=True, error_model="numpy")
 def _fall(task, j, t):
     """Positive where the gap falls, between -1 and 1."""
     less, more = _squares(task, j, expm1(-task[_S1 + j] * t) + 1.0, expm1(-task[_S2 + j] * t) + 1.0)
     return (more - less) / (more + less)
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _begin_refining(m, n, task):
     for j in range(m):
         task[_AT_LO + j], task[_AT_HI + j] = (
@@ -113,7 +113,7 @@ def _begin_refining(m, n, task):
         task[OPEN + j] = 1.0 if j < n else 0.0
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _refine(m, task):
     """One step of the Illinois method for the zero of `_fall`; return how many are still open.
 
@@ -143,7 +143,7 @@ def _refine(m, task):
     return left
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _lower(m, task):
     """Lower SMALLEST to the gap at the time found."""
     for j in range(m):
@@ -152,7 +152,7 @@ def _lower(m, task):
         task[SMALLEST + j] = gap if gap < least else least
 
 
-@njit(fastmath=FAST)
+@inner(fastmath=FAST)
 def _choose(n, w):
     """An inner minimum needs slopes of one sign; and it is zero where there is a crossing."""
     for i in range(n):
@@ -160,7 +160,7 @@ def _choose(n, w):
         w[OPEN + i] = 1.0 if none and w[R1 + i] * w[R2 + i] > 0.0 else 0.0
 
 
-@njit
+@inner
 def lower(n, w, chosen, inner, task):
     """Lower SMALLEST where the gap has a minimum inside, after `exact.cross`."""
     _choose(n, w)
