@@ -30,9 +30,9 @@ def max_of(a, b):
     return a if a > b else b
 
 
-@njit(fastmath=_FAST, forceinline=True, error_model="numpy")
-def expm1(y):
-    """e^y - 1 to rounding, also of small y; y from -700 on stands for all below, from 709 on it is infinite."""
+@inner(fastmath=_FAST, forceinline=True, error_model="numpy")
+def exponential(y):
+    """e^y and e^y - 1, each to rounding; y from -700 on stands for all below, from 709 on both are infinite."""
     x = y if y > -700.0 else -700.0
     x = x if x < 709.0 else 709.0
     shifted = x * _LOG2E + _MAGIC
@@ -44,7 +44,8 @@ def expm1(y):
     odd = s * (_C[3] + s * (_C[5] + s * (_C[7] + s * (_C[9] + s * (_C[11] + s * _C[13])))))
     small = f + (even + f * odd)
     power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)  # 2^n
-    return (power - 1.0) + power * small if y < 709.0 else math.inf
+    e, m = power + power * small, (power - 1.0) + power * small
+    return (e if y < 709.0 else math.inf), (m if y < 709.0 else math.inf)
 
 
 @njit(fastmath=_FAST, forceinline=True, error_model="numpy")

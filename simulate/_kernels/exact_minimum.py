@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spectral_edge.simulate._kernels.elementary import expm1, inner
+from spectral_edge.simulate._kernels.elementary import exponential, inner
 from spectral_edge.simulate._kernels.exact import (
     BLOCK,
     FAST,
@@ -15,6 +15,8 @@ from spectral_edge.simulate._kernels.exact import (
     R1,
     R2,
     ROWS,
+    S1,
+    S2,
     SMALLEST,
     T_MAX,
     U1,
@@ -29,12 +31,12 @@ _DOUBLINGS = 16
 _FIRST = 0.5**_DOUBLINGS  # the first time looked at, as a share of the last
 _ITERATIONS = 100  # of a minimum; six are usual
 
-_A1, _A2, _B1, _B2, _E1, _E2, _T, _FELL, _LO, _HI, _LO2, _HI2, _S1, _S2, _AT_LO, _AT_HI, _SIDE = (
+_A1, _A2, _B1, _B2, _E1, _E2, _T, _FELL, _LO, _HI, _LO2, _HI2, _RATE1, _RATE2, _AT_LO, _AT_HI, _SIDE = (
     row * BLOCK for row in range(ROWS, ROWS + 17)
 )
 TASK_ROWS = ROWS + 17
-_GIVEN = np.array([T_MAX, R1, R2, K1, K2, U1, U2, INV1, INV2, SMALLEST])
-_KEPT = np.array([*_GIVEN, _A1, _A2, _B1, _B2, _S1, _S2, _LO, _HI, _LO2, _HI2])
+_GIVEN = np.array([T_MAX, R1, R2, S1, S2, K1, K2, U1, U2, INV1, INV2, SMALLEST])
+_KEPT = np.array([*_GIVEN, _A1, _A2, _B1, _B2, _RATE1, _RATE2, _LO, _HI, _LO2, _HI2])
 
 
 @inner(fastmath=FAST, forceinline=True)
@@ -61,14 +63,17 @@ def _moved(k, t):
 def _begin(m, task):
     for j in range(m):
         t = task[T_MAX + j]
+        u1, u2 = task[U1 + j], task[U2 + j]
         k1, k2 = _moved(task[K1 + j], t), _moved(task[K2 + j], t)
         slow1, slow2 = abs(k1), abs(k2)
         slow = 40.0 / (slow1 if slow1 < slow2 else slow2)
         t = (t if t < slow else slow) * _FIRST
         b1, b2 = task[R1 + j] / k1, task[R2 + j] / k2
-        task[_S1 + j], task[_S2 + j], task[_B1 + j], task[_B2 + j] = k1, k2, b1, b2
-        task[_A1 + j], task[_A2 + j] = task[U1 + j] + b1, task[U2 + j] + b2
-        task[_T + j], task[_E1 + j], task[_E2 + j] = t, expm1(-k1 * t) + 1.0, expm1(-k2 * t) + 1.0
+        task[_RATE1 + j], task[_RATE2 + j], task[_B1 + j], task[_B2 + j] = k1, k2, b1, b2
+        # u + r/k, where k is as it was s/k: a signal without source keeps its digits while it decays
+        task[_A1 + j] = task[S1 + j] / k1 + u1 * (1.0 - task[K1 + j] / k1)
+        task[_A2 + j] = task[S2 + j] / k2 + u2 * (1.0 - task[K2 + j] / k2)
+        task[_T + j], task[_E1 + j], task[_E2 + j] = t, exponential(-k1 * t)[0], exponential(-k2 * t)[0]
         task[_LO + j] = task[_HI + j] = task[_LO2 + j] = task[_HI2 + j] = 0.0
         less, more = _squares(task, j, 1.0, 1.0)
         task[_FELL + j] = more - less
@@ -97,7 +102,9 @@ def _bracket(m, task):
 @inner(fastmath=FAST, forceinline=True, error_model="numpy")
 def _fall(task, j, t):
     """Positive where the gap falls, between -1 and 1."""
-    less, more = _squares(task, j, expm1(-task[_S1 + j] * t) + 1.0, expm1(-task[_S2 + j] * t) + 1.0)
+    less, more = _squares(
+        task, j, exponential(-task[_RATE1 + j] * t)[0], exponential(-task[_RATE2 + j] * t)[0]
+    )
     return (more - less) / (more + less)
 
 
