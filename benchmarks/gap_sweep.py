@@ -3,12 +3,12 @@
     python benchmarks/gap_sweep.py [--n 100000] [--rounds 5]
 
 heyoka (Taylor steps, vectors of trajectories, with and without events, and as an ensemble on two threads), diffrax,
-CyRK and scipy. All run in one process, in turn, round after round; the table gives the median time per trajectory, the
-median over rounds of the ratio to the integrated sweep, and the median error against the closed form, of the last gap
-(relative to the larger first signal) and of the first crossing: speed counts at equal accuracy. Competitors that are
-much slower run on fewer trajectories; rows without events locate no crossings. Compilation is done before the first
-round. Work spread over threads is timed as it passes, so that heyoka's one thread is fairly compared with the row
-"one thread".
+CyRK, pydiffsol and scipy; one that is not installed is named as missing. All run in one process, in turn, round after
+round; the table gives the median time per trajectory, the median over rounds of the ratio to the integrated sweep, and
+the median error against the closed form, of the last gap (relative to the larger first signal) and of the first
+crossing: speed counts at equal accuracy. Competitors that are much slower run on fewer trajectories; rows without
+events locate no crossings. Compilation is done before the first round. Work spread over threads is timed as it passes,
+so that heyoka's one thread is fairly compared with the row "one thread".
 """
 
 import argparse
@@ -207,6 +207,31 @@ def cyrk() -> Run:
     return run
 
 
+def pydiffsol_tsit45() -> Run:
+    """Compiled equations, one solve per trajectory; no events."""
+    import pydiffsol
+
+    equations = f"""
+    in_i {{ h1 = 1, h2 = 1, p1 = 1, p2 = 1, x0 = 1, y0 = 1 }}
+    u_i {{ x = x0, y = y0 }}
+    F_i {{
+        {-ETA} * (h1 + {OMEGA}) * x + {ETA * W} * p1 / x,
+        {-ETA} * (h2 + {OMEGA}) * y + {ETA * W} * p2 / y
+    }}
+    """
+    made = pydiffsol.Ode(equations, matrix_type=pydiffsol.nalgebra_dense, ode_solver=pydiffsol.tsit45)
+    made.rtol, made.atol = RTOL, ATOL
+
+    def run(c: dict[str, Any]) -> Found:
+        gaps = []
+        for g, d, h, p in zip(c["g0"], c["d0"], c["h"], c["p"], strict=True):
+            x, y = made.solve(np.array([*h, *p, d + g / 2, d - g / 2]), T_MAX).ys[:, -1]
+            gaps.append(x - y)
+        return np.array(gaps), None
+
+    return run
+
+
 def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -230,11 +255,12 @@ def main() -> None:
         ("diffrax Dopri5, jit(vmap), events", lambda: diffrax_dopri5(True), min(chosen.n, 20_000)),
         ("diffrax Dopri5, jit(vmap), no events", lambda: diffrax_dopri5(False), min(chosen.n, 20_000)),
         ("CyRK RK45 (numba), no events", cyrk, 300),
+        ("pydiffsol Tsit45, no events", pydiffsol_tsit45, 2_000),
     ):
         try:
             entries.append((name, make(), n))
         except ImportError as missing:
-            print(f"skipped: {name} ({missing}); pip install spectral-edge[bench]")
+            print(f"missing: {name} ({missing}); pip install spectral-edge[bench]")
     exact = simulate.gap_sweep(**c, eta=ETA, omega=OMEGA, W=W, t_max=T_MAX, method="exact")
     larger = c["d0"] + c["g0"] / 2
     times: dict[str, list[float]] = {name: [] for name, _, _ in entries}

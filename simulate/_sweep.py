@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -325,29 +325,42 @@ def compute_chunk(job: _Job, columns: Columns, alone: bool = True) -> FloatArray
     if job.method == "exact":
         with compiling("the exact sweep"):
             from spectral_edge.simulate._kernels import sweep_exact as exact
-        if alone:
-            exact.solve_part(columns, 0, columns[0].size, MARGINAL, out)
-        else:
-            exact.solve_rows(exact.solve_part, columns, MARGINAL, out)
+        _side_by_side(lambda *rows: exact.solve_part(columns, *rows, MARGINAL, out), columns[0].size, alone)
         return out
-    with compiling("the integrated sweep"):
-        from spectral_edge.simulate._kernels import sweep as kernels
-        from spectral_edge.simulate._kernels import taylor
     if job.functions:
-        integrate = kernels.integrate_rows_alone if alone else kernels.integrate_rows
+        with compiling("the sweep in time"):
+            from spectral_edge.simulate._kernels import sweep_in_time as in_time
+        integrate = in_time.integrate_rows_alone if alone else in_time.integrate_rows
         with _coefficients.compiled(*_as_coefficients(job.functions)) as function:
             integrate(function, columns, columns[9].min() / 100, job.rtol, job.atol, out)
-    elif alone:
-        none, all_steps = np.empty(0), (np.inf, kernels.MAX_STEPS)
-        taylor.integrate_part(
-            columns, 0, columns[0].size, *all_steps, job.rtol, job.atol, none, none, none, out
-        )
     else:
-        kernels.taylor_rows(taylor.integrate_part, columns, job.rtol, job.atol, out)
+        with compiling("the integrated sweep"):
+            from spectral_edge.simulate._kernels import sweep_count, taylor
+        none = np.empty(0)
+        limits = (np.inf, taylor.MAX_STEPS, job.rtol, job.atol, none, none, none, out)
+        _side_by_side(lambda *rows: taylor.integrate_part(columns, *rows, *limits), columns[0].size, alone)
     out[3] = np.where(out[4] > 0, 0.0, np.maximum(out[3], 0.0))
     if not job.functions:
-        kernels.count_rows(columns, MARGINAL, out)
+        sweep_count.count_rows(columns, MARGINAL, out)
     return out
+
+
+def _side_by_side(work: Callable[[int, int], Any], n: int, alone: bool) -> None:
+    """Do `work` for the rows from one number to another, all n of them: at once, or in parts on all cores.
+
+    The kernels let go of Python's lock, and compile faster than a parallel loop of numba.
+    """
+    import numba
+
+    threads = 1 if alone else numba.get_num_threads()
+    # some parts a thread, since some rows take longer; in whole blocks of the kernels
+    part = math.ceil(n / (16 * threads) / 512) * 512
+    if threads == 1 or part >= n:
+        work(0, n)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, i, min(i + part, n)) for i in range(0, n, part)]:
+            done.result()
 
 
 def _compute(

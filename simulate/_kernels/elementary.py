@@ -1,6 +1,7 @@
 """Exponential and logarithm without branches, so that a loop over them becomes vector instructions."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -11,21 +12,27 @@ _LOG2E, _LN2_HI, _LN2_LO = 1.4426950408889634, 0.693147180369123816490, 1.908214
 _C = tuple(1.0 / math.factorial(n) for n in range(14))
 
 
-@njit(fastmath=_FAST, forceinline=True)
+def inner(function: Any = None, **options: Any) -> Any:
+    """As `njit`, for what only kernels call: without the entrance for Python, which takes long to compile."""
+    made = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+    return made if function is None else made(function)
+
+
+@inner(fastmath=_FAST, forceinline=True)
 def min_of(a, b):
     """The lesser number, as the processor's one instruction for it."""
     return a if a < b else b
 
 
-@njit(fastmath=_FAST, forceinline=True)
+@inner(fastmath=_FAST, forceinline=True)
 def max_of(a, b):
     """The greater number, likewise."""
     return a if a > b else b
 
 
-@njit(fastmath=_FAST, forceinline=True, error_model="numpy")
-def expm1(y):
-    """e^y - 1 to rounding, also of small y; y from -700 on stands for all below, from 709 on it is infinite."""
+@inner(fastmath=_FAST, forceinline=True, error_model="numpy")
+def exponential(y):
+    """e^y and e^y - 1, each to rounding; y from -700 on stands for all below, from 709 on both are infinite."""
     x = y if y > -700.0 else -700.0
     x = x if x < 709.0 else 709.0
     shifted = x * _LOG2E + _MAGIC
@@ -37,7 +44,8 @@ def expm1(y):
     odd = s * (_C[3] + s * (_C[5] + s * (_C[7] + s * (_C[9] + s * (_C[11] + s * _C[13])))))
     small = f + (even + f * odd)
     power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52).view(np.float64)  # 2^n
-    return (power - 1.0) + power * small if y < 709.0 else math.inf
+    e, m = power + power * small, (power - 1.0) + power * small
+    return (e if y < 709.0 else math.inf), (m if y < 709.0 else math.inf)
 
 
 @njit(fastmath=_FAST, forceinline=True, error_model="numpy")

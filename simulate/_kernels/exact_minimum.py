@@ -1,8 +1,8 @@
 """The smallest gap of the closed form 3.2 where it lies inside (0, t_max) and does not reach zero; as `exact`."""
 
-from numba import njit
+import numpy as np
 
-from spectral_edge.simulate._kernels.elementary import expm1
+from spectral_edge.simulate._kernels.elementary import exponential, inner
 from spectral_edge.simulate._kernels.exact import (
     BLOCK,
     FAST,
@@ -15,6 +15,8 @@ from spectral_edge.simulate._kernels.exact import (
     R1,
     R2,
     ROWS,
+    S1,
+    S2,
     SMALLEST,
     T_MAX,
     U1,
@@ -29,15 +31,15 @@ _DOUBLINGS = 16
 _FIRST = 0.5**_DOUBLINGS  # the first time looked at, as a share of the last
 _ITERATIONS = 100  # of a minimum; six are usual
 
-_A1, _A2, _B1, _B2, _E1, _E2, _T, _FELL, _LO, _HI, _LO2, _HI2, _S1, _S2, _AT_LO, _AT_HI, _SIDE = (
+_A1, _A2, _B1, _B2, _E1, _E2, _T, _FELL, _LO, _HI, _LO2, _HI2, _RATE1, _RATE2, _AT_LO, _AT_HI, _SIDE = (
     row * BLOCK for row in range(ROWS, ROWS + 17)
 )
 TASK_ROWS = ROWS + 17
-_GIVEN = (T_MAX, R1, R2, K1, K2, U1, U2, INV1, INV2, SMALLEST)
-_KEPT = (*_GIVEN, _A1, _A2, _B1, _B2, _S1, _S2, _LO, _HI, _LO2, _HI2)
+_GIVEN = np.array([T_MAX, R1, R2, S1, S2, K1, K2, U1, U2, INV1, INV2, SMALLEST])
+_KEPT = np.array([*_GIVEN, _A1, _A2, _B1, _B2, _RATE1, _RATE2, _LO, _HI, _LO2, _HI2])
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _squares(task, j, e1, e2):
     """Squares, up to a common factor, of the slopes of the larger and smaller signal where e^{-k t} are e1, e2.
 
@@ -51,30 +53,33 @@ def _squares(task, j, e1, e2):
     return (first if growing else second), (second if growing else first)
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _moved(k, t):
     """A rate that can be divided by; only to find the time."""
     return k if abs(k) * t > 1e-7 else 1e-7 / t
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _begin(m, task):
     for j in range(m):
         t = task[T_MAX + j]
+        u1, u2 = task[U1 + j], task[U2 + j]
         k1, k2 = _moved(task[K1 + j], t), _moved(task[K2 + j], t)
         slow1, slow2 = abs(k1), abs(k2)
         slow = 40.0 / (slow1 if slow1 < slow2 else slow2)
         t = (t if t < slow else slow) * _FIRST
         b1, b2 = task[R1 + j] / k1, task[R2 + j] / k2
-        task[_S1 + j], task[_S2 + j], task[_B1 + j], task[_B2 + j] = k1, k2, b1, b2
-        task[_A1 + j], task[_A2 + j] = task[U1 + j] + b1, task[U2 + j] + b2
-        task[_T + j], task[_E1 + j], task[_E2 + j] = t, expm1(-k1 * t) + 1.0, expm1(-k2 * t) + 1.0
+        task[_RATE1 + j], task[_RATE2 + j], task[_B1 + j], task[_B2 + j] = k1, k2, b1, b2
+        # u + r/k, where k is as it was s/k: a signal without source keeps its digits while it decays
+        task[_A1 + j] = task[S1 + j] / k1 + u1 * (1.0 - task[K1 + j] / k1)
+        task[_A2 + j] = task[S2 + j] / k2 + u2 * (1.0 - task[K2 + j] / k2)
+        task[_T + j], task[_E1 + j], task[_E2 + j] = t, exponential(-k1 * t)[0], exponential(-k2 * t)[0]
         task[_LO + j] = task[_HI + j] = task[_LO2 + j] = task[_HI2 + j] = 0.0
         less, more = _squares(task, j, 1.0, 1.0)
         task[_FELL + j] = more - less
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _bracket(m, task):
     """Where the gap stops falling, twice at most: looked for between times that double.
 
@@ -94,14 +99,16 @@ def _bracket(m, task):
             task[_T + j], task[_E1 + j], task[_E2 + j] = 2.0 * t, e1 * e1, e2 * e2
 
 
-@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+@inner(fastmath=FAST, forceinline=True, error_model="numpy")
 def _fall(task, j, t):
     """Positive where the gap falls, between -1 and 1."""
-    less, more = _squares(task, j, expm1(-task[_S1 + j] * t) + 1.0, expm1(-task[_S2 + j] * t) + 1.0)
+    less, more = _squares(
+        task, j, exponential(-task[_RATE1 + j] * t)[0], exponential(-task[_RATE2 + j] * t)[0]
+    )
     return (more - less) / (more + less)
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _begin_refining(m, n, task):
     for j in range(m):
         task[_AT_LO + j], task[_AT_HI + j] = (
@@ -113,7 +120,7 @@ def _begin_refining(m, n, task):
         task[OPEN + j] = 1.0 if j < n else 0.0
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _refine(m, task):
     """One step of the Illinois method for the zero of `_fall`; return how many are still open.
 
@@ -143,7 +150,7 @@ def _refine(m, task):
     return left
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _lower(m, task):
     """Lower SMALLEST to the gap at the time found."""
     for j in range(m):
@@ -152,7 +159,7 @@ def _lower(m, task):
         task[SMALLEST + j] = gap if gap < least else least
 
 
-@njit(fastmath=FAST)
+@inner(fastmath=FAST)
 def _choose(n, w):
     """An inner minimum needs slopes of one sign; and it is zero where there is a crossing."""
     for i in range(n):
@@ -160,7 +167,7 @@ def _choose(n, w):
         w[OPEN + i] = 1.0 if none and w[R1 + i] * w[R2 + i] > 0.0 else 0.0
 
 
-@njit
+@inner
 def lower(n, w, chosen, inner, task):
     """Lower SMALLEST where the gap has a minimum inside, after `exact.cross`."""
     _choose(n, w)

@@ -21,6 +21,8 @@ RATES = types.UniTuple(float64, 4)
 
 DONE, NOT_FINITE, STEP_TOO_SMALL, TOO_MANY_STEPS = 0, 1, 2, 3
 
+MAX_STEPS = 5_000_000
+
 _FAST = {"contract", "nsz"}
 
 

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import float64, int64, njit, prange, types, void
+from numba import float64, int64, njit
 
 from spectral_edge.simulate._kernels import exact, exact_minimum
 
@@ -15,7 +15,8 @@ _RESULTS = (exact.FIRST, exact.SECOND, exact.LAST, exact.SMALLEST, exact.COUNT)
 def solve_part(columns, start, stop, marginal, out):
     """Fill `out` for the trajectories from `start` to `stop`; return how many."""
     w, task = np.zeros(exact.ROWS * exact.BLOCK), np.zeros(exact_minimum.TASK_ROWS * exact.BLOCK)
-    chosen, inner = np.zeros(exact.BLOCK, np.int64), np.zeros(exact.BLOCK, np.int64)
+    indices = np.zeros(2 * exact.BLOCK, np.int64)
+    chosen, inner = indices[: exact.BLOCK], indices[exact.BLOCK :]
     for at in range(start, stop, exact.BLOCK):
         n = min(exact.BLOCK, stop - at)
         exact.load(columns, at, n, w)
@@ -30,11 +31,3 @@ def solve_part(columns, start, stop, marginal, out):
             out[5, at + i] = 0.0 if math.isfinite(w[exact.LAST + i]) else 2.0
             out[6, at + i] = columns[9][at + i]
     return stop - start
-
-
-@njit(void(types.FunctionType(_SOLVE), exact.COLUMNS, float64, float64[:, ::1]), parallel=True, cache=True)
-def solve_rows(solve, columns, marginal, out):
-    """`solve` on all cores. As a first-class function it is not compiled again into this one."""
-    n, part = columns[0].size, 4 * exact.BLOCK
-    for i in prange((n + part - 1) // part):
-        solve(columns, i * part, min(n, (i + 1) * part), marginal, out)

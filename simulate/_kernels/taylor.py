@@ -17,13 +17,14 @@ import math
 import numpy as np
 from numba import float64, int64, njit
 
-from spectral_edge.simulate._kernels.elementary import max_of, min_of
+from spectral_edge.simulate._kernels.elementary import inner, max_of, min_of
 from spectral_edge.simulate._kernels.exact import COLUMNS, FAST, whole
 
 _TIMES = float64[::1]
 PART = int64(COLUMNS, int64, int64, float64, int64, float64, float64, _TIMES, _TIMES, _TIMES, float64[:, ::1])
 
 DONE, STEP_TOO_SMALL, TOO_MANY_STEPS = 0, 2, 3
+MAX_STEPS = 5_000_000
 
 LANES = 32
 ORDER = 16
@@ -34,11 +35,12 @@ _LEAST = 1e-280  # of a square that is divided by: a signal without source may d
 _S1, _S2, _D1, _D2, _T_MAX, _NEXT_OUTPUT = (row * LANES for row in range(6))
 _T, _X1, _X2, _R1, _R2, _SLOPE, _STEPS = (row * LANES for row in range(6, 13))
 _T_0, _X1_0, _X2_0, _R1_0, _R2_0, _SLOPE_0, _H = (row * LANES for row in range(13, 20))
-_SIGN, _MINIMUM, _COUNT, _FIRST, _SECOND, _MARKED = (row * LANES for row in range(20, 26))
-_ROWS = 26
+_SIGN, _MINIMUM, _COUNT, _FIRST, _SECOND, _MARKED, _OWN = (row * LANES for row in range(20, 27))
+_ROWS = 27
+_Y, _Z, _C, _C_1 = (_ROWS * LANES + polynomial * (ORDER + 1) for polynomial in range(4))  # behind them
 
 
-@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+@inner(fastmath=FAST, forceinline=True, error_model="numpy")
 def _series(r, d):
     """y_1 ... y_16 of a signal with damping d and source r = s/x²."""
     c = -2.0 * d
@@ -76,7 +78,7 @@ def _series(r, d):
     return y1, y2, y3, y4, y5, y6, y7, y8, y9, y10, y11, y12, y13, y14, y15, y16
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _sum(y, h):
     """1 + y_1 h + ... + y_16 h^16, even and odd terms apart: they do not wait for one another."""
     s = h * h
@@ -86,14 +88,14 @@ def _sum(y, h):
     return even + h * (y[0] + s * (y[2] + s * (y[4] + s * high)))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _log2(x):
     """Binary logarithm to 0.05: the upper half of a number's bits, read as a whole number, is nearly that."""
     bits = (np.float64(x).view(np.int64) >> 32) | 0x4330000000000000  # 2^52 and those bits
     return (np.int64(bits).view(np.float64) - 2.0**52) * 2.0**-20 - 1022.957
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _exp2(x):
     """Power of two, to 3 %, of -1000 < x < 1000, by the same way back."""
     bits = (
@@ -102,7 +104,7 @@ def _exp2(x):
     return np.int64(bits).view(np.float64)
 
 
-@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+@inner(fastmath=FAST, forceinline=True, error_model="numpy")
 def _step_length(x1, x2, y, z, rtol, atol):
     """Where the last two terms of both signals reach the tolerance of the gap, and a thousandth of their own signal."""
     inverse = 1.0 / (atol + rtol * min_of(abs(x1 - x2), min_of(x1, x2)))
@@ -111,7 +113,7 @@ def _step_length(x1, x2, y, z, rtol, atol):
     return _SAFETY * _exp2(min_of(_log2(last) * (-1 / 16), _log2(before) * (-1 / 15)))
 
 
-@njit(fastmath=FAST, forceinline=True)
+@inner(fastmath=FAST, forceinline=True)
 def _turns(g, a, a1, h, minimum, atol):
     """Whether the gap turns within a step so that it may reach a new minimum there, or zero."""
     bottom = minimum if minimum > 0.0 else 0.0
@@ -121,7 +123,7 @@ def _turns(g, a, a1, h, minimum, atol):
     return seen & (abs(a) * h > 1e-2 * atol)
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@inner(fastmath=FAST, error_model="numpy")
 def _advance(n, w, max_step, max_steps, rtol, atol):
     """One step of n lanes; those that need more are marked."""
     for i in range(n):
@@ -152,14 +154,14 @@ def _advance(n, w, max_step, max_steps, rtol, atol):
         w[_SLOPE + i], w[_STEPS + i] = slope, steps
 
 
-@njit
+@inner
 def _load(columns, i, lane, w):
     """Give a lane to trajectory i."""
     g, d, eta, omega = columns[0][i], columns[1][i], columns[6][i], columns[7][i]
     x1, x2, source = d + 0.5 * g, d - 0.5 * g, eta * columns[8][i]
     d1, d2 = eta * (columns[2][i] + omega), eta * (columns[3][i] + omega)
     s1, s2 = source * columns[4][i], source * columns[5][i]
-    r1, r2 = s1 / max(x1 * x1, _LEAST), s2 / max(x2 * x2, _LEAST)
+    r1, r2 = s1 / max_of(_LEAST, x1 * x1), s2 / max_of(_LEAST, x2 * x2)
     slope = x1 * (r1 - d1) - x2 * (r2 - d2)
     w[_S1 + lane], w[_S2 + lane], w[_D1 + lane], w[_D2 + lane], w[_T_MAX + lane] = (
         s1,
@@ -173,9 +175,10 @@ def _load(columns, i, lane, w):
     first = g if g != 0.0 else slope
     w[_SIGN + lane] = math.copysign(1.0, first) if first != 0.0 else 0.0
     w[_FIRST + lane] = w[_SECOND + lane] = math.nan
+    w[_OWN + lane] = i
 
 
-@njit
+@inner
 def _fill_series(x, r, d, y):
     """The same coefficients for one signal, times x, into an array: quick to compile, and rarely wanted."""
     y[0] = 1.0
@@ -190,7 +193,7 @@ def _fill_series(x, r, d, y):
         y[n] *= x
 
 
-@njit
+@inner
 def _value(c, h):
     total = c[ORDER]
     for n in range(ORDER - 1, -1, -1):
@@ -198,17 +201,9 @@ def _value(c, h):
     return total
 
 
-@njit
-def _slope(c, h):
-    total = ORDER * c[ORDER]
-    for n in range(ORDER - 1, 0, -1):
-        total = total * h + n * c[n]
-    return total
-
-
-@njit(error_model="numpy")
-def _locate(of_slope, c, t, lo, hi, f_lo, f_hi):
-    """Where in [lo, hi] the polynomial, or its slope, vanishes: Illinois method."""
+@inner(error_model="numpy")
+def _locate(c, t, lo, hi, f_lo, f_hi):
+    """Where in [lo, hi] the polynomial vanishes: Illinois method."""
     side = 0
     while hi - lo > 4e-16 * (t + hi):
         x = hi - f_hi * (hi - lo) / (f_hi - f_lo)
@@ -216,7 +211,7 @@ def _locate(of_slope, c, t, lo, hi, f_lo, f_hi):
             x = 0.5 * (lo + hi)
             if not lo < x < hi:
                 break
-        f = _slope(c, x) if of_slope else _value(c, x)
+        f = _value(c, x)
         if f == 0.0:
             return x
         if (f > 0.0) == (f_hi > 0.0):
@@ -228,9 +223,9 @@ def _locate(of_slope, c, t, lo, hi, f_lo, f_hi):
     return hi
 
 
-@njit
-def _events(lane, w, c, atol):
-    """Crossings and the minimum of the gap, whose polynomial is c, within a step; cut in two where it turns."""
+@inner
+def _events(lane, w, c, slope, atol):
+    """Crossings and the minimum of the gap within a step, cut in two where it turns; c and slope are polynomials."""
     t, h, sign, minimum = w[_T_0 + lane], w[_H + lane], w[_SIGN + lane], w[_MINIMUM + lane]
     a, a1, lo, g_lo = w[_SLOPE_0 + lane], w[_SLOPE + lane], 0.0, c[0]
     for piece in range(2):
@@ -238,11 +233,11 @@ def _events(lane, w, c, atol):
         if piece == 0:
             if not _turns(g_lo, a, a1, h, minimum, atol):
                 continue
-            hi = _locate(True, c, t, 0.0, h, a, a1)
+            hi = _locate(slope, t, 0.0, h, a, a1)
             g_hi = _value(c, hi)
-        minimum = min(minimum, g_hi)
+        minimum = min_of(g_hi, minimum)
         if sign * g_hi < 0.0:
-            root = t + _locate(False, c, t, lo, hi, g_lo, g_hi)
+            root = t + _locate(c, t, lo, hi, g_lo, g_hi)
             w[_FIRST + lane] = root if w[_COUNT + lane] == 0.0 else w[_FIRST + lane]
             w[_SECOND + lane] = root if w[_COUNT + lane] == 1.0 else w[_SECOND + lane]
             w[_COUNT + lane] += 1.0
@@ -252,7 +247,7 @@ def _events(lane, w, c, atol):
     w[_SIGN + lane], w[_MINIMUM + lane] = sign, minimum
 
 
-@njit
+@inner
 def _status(lane, w, max_steps):
     """-1 while the lane goes on."""
     if not w[_X1 + lane] + w[_X2 + lane] < math.inf:
@@ -261,11 +256,11 @@ def _status(lane, w, max_steps):
         return DONE
     if w[_STEPS + lane] >= max_steps:
         return TOO_MANY_STEPS
-    least = 1e-15 * max(w[_T + lane], 1e-3 * w[_T_MAX + lane])
+    least = 1e-15 * max_of(1e-3 * w[_T_MAX + lane], w[_T + lane])
     return -1 if w[_H + lane] >= least else STEP_TOO_SMALL
 
 
-@njit
+@inner
 def _write_outputs(lane, w, y, z, t_eval, done, gap, mean):
     """Fill gap and mean at the times of t_eval up to the step's end; return how many are done."""
     while done < t_eval.size and t_eval[done] <= w[_T + lane]:
@@ -278,8 +273,9 @@ def _write_outputs(lane, w, y, z, t_eval, done, gap, mean):
     return done
 
 
-@njit
-def _write(lane, w, i, status, out):
+@inner
+def _write(lane, w, status, out):
+    i = int(w[_OWN + lane])
     out[0, i], out[1, i], out[2, i] = w[_FIRST + lane], w[_SECOND + lane], w[_X1 + lane] - w[_X2 + lane]
     out[3, i], out[4, i], out[5, i], out[6, i] = w[_MINIMUM + lane], w[_COUNT + lane], status, w[_T + lane]
     out[7, i] = w[_STEPS + lane]
@@ -292,16 +288,18 @@ def integrate_part(columns, start, stop, max_step, max_steps, rtol, atol, t_eval
     `out` gets a row each of first and second crossing, last and least gap, crossings, status, time reached and steps.
     One trajectory alone also fills `gap` and `mean` at the times `t_eval`.
     """
-    w, c, y, z = np.zeros(_ROWS * LANES), np.empty(ORDER + 1), np.empty(ORDER + 1), np.empty(ORDER + 1)
-    own, waiting, n, done = np.zeros(LANES, np.int64), start, 0, 0
+    work = np.zeros(_ROWS * LANES + 4 * (ORDER + 1))  # in one: every kind of array takes time to compile
+    w, y, z = work, work[_Y : _Y + ORDER + 1], work[_Z : _Z + ORDER + 1]
+    c, slope = work[_C : _C + ORDER + 1], work[_C_1 : _C_1 + ORDER + 1]
+    zero = 0 * start  # numba knows constants, and compiles another version of a function for each
+    waiting, n, done = start, zero, zero
     w[_NEXT_OUTPUT : _NEXT_OUTPUT + LANES] = t_eval[0] if t_eval.size else math.inf
     while n < LANES and waiting < stop:
         _load(columns, waiting, n, w)
-        own[n] = waiting
         waiting, n = waiting + 1, n + 1
     while n > 0:
         _advance(whole(n), w, max_step, max_steps, rtol, atol)
-        lane = 0
+        lane = zero
         while lane < n:
             if w[_MARKED + lane] == 0.0:
                 lane += 1
@@ -310,17 +308,18 @@ def integrate_part(columns, start, stop, max_step, max_steps, rtol, atol, t_eval
             _fill_series(w[_X2_0 + lane], w[_R2_0 + lane], w[_D2 + lane], z)
             for k in range(ORDER + 1):
                 c[k] = y[k] - z[k]
-            _events(lane, w, c, atol)
+            for k in range(ORDER):
+                slope[k] = (k + 1) * c[k + 1]
+            _events(lane, w, c, slope, atol)
             done = _write_outputs(lane, w, y, z, t_eval, done, gap, mean)
             status = _status(lane, w, max_steps)
             if status >= 0:
-                _write(lane, w, own[lane], status, out)
+                _write(lane, w, status, out)
                 if waiting < stop:
                     _load(columns, waiting, lane, w)
-                    own[lane], waiting = waiting, waiting + 1
+                    waiting += 1
                 else:  # the last lane comes here, and is looked at next
                     n -= 1
-                    own[lane] = own[n]
                     for row in range(_ROWS):
                         w[row * LANES + lane] = w[row * LANES + n]
                     continue

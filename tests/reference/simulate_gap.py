@@ -1,5 +1,6 @@
 """The gap equation 3.3 as written, by scipy's eighth-order method at tight tolerance. Slow and obvious."""
 
+import mpmath
 import numpy as np
 from scipy.integrate import solve_ivp
 
@@ -43,3 +44,15 @@ def crossings(d_k, d_next, h, p, eta, omega, W, t_max, n=200_001):
                 hi = middle
         zeros.append((lo + hi) / 2)
     return zeros
+
+
+def exact(d, h, p, eta, omega, W, t, digits=40):
+    """d_k and d_k+1 at time t for constant coefficients, in many digits."""
+    with mpmath.workdps(digits):
+        found = []
+        for start, curvature, power in zip(d, h, p, strict=True):
+            z = 2 * mpmath.mpf(eta) * (mpmath.mpf(curvature) + mpmath.mpf(omega)) * mpmath.mpf(t)
+            grown = -mpmath.expm1(-z) / z if z else 1
+            source = 2 * mpmath.mpf(eta) * W * mpmath.mpf(power) * mpmath.mpf(t)
+            found.append(mpmath.sqrt(mpmath.mpf(start) ** 2 * mpmath.exp(-z) + source * grown))
+        return found

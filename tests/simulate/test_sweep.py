@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from spectral_edge import simulate, theory
 from spectral_edge.simulate._kernels import elementary
+from tests.reference import simulate_gap as reference
 
 RESULTS = ("collapse_time", "reopen_time", "gap", "minimal_gap", "regime")
 
@@ -76,14 +77,41 @@ class TestExact:
             wanted = 0.0 if crosses else (u[0] - u[1]).min()
             assert_allclose(result.minimal_gap[i], wanted, rtol=1e-4, atol=1e-7 * d[i, 0])
 
+    def test_what_decays_keeps_its_digits(self):
+        """Against the closed form in 40 digits, also where signals end far below the rounding of their start."""
+        d, c = constants(600, 8)
+        c["p"][:200] = 0.0
+        c["p"][200:400, 1] = 0.0
+        times = np.random.default_rng(9).uniform(100, 60_000, 600)
+        result = sweep(d, c, t_max=times)
+        faded = crossings = 0
+        for i in range(600):
+            own = [d[i], c["h"][i], c["p"][i], c["eta"][i], c["omega"][i], int(c["W"][i])]
+            upper, lower = reference.exact(*own, times[i])
+            error = abs(result.gap[i] - (upper - lower))
+            assert error <= 2e-13 * max(upper, lower) + 1e-151 * d[i, 0]  # e^-700 stands for all below
+            faded += max(upper, lower) < 1e-10 * d[i, 0]
+            first = float(result.collapse_time[i])
+            if np.isfinite(first):
+                slack = 1e-9 + 1e-14 / abs(d[i, 0] / d[i, 1] - 1)  # modes that begin nearly equal decide less
+                around = [reference.exact(*own, first * (1 + x)) for x in (-slack, slack)]
+                assert (around[0][0] - around[0][1]) * (around[1][0] - around[1][1]) < 0
+                crossings += 1
+        assert faded > 20
+        assert crossings > 100
+
 
 def test_exponential_and_logarithm():
     rng = np.random.default_rng(6)
     small = 10 ** rng.uniform(-20, 0, 2000) * rng.choice([-1, 1], 2000)
     x = np.concatenate([rng.uniform(-700, 700, 2000), rng.uniform(-3, 3, 2000), small])
-    found = np.array([elementary.expm1(value) for value in x])
-    assert_allclose(found, np.expm1(x), rtol=5e-16)
-    assert [elementary.expm1(np.float64(y)) for y in (-1e9, 0.0, 1e9)] == [-1.0, 0.0, np.inf]
+    both = numba.njit(lambda y: elementary.exponential(y))
+    found = np.array([both(value) for value in x])
+    assert_allclose(found[:, 0], np.exp(x), rtol=5e-16)
+    assert_allclose(found[:, 1], np.expm1(x), rtol=5e-16)
+    assert [both(y) for y in (0.0, 1e9)] == [(1.0, 0.0), (np.inf, np.inf)]
+    assert both(-1e9)[0] < 1e-300
+    assert both(-1e9)[1] == -1.0
     x = np.concatenate([10 ** rng.uniform(-200, 200, 2000), 1 + 10 ** rng.uniform(-15, -1, 2000)])
     found = np.array([elementary.log(value) for value in x])
     assert_allclose(found, np.log(x), rtol=1e-13)
