@@ -114,7 +114,9 @@ WINGS = ("gram", "runs", "referee")
 def section(group: tuple[str, list[str]]) -> tuple[float, str]:
     """What groups of a page are sorted by: their wing or the section that they are about; the others come first."""
     for i, wing in enumerate(WINGS):
-        if group[0] == inspect.getdoc(import_module(f"spectral_edge.validate.{wing}")).splitlines()[0].rstrip("."):
+        if group[0] == inspect.getdoc(import_module(f"spectral_edge.validate.{wing}")).splitlines()[0].rstrip(
+            "."
+        ):
             return (float(i), "")
     number = re.match(r"Section (\d+)", group[0])
     return (float(number[1]) if number else 0.0, group[0])
