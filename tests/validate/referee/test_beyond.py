@@ -15,6 +15,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
     formation,
     function_space,
+    own,
     own_warning,
     planted,
     recorded,
@@ -387,6 +388,20 @@ def test_the_command_stores_what_it_made(tmp_path: Path, capsys: pytest.CaptureF
     page.write_text("no marks", encoding="utf-8")
     with pytest.raises(ValueError, match="page must hold the lines"):
         table.put(page)
+
+
+@pytest.mark.slow
+def test_the_command_judges_own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = own_warning.world(0)
+    monkeypatch.setattr(own_warning, "RIVALS", own_warning.RIVALS[:2])
+    monkeypatch.setattr(own, "plans", lambda seeds: [(number,) for number in range(len(runs))])
+    monkeypatch.setattr(own, "record", lambda number: runs[number])
+    main(["early-warning-own", "--seeds", "0", "--out", str(tmp_path)])
+    found = load("early-warning-own", tmp_path)
+    assert [one["verdict"] for one in found["findings"]] == [SUPPORTED, SUPPORTED]
+    assert {row["lead"] for row in found["features"]} == {3, 10, 30}
+    assert sum(step is not None for step in found["onset_steps"].values()) == found["runs"] / 2
+    assert "| commutator | " in table.table(tmp_path)
 
 
 def test_the_page_shows_what_is_stored() -> None:

@@ -161,7 +161,13 @@ def formation(runs: Sequence[Foreseen]) -> Finding:
 
 
 def world(seed: int, planted: bool = True, n: int = 150) -> Foreseen:
-    """A run in which what is foreseen of a formation is the worse the less D and H commute, or is not."""
+    """A run in which what is foreseen of a formation is the worse the less D and H commute, or is not.
+
+    Examples
+    --------
+    >>> formation([world(seed) for seed in range(4)]).verdict
+    'supported'
+    """
     rng = np.random.default_rng([whole("seed", seed, 0), int(planted)])
     c = np.exp(rng.normal(size=n))
     formed = rng.random(n) < 0.3

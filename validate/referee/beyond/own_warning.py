@@ -134,6 +134,12 @@ def world(number: int, planted: bool = True) -> list[GramSequence]:
     Returns
     -------
     list of GramSequence
+
+    Examples
+    --------
+    >>> runs = world(0)
+    >>> len(runs), runs[0].T
+    (24, 140)
     """
     rng = np.random.default_rng([whole("number", number, 0), int(planted)])
     made = []
