@@ -7,7 +7,7 @@ SPREAD := -n logical --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration stress planted test test-slow test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements pictures docs dist clean
+.PHONY: help report findings calibration stress planted test test-slow test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements pictures notebooks docs dist clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ statements: $(VENV)/.core  ## write docs/theory.md from the propositions
 
 pictures: $(VENV)/.core  ## draw the pictures of README and documentation again, from the bundled runs
 	$(BIN)/python docs/pictures.py
+
+notebooks: $(VENV)/.test  ## run the notebooks and store what they show
+	$(BIN)/python docs/execute_notebooks.py
 
 docs: $(VENV)/.docs  ## build the documentation: docs/_build/html/index.html; all its links lead somewhere
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

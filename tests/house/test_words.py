@@ -35,4 +35,4 @@ def test_json_values_are_made_in_one_place() -> None:
 
 
 def test_progress_bars_are_drawn_in_one_place() -> None:
-    assert lines_with(r"\bProgress\(") == {"theory/progress.py"}
+    assert lines_with(r"\bProgress\(|\(Progress\):") == {"theory/progress.py"}

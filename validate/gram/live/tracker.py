@@ -313,7 +313,7 @@ class GramTracker:
         >>> import warnings, numpy as np
         >>> from spectral_edge import validate
         >>> tracker = validate.GramTracker(W_max=4, say=None)
-        >>> with warnings.catch_warnings(record=True) as told, tracker.sheltered():
+        >>> with warnings.catch_warnings(record=True, action="always") as told, tracker.sheltered():
         ...     tracker.update(np.array([1.0, np.nan]), step=0)
         >>> print(told[0].message)
         recording failed, the training goes on: params must be finite, got NaN or infinity in 'params' at step 0

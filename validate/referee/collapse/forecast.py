@@ -188,7 +188,7 @@ def forecast(
     ... )
     >>> found = validate.forecast(run, step=60)
     >>> sorted(found.collapse_time)[:3]
-    ['checked', 'corrected', 'damping']
+    ['blended', 'checked', 'corrected']
     """
     W, horizon = whole("W", W, 2), whole("horizon", horizon, 1, HORIZON)
     run = _until(sequence, step)
