@@ -35,14 +35,7 @@ def progress_bar(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     ]
-
-    class Bar(Progress):
-        """One that leaves no empty line in a log: where nobody watches, nothing was drawn."""
-
-        def stop(self) -> None:
-            if self.console.is_interactive or not transient:
-                super().stop()
-            else:
-                self.live.stop()
-
-    return Bar(*columns, console=console or Console(stderr=True), transient=transient)
+    console = console or Console(stderr=True)
+    if transient and not console.is_interactive:
+        console = Console(quiet=True)  # else a log gets an empty line where a bar would have been
+    return Progress(*columns, console=console, transient=transient)

@@ -149,7 +149,7 @@ def analyze(
 
 def figure_name(path: Path, select: list[str], exclude: list[str]) -> str:
     """Return what the figures of a run are called: its own name, and what of it was looked at."""
-    name = path.stem.strip("*?") or path.resolve().name or "run"
+    name = path.stem.strip("*?") or path.resolve().parent.name or "run"
     patterns = [*select, *(f"not-{pattern}" for pattern in exclude)]
     chosen = [
         re.sub(r"[^\w.-]+", "_", pattern.replace("*", "")).strip("._-") or "all" for pattern in patterns

@@ -198,6 +198,10 @@ def test_saved_runs_are_read_again_and_tables_hold_every_window(
     assert again["per_window"]["ratio"] == first["per_window"]["ratio"]
     assert again["per_window"]["stored_floor"] == first["per_window"]["stored_floor"]
     assert again["metrics"] == ["val_loss"]
+    assert (
+        "path must be checkpoints to be listed, got a recording"
+        in analyze(tmp_path / "run.npz", "--list").err
+    )
     with open(tmp_path / "t.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["group"] for row in rows} == {"", "layers.0", "layers.1"}

@@ -19,7 +19,7 @@ QUERIES = "queries"
 LOSS = "test_loss"
 #: Window that curvature is needed on.
 WINDOW = 10
-_PROBES = "tracker.update(model, step=step, probes=validate.probes.from_loss(model, loss))"
+_PROBES = "probes=validate.probes.from_loss(model, loss, optimizer=optimizer) where the run is recorded"
 #: How what a run may lack is recorded; what is not here stands on its card.
 HOW = {
     "P": "GramSequence.from_parameters or a GramTracker",
@@ -28,9 +28,8 @@ HOW = {
     TRANSITION: "tracker.update(model, step=step, test_accuracy=…), or event=",
     QUERIES: "metrics LAYER.Q.sigma_1 and LAYER.Q.sigma_2",
     LOSS: "tracker.update(model, step=step, test_loss=…), with every= as often as it is measured",
-    **dict.fromkeys(
-        ("gradient", "validation_gradient", "hessian", "response", "metric", "ablation", CURVATURE), _PROBES
-    ),
+    "validation_gradient": "validate.probes.from_loss(model, loss, validation=validation_loss)",
+    **dict.fromkeys(("gradient", "hessian", "response", "metric", "ablation", CURVATURE), _PROBES),
 }
 
 

@@ -98,7 +98,15 @@ def _recording(path: Path) -> _Reader:
 
 
 def _checkpoints(path: Path) -> tuple[list[GramSequence], list[str]]:
-    reading = read_run(path, W_max=LAGS)
+    try:
+        reading = read_run(path, W_max=LAGS)
+    except ValueError as error:
+        if " --" not in str(error):
+            raise
+        # an option that only one command has
+        raise ValueError(
+            f"{error}: spectral-edge analyze has it, and its --save run.npz is read here"
+        ) from None
     run, said = with_metrics(reading, path, None)
     beside = path / CARD
     if beside.is_file():

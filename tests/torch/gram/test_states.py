@@ -59,6 +59,15 @@ WRAPPED = {
     },
     "a name of one's own": lambda s, t: {"my_net": s, "val_curve": torch.randn(t + 1), "epoch": t},
     "net": lambda s, t: {"net": s, "acc": 0.5},
+    # before its first step an optimiser has no tensors
+    "an optimiser called opt": lambda s, t: {
+        "net": s,
+        "opt": {"state": {0: {"exp_avg": s["1.weight"]}} if t else {}},
+    },
+    "an optimiser by any name": lambda s, t: {
+        "my_net": s,
+        "muon": {"state": {i: {"momentum_buffer": v} for i, v in enumerate(s.values())}, "param_groups": []},
+    },
     "params": lambda s, t: {"params": s},
     "module": lambda s, t: {"module": s, "optimizer": {"state": {0: {"exp_avg": torch.randn(8, 5)}}}},
     "only an average": lambda s, t: {"ema": s, "step": t},
@@ -78,7 +87,7 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("kind", WRAPPED)
-@pytest.mark.parametrize("suffix", [".pt", ".pth.tar", ".tar", ".ckpt"])
+@pytest.mark.parametrize("suffix", [".pt", ".pth.tar", ".tar", ".ckpt", ".chk"])
 def test_the_weights_are_found_in_any_mapping(tmp_path, kind, suffix):
     K = saved(tmp_path, WRAPPED[kind], suffix)
     found = read_checkpoints(tmp_path)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from spectral_edge.validate import GramSequence
 from spectral_edge.validate.gram.files.checkpoints import read_checkpoints
 from spectral_edge.validate.gram.files.discovery import find_checkpoints
 from spectral_edge.validate.gram.files.steps import by_pattern, numbers, steps_of
@@ -140,8 +141,27 @@ def test_a_word_of_the_user_decides_then(tmp_path: Path) -> None:
     assert told.unit == "order"
     with pytest.raises(ValueError, match="steps must be a regular expression"):
         find_checkpoints(tmp_path, "(")
+    with pytest.raises(
+        ValueError, match=r"steps must find numbers alone, got run_0 in run_0_0: put them into groups"
+    ):
+        find_checkpoints(tmp_path, r"run_\d+")
     with pytest.raises(ValueError, match=r"at least 3 checkpoints, got 0 .*steps does not match its name"):
         find_checkpoints(tmp_path, r"nowhere(\d+)")
+
+
+def test_recordings_beside_checkpoints_are_none(tmp_path):
+    """The callbacks' own file often lies in the training's folder."""
+    for step in (1, 2, 3, 4):
+        np.save(tmp_path / f"step_{step}.npy", np.arange(5.0) ** step)
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(9, 5)), axis=0)
+    GramSequence.from_parameters(walk).save(tmp_path / "run-7.npz")
+    found = find_checkpoints(tmp_path)
+    assert [checkpoint.step for checkpoint in found.checkpoints] == [1, 2, 3, 4]
+    assert ("run-7.npz", "a recording, to be named by itself") in found.left_out
+    for step in (1, 2, 3, 4):
+        (tmp_path / f"step_{step}.npy").unlink()
+    with pytest.raises(ValueError, match=r"got 0 in .*; run-7\.npz: a recording, to be named by itself"):
+        find_checkpoints(tmp_path)
 
 
 def test_what_is_written_inside_is_a_witness(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def test_a_scoreboard_names_what_is_missing_and_how_it_is_recorded() -> None:
     assert "1 of 2 lack learning_rate (config={'learning_rate': …})." in found[1]
     assert "None has batch_size (config={'batch_size': …})." in found[1]
     told_so = (
-        "None has gradient, response (or metric beside hessian) (tracker.update(model, step=step, probes="
+        "None has gradient, response (or metric beside hessian) "
+        "(probes=validate.probes.from_loss(model, loss, optimizer=optimizer) "
     )
     assert told_so in found[7]
     assert "It needs runs with weight decay and without." in found[11]

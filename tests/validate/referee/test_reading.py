@@ -55,6 +55,15 @@ def test_a_folder_of_recordings_with_a_foreign_and_a_damaged_file(tmp_path: Path
     assert all("\n" not in note for note in read.notes)
 
 
+def test_what_only_another_command_can_be_told_is_said_with_its_name(tmp_path: Path) -> None:
+    for i, theta in enumerate(walk()[:5]):
+        np.save(tmp_path / f"a{i}_b{7 * i % 5}.npy", theta)
+    with pytest.raises(
+        ValueError, match=r"--steps REGEX .*spectral-edge analyze has it, and its --save run\.npz"
+    ):
+        read_runs([tmp_path])
+
+
 def test_one_run_counts_once(tmp_path: Path) -> None:
     GramSequence.from_parameters(walk()).save(tmp_path / "a.npz")
     GramSequence.from_parameters(walk()).save(tmp_path / "b.npz")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from spectral_edge.theory.checks import whole
+from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.files.content import Content
 from spectral_edge.validate.gram.files.foreign import foreign
-from spectral_edge.validate.gram.files.formats import content_of, is_weights, stem_of
+from spectral_edge.validate.gram.files.formats import content_of, has_own_ending, is_weights, stem_of
 from spectral_edge.validate.gram.files.trees import BESIDE_FILE
 
 #: What a checkpoint folder is known by, best first.
@@ -123,7 +124,10 @@ def _fixed(parts: Iterable[str]) -> Iterable[str]:
 def candidates(root: Path, entries: Sequence[Path], named: bool) -> Candidates:
     """Those of `entries` that hold weights; `named`: a pattern has named each of them."""
     found = Candidates()
-    files = [entry for entry in entries if entry.is_file() and _may_be_weights(entry)]
+    recordings = [entry for entry in entries if entry.suffix == ".npz" and storage.is_written(entry)]
+    found.left_out += [(entry.name, "a recording, to be named by itself") for entry in recordings]
+    entries = [entry for entry in entries if entry not in recordings]
+    files = _weights_among(entries, named)
     for members in _together(files).values():
         first, *others = members
         name = _SHARD.sub("", stem_of(first)) if others else stem_of(first)
@@ -146,7 +150,8 @@ def candidates(root: Path, entries: Sequence[Path], named: bool) -> Candidates:
         elif entry not in files:
             kind = foreign(entry)
             if kind or _is_weights_file(entry):
-                found.left_out.append((entry.name, kind or "no weights"))
+                odd = "another ending than the checkpoints" if has_own_ending(entry) else "no weights"
+                found.left_out.append((entry.name, kind or odd))
     return found
 
 
@@ -160,6 +165,13 @@ def _is_weights_file(path: Path) -> bool:
 
 def _may_be_weights(path: Path) -> bool:
     return _is_weights_file(path) and not BESIDE_FILE.search(stem_of(path).lower()) and not foreign(path)
+
+
+def _weights_among(entries: Sequence[Path], named: bool = False) -> list[Path]:
+    """Files of weights; those with an ending of their own only where they are named, or nothing else is there."""
+    files = [entry for entry in entries if entry.is_file() and _may_be_weights(entry)]
+    usual = [file for file in files if not has_own_ending(file)]
+    return files if named or not usual else usual
 
 
 def _together(files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
@@ -191,9 +203,7 @@ def weights_of(folder: Path) -> tuple[Path, ...] | str:
     if kind:
         return kind
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    groups = list(
-        _together([entry for entry in entries if entry.is_file() and _may_be_weights(entry)]).values()
-    )
+    groups = list(_together(_weights_among(entries)).values())
     if not groups:
         inside = [entry for entry in entries if entry.is_dir() and not BESIDE_FILE.search(entry.name.lower())]
         parts = [entry for entry in inside if (entry / DISTRIBUTED).exists()]

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
+from spectral_edge.validate.gram import storage
 from spectral_edge.validate.gram.files.bands import listed, read_bands
 from spectral_edge.validate.gram.files.discovery import Wanted
 from spectral_edge.validate.gram.files.layout import layout
@@ -112,8 +114,10 @@ def inventory(
     Raises
     ------
     ValueError
-        As `read_checkpoints`.
+        As `read_checkpoints`; or if `path` is a recording, which has none.
     """
+    if storage.is_written(Path(path)):
+        raise ValueError(f"path must be checkpoints to be listed, got a recording: {path}")
     listing = listed(path, steps, skip_damaged=skip_damaged)
     found = layout(listing.checkpoints, listing.contents, selector(select, exclude))
     tensors = []

@@ -199,7 +199,7 @@ def _too_few(
     said += "".join(f"; {some}: {reason}" for some, reason in gathered(left)[:3])
     if not root.is_dir():
         return said
-    deeper = _deeper(root)
+    deeper = [folder for folder in _deeper(root) if folder.name not in names]
     return said + (f"; checkpoints may be in {deeper[0]}" if deeper else "")
 
 

@@ -62,13 +62,22 @@ def stem_of(path: Path) -> str:
     return stem.removesuffix(suffix_of(Path(stem))) if path.suffix == ".tar" else stem
 
 
+def has_own_ending(path: Path) -> bool:
+    """Whether the ending of `path` is one that no framework gives to weights (``.chk``, ``.model``)."""
+    known = suffix_of(path) or path.name.endswith(".index.json")
+    return not known and re.fullmatch(r"\.[A-Za-z]\w*", path.suffix) is not None
+
+
 def is_weights(path: Path) -> bool:
     """Whether `path` ends as a weights file does, or, without a known ending, is one by its first bytes."""
     if suffix_of(path):
         return True
-    if re.fullmatch(r"\.[A-Za-z]\w*", path.suffix) or not path.is_file():
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    return zipfile.is_zipfile(path)
+    if not has_own_ending(path):
+        return True
+    with zipfile.ZipFile(path) as archive:  # what torch.save wrote
+        return any(name.endswith("/data.pkl") for name in archive.namelist())
 
 
 def content_of(path: Path) -> Content:

@@ -242,7 +242,10 @@ def by_pattern(names: Sequence[str], pattern: str) -> Steps:
             try:
                 keys[i] = tuple(float(text) for text in texts if text is not None)
             except ValueError:
-                raise ValueError(f"steps must find numbers, got {texts} in {name} with {pattern!r}") from None
+                found = ", ".join(str(text) for text in texts)
+                raise ValueError(
+                    f"steps must find numbers alone, got {found} in {name}: put them into groups, as in 'step(\\d+)'"
+                ) from None
     left = {i: "steps does not match its name" for i in range(len(names)) if i not in keys}
     if all(len(key) == 1 and key[0] == int(key[0]) for key in keys.values()):
         return Steps({i: int(key[0]) for i, key in keys.items()}, left)

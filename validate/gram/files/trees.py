@@ -32,7 +32,7 @@ _STATES = r"optim\w*|\w*schedulers?|(grad_?)?scaler|rng\w*|random_states?\w*|tra
 BESIDE_FILE = re.compile(rf"(^|[_.-])({_STATES})([_.-]|$)")
 #: Keys of what is no model.
 BESIDE = re.compile(
-    rf"(^|[_.-])({_STATES}|opt_states?|amp|callbacks|loops|hyper_?parameters|hparams|args|config|loss(es)?|metrics|"
+    rf"(^|[_.-])({_STATES}|opt|opt_states?|amp|callbacks|loops|hyper_?parameters|hparams|args|config|loss(es)?|metrics|"
     r"history|batch_stats|dataloader|sampler|train_state|exp_avg\w*|lr|learning_rate|epochs?|steps?|acc|accuracy)([_.-]|$)"
 )
 
@@ -62,7 +62,7 @@ def _model(leaves: dict[Place, Leaf], above: Place, inside: bool, left: dict[str
         left[".".join((*above, key))] = reason
 
     if not inside:
-        beside = [key for key in parts if BESIDE.search(key.lower())]
+        beside = [key for key, part in parts.items() if BESIDE.search(key.lower()) or _is_optimizer(part)]
         if len(beside) < len(parts) or any(leaf.shape for leaf in direct.values()):
             for key in beside:
                 leave(key, "no weights")
@@ -85,6 +85,12 @@ def _model(leaves: dict[Place, Leaf], above: Place, inside: bool, left: dict[str
             else {(key, *place): leaf for place, leaf in deeper.items()}
         )
     return found
+
+
+def _is_optimizer(part: Mapping[Place, Leaf]) -> bool:
+    """Whether a part is the ``state_dict()`` of an optimiser, whatever it is called: states by number."""
+    states = [place for place in part if len(place) == 3 and place[0] == "state" and place[1].isdigit()]
+    return bool(states) and all(place[0] in ("state", "param_groups") for place in part)
 
 
 def _copies(parts: Mapping[str, Mapping[Place, Leaf]]) -> dict[str, str]:

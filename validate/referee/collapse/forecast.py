@@ -195,7 +195,8 @@ def forecast(
     lacking = missing(run, W)
     if lacking is not None:
         raise ValueError(
-            f"sequence must hold {lacking}, got {run.T} with {run.W_max} lags (GramTracker(W_max=…) keeps more)"
+            f"sequence must hold {lacking}, got {run.T} with {run.W_max} lags (a smaller W needs fewer, "
+            "GramTracker(W_max=…) keeps more)"
         )
     tracks, last = _looking(Tracks.of(run, W))
     leading = min(LEADING, W - 1)

@@ -46,8 +46,14 @@ def roc_curves(result: EarlyWarning, ax: Axes, group: str = SPECTRAL) -> Axes:
         ylim=(-0.02, 1.02),
         aspect="equal",
     )
-    ax.legend(title="AUC", fontsize=7, title_fontsize=7, frameon=False, loc="lower right")
+    _legend(ax, title="AUC", fontsize=7, title_fontsize=7, frameon=False, loc="lower right")
     return ax
+
+
+def _legend(ax: Axes, **how: Any) -> None:
+    """Where something was drawn; of runs that nothing can be said of there is nothing to explain."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(**how)
 
 
 def areas(result: EarlyWarning, ax: Axes) -> Axes:
@@ -66,12 +72,12 @@ def areas(result: EarlyWarning, ax: Axes) -> Axes:
     ax.set_yticks(range(len(shown)), [warner.name for warner in shown])
     ax.set(
         xlim=(-0.02, 1.02),
-        ylim=(len(shown) - 0.5, -0.5),
+        ylim=(max(len(shown), 1) - 0.5, -0.5),
         xlabel="AUC at the same step (0.5: chance)",
         title="Is a transition coming, and when?",
     )
     ax.grid(axis="x", lw=0.4)
-    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2)
+    _legend(ax, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2)
     return ax
 
 
@@ -90,7 +96,7 @@ def lead_times(result: EarlyWarning, ax: Axes) -> Axes:
     ax.set_yticks(range(len(shown)), names, fontsize=7)
     ax.set(
         xlim=(result.horizon + 0.7, 0),
-        ylim=(len(shown) - 0.5, -0.5),
+        ylim=(max(len(shown), 1) - 0.5, -0.5),
         xlabel="records from the first alarm to the transition (bar: median)",
         title="Lead of the first alarm",
     )
