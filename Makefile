@@ -7,7 +7,7 @@ SPREAD := -n logical --dist worksteal
 PYTEST := $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
-.PHONY: help report findings calibration stress planted test test-slow test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements pictures notebooks docs dist clean
+.PHONY: help report findings calibration stress planted test test-slow test-notebooks test-torch test-explorer test-minimum coverage lint typecheck mypy statements pictures notebooks benchmarks docs dist clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ pictures: $(VENV)/.core  ## draw the pictures of README and documentation again,
 notebooks: $(VENV)/.test  ## run the notebooks and store what they show
 	$(BIN)/python docs/execute_notebooks.py
 
+benchmarks: $(VENV)/.bench  ## time everything beside its peers, into docs/benchmarks.md (half an hour on a quiet machine)
+	$(BIN)/python benchmarks/table.py
+
 docs: $(VENV)/.docs  ## build the documentation: docs/_build/html/index.html; all its links lead somewhere
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
@@ -114,6 +117,10 @@ $(VENV)/.torch: pyproject.toml $(VENV)/.test
 
 $(VENV)/.browser: pyproject.toml $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python

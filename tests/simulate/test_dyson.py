@@ -49,6 +49,27 @@ class TestLaw:
         assert smallest_p(ends(h=h, p=p, omega=0.1, n=2500, dt=0.01), brute) > ALPHA
         assert smallest_p(ends(h=h[::-1], p=p, omega=0.1, n=2500, dt=0.01), brute) < ALPHA
 
+    @pytest.mark.parametrize(("P", "more"), [(9, 0), (9, 3), (5, 7)])
+    def test_in_the_end_it_is_the_laguerre_ensemble(self, P, more):
+        """Damping and noise end in Gaussian matrices; a source p = more·nu²/(2 eta W), in as many columns more."""
+        p = more * FREE["nu"] ** 2 / (2 * FREE["W"])
+        found = ends(P=P, p=p, t_max=8.0)
+        rng, size = np.random.default_rng(3), FREE["nu"] / np.sqrt(2)  # nu²/(2 kappa), kappa = 1
+        drawn = np.linalg.svd(size * rng.standard_normal((4000, 4, P + more)), compute_uv=False)
+        fewer = np.linalg.svd(size * rng.standard_normal((4000, 4, P + more - 1)), compute_uv=False)
+        assert smallest_p(found, drawn) > ALPHA
+        assert smallest_p(found, fewer) < ALPHA
+
+    def test_that_ensemble_by_dppy(self):
+        ensembles = pytest.importorskip("dppy.beta_ensembles")
+        ensemble, rng = ensembles.LaguerreEnsemble(beta=1), np.random.RandomState(4)
+        eigenvalues = [
+            ensemble.sample_banded_model(shape=(12 - 4 + 1) / 2, scale=2.0, size_N=4, random_state=rng)
+            for _ in range(4000)
+        ]
+        drawn = FREE["nu"] / np.sqrt(2) * np.sqrt(np.sort(eigenvalues)[:, ::-1])
+        assert smallest_p(ends(P=9, p=3 * FREE["nu"] ** 2 / (2 * FREE["W"]), t_max=8.0), drawn) > ALPHA
+
 
 class TestLimits:
     def test_without_noise_it_is_the_signal_flow(self):
