@@ -221,9 +221,7 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch, kind):
         return fit(tmp_path, callbacks, max_steps=12).global_step
 
     run = huggingface if kind == "huggingface" else by_lightning
-    with pytest.warns(
-        UserWarning, match="recording failed, the training goes on: .*No space left.*is kept in memory"
-    ):
+    with pytest.warns(UserWarning, match="recording failed, the training goes on: .*No space left"):
         steps = run()
     assert steps == 12
     monkeypatch.undo()
