@@ -11,6 +11,9 @@ would not fit the memory, the ring is bfloat16, and the line says so.
 
 import argparse
 import os
+import subprocess
+import sys
+import tempfile
 import time
 import tracemalloc
 import warnings
@@ -26,7 +29,7 @@ Work = Callable[[], object]
 LARGE, EVERY = 1e9, 100
 LABELS = {
     "P": "parameters P", "T": "checkpoints T", "W": "window W", "trajectories": "gap equations",
-    "runs": "runs judged",
+    "runs": "runs judged", "analyze": "records analyzed",
 }  # fmt: skip
 
 
@@ -49,12 +52,26 @@ def judged(n: int) -> Work:
     return lambda: validate.check(runs)
 
 
+def analyzed(T: int) -> Work:
+    """The command `analyze` on a recording of T updates, as a process of its own."""
+    updates = np.random.default_rng(0).standard_normal((T, 400)) * (1 + np.arange(400) % 7)
+    folder = tempfile.TemporaryDirectory()
+    recording = validate.GramSequence.from_updates(updates, W_max=10).save(Path(folder.name) / "run.npz")
+    command = [sys.executable, "-m", "spectral_edge", "analyze", str(recording)]
+
+    def work() -> object:
+        return subprocess.run(command, cwd=folder.name, capture_output=True, check=True)
+
+    return work
+
+
 SIZES: dict[str, tuple[tuple[int, ...], Callable[[int], Work]]] = {
     "P": ((10**5, 3 * 10**5, 10**6, 3 * 10**6, 10**7), lambda n: band_of(n, 40, 10)),
     "T": ((100, 300, 1000, 3000), lambda n: band_of(10**5, n, 10)),
     "W": ((5, 10, 20, 40, 80), lambda n: band_of(10**6, 160, n)),
     "trajectories": ((10**4, 10**5, 10**6, 10**7), sweep_of),
     "runs": ((13, 27, 54, 108), judged),
+    "analyze": ((375, 750, 1500, 3000), analyzed),
 }
 
 

@@ -325,24 +325,47 @@ def compute_chunk(job: _Job, columns: Columns, alone: bool = True) -> FloatArray
     if job.method == "exact":
         with compiling("the exact sweep"):
             from spectral_edge.simulate._kernels import sweep_exact as exact
-        _side_by_side(lambda *rows: exact.solve_part(columns, *rows, MARGINAL, out), columns[0].size, alone)
+
+        def solve(start: int, stop: int) -> None:
+            exact.solve_part(columns, start, stop, MARGINAL, out)
+
+        _side_by_side(solve, columns[0].size, alone)
         return out
     if job.functions:
-        with compiling("the sweep in time"):
-            from spectral_edge.simulate._kernels import sweep_in_time as in_time
-        integrate = in_time.integrate_rows_alone if alone else in_time.integrate_rows
-        with _coefficients.compiled(*_as_coefficients(job.functions)) as function:
-            integrate(function, columns, columns[9].min() / 100, job.rtol, job.atol, out)
+        _in_time(job, columns, alone, out)
     else:
-        with compiling("the integrated sweep"):
-            from spectral_edge.simulate._kernels import sweep_count, taylor
-        none = np.empty(0)
-        limits = (np.inf, taylor.MAX_STEPS, job.rtol, job.atol, none, none, none, out)
-        _side_by_side(lambda *rows: taylor.integrate_part(columns, *rows, *limits), columns[0].size, alone)
-    out[3] = np.where(out[4] > 0, 0.0, np.maximum(out[3], 0.0))
-    if not job.functions:
-        sweep_count.count_rows(columns, MARGINAL, out)
+        _constants(job, columns, alone, out)
     return out
+
+
+def _lowest(out: FloatArray) -> None:
+    """The smallest gap is zero where it crosses."""
+    out[3] = np.where(out[4] > 0, 0.0, np.maximum(out[3], 0.0))
+
+
+def _in_time(job: _Job, columns: Columns, alone: bool, out: FloatArray) -> None:
+    assert job.functions
+    with compiling("the sweep in time"):
+        from spectral_edge.simulate._kernels import sweep_in_time as kernels
+    integrate = kernels.integrate_rows_alone if alone else kernels.integrate_rows
+    with _coefficients.compiled(*_as_coefficients(job.functions)) as function:
+        integrate(function, columns, columns[9].min() / 100, job.rtol, job.atol, out)
+    _lowest(out)
+
+
+def _constants(job: _Job, columns: Columns, alone: bool, out: FloatArray) -> None:
+    with compiling("the integrated sweep"):
+        from spectral_edge.simulate._kernels import sweep_count, taylor
+    none = np.empty(0)
+
+    def integrate(start: int, stop: int) -> None:
+        taylor.integrate_part(
+            columns, start, stop, np.inf, taylor.MAX_STEPS, job.rtol, job.atol, none, none, none, out
+        )
+
+    _side_by_side(integrate, columns[0].size, alone)
+    _lowest(out)
+    sweep_count.count_rows(columns, MARGINAL, out)
 
 
 def _side_by_side(work: Callable[[int, int], Any], n: int, alone: bool) -> None:
