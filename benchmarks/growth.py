@@ -70,7 +70,7 @@ SIZES: dict[str, tuple[tuple[int, ...], Callable[[int], Work]]] = {
     "T": ((100, 300, 1000, 3000), lambda n: band_of(10**5, n, 10)),
     "W": ((5, 10, 20, 40, 80), lambda n: band_of(10**6, 160, n)),
     "trajectories": ((10**4, 10**5, 10**6, 10**7), sweep_of),
-    "runs": ((13, 27, 54, 108), judged),
+    "runs": ((9, 18, 36, 72), judged),
     "analyze": ((375, 750, 1500, 3000), analyzed),
 }
 

@@ -14,7 +14,8 @@ _C = tuple(1.0 / math.factorial(n) for n in range(14))
 
 def inner(function: Any = None, **options: Any) -> Any:
     """As `njit`, for what only kernels call: without the entrance for Python, which takes long to compile."""
-    made = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+    settings: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
+    made: Any = njit(**settings)
     return made if function is None else made(function)
 
 

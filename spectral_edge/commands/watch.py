@@ -48,6 +48,7 @@ def watch(
         console.print(f"waiting for {path}", highlight=False, markup=False)
     pace = Pace()
     if once:
+        source.read()  # refuses what cannot be read; of a run that is watched the next look may read it
         console.print(frame(source, W, pace))
         return
     from rich.live import Live

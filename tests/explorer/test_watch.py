@@ -125,7 +125,9 @@ def test_young_damaged_and_missing_files(tmp_path: Path) -> None:
     assert missing.stderr.count("\n") == 1
     (tmp_path / "bad.npz").write_bytes(b"not a zip")
     damaged = run("watch", tmp_path / "bad.npz", "--once")
-    assert "not readable yet" in damaged.stdout
+    assert damaged.returncode == 2
+    assert damaged.stderr.count("\n") == 1
+    assert "bad.npz" in damaged.stderr
 
 
 def test_a_training_that_was_killed_is_told_by_its_silence(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from spectral_edge.validate.runs import bundle
 from spectral_edge.validate.runs.config import RunConfig
 from spectral_edge.validate.runs.dense.config import DenseConfig
 from spectral_edge.validate.runs.tasks.modular import ModularConfig
+from spectral_edge.validate.runs.threads import one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -84,11 +85,9 @@ def train(
         If `out` holds a run of this name with another configuration.
     """
     try:
-        import torch
+        import torch  # noqa: F401
     except ImportError:
         raise ImportError("recording a run needs PyTorch: pip install 'spectral-edge[torch]'") from None
-    from threadpoolctl import threadpool_limits
-
     if isinstance(config, DenseConfig):
         from spectral_edge.validate.runs.dense.recording import train as train_dense
 
@@ -96,15 +95,8 @@ def train(
     files = None if out is None else bundle.Files(Path(out), config.name)
     if files is not None and files.done:
         return {group: _same(config, GramSequence.load(path)) for group, path in files.recordings.items()}
-    threads = torch.get_num_threads()
-    # One thread: sums come in one order, so a run does not depend on how many cores there are; and matrices
-    # this small gain nothing from a second one.
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(limits=1, user_api="blas"):
-            return _Run(config, files).finish(progress)
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread():
+        return _Run(config, files).finish(progress)
 
 
 def _same(config: RunConfig, sequence: GramSequence) -> GramSequence:

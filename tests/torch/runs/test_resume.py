@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.runs import training
 from spectral_edge.validate.runs.bundle import Files
 from spectral_edge.validate.runs.config import RunConfig
+from spectral_edge.validate.runs.threads import one_thread
 from spectral_edge.validate.runs.training import train
 from tests.torch.runs.tiny import MODULAR, TASKS
 
@@ -174,3 +176,14 @@ def test_a_saved_recording_is_small_and_says_how_it_was_made(tmp_path: Path) -> 
     wanted = {**dataclasses.asdict(MODULAR), "experiment": "grokking", "task": "modular-addition"}
     assert {name: loaded.config[name] for name in wanted} == wanted
     assert {"command", "spectral_edge", "torch", "group"} < set(loaded.config)
+
+
+def test_numbers_below_the_normal_ones_count_as_zero_while_a_run_trains() -> None:
+    tiny = torch.tensor(1e-39)
+    assert tiny.mul(1.0).item() > 0
+    with one_thread():
+        assert tiny.mul(1.0).item() == 0
+        with one_thread():
+            pass
+        assert tiny.mul(1.0).item() == 0
+    assert tiny.mul(1.0).item() > 0

@@ -243,7 +243,7 @@ def _until(sequence: GramSequence, step: int | None) -> GramSequence:
     """The run as it stood at `step`."""
     if step is None:
         return sequence
-    step = whole("step", step, int(sequence.steps[0]))
+    step = whole("step", step, int(sequence.steps[0]), int(sequence.steps[-1]))
     n = int(np.searchsorted(sequence.steps, step, side="right"))
     K = sequence.K[:n] if sequence.banded else sequence.K[:n, :n]
     if sequence.banded and n <= K.shape[1]:  # fewer records than lags: no band any more, but all there is
