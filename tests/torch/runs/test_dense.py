@@ -11,6 +11,7 @@ import torch
 
 from spectral_edge.cli import main
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.collapse import further
 from spectral_edge.validate.runs.bundle import Files, recorded
 from spectral_edge.validate.runs.dense import networks
 from spectral_edge.validate.runs.dense.config import (
@@ -216,3 +217,13 @@ def test_record_one_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         main(["record", "dense-mlp-gd-seed100", "--out", str(tmp_path)])
     assert stopped.value.code == 0
     assert GramSequence.load(tmp_path / "dense" / "dense-mlp-gd-seed100.npz").T == 20
+
+
+def test_runs_of_further_seeds_are_judged_at_every_window(tmp_path: Path) -> None:
+    (config,) = further.runs((110,), ("mlp-momentum",))
+    short = replace(config, max_steps=160)
+    train(short, tmp_path)
+    found = {(regime, W): one for regime, W, one in further.by_window([short], tmp_path)}
+    assert set(found) == {("mlp-momentum", W) for W in further.WINDOWS}
+    assert all(one["runs"] == 1 and one["states"] > 0 for one in found.values())
+    assert "propagated" in found["mlp-momentum", 20]["forms"] or not found["mlp-momentum", 20]["exchanges"]

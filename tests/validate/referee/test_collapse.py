@@ -12,7 +12,7 @@ from spectral_edge import simulate, theory
 from spectral_edge.theory.gram import as_band
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.collapse import accuracy, continuation, forecasts
+from spectral_edge.validate.referee.collapse import accuracy, continuation, forecasts, further
 from spectral_edge.validate.referee.collapse.accuracy import (
     MEAN,
     SIZE,
@@ -26,8 +26,10 @@ from spectral_edge.validate.referee.collapse.states import HORIZON, LEAD, missin
 from spectral_edge.validate.referee.collapse.tracks import EVERY, PAST, Optimizer, Tracks, responses
 from spectral_edge.validate.referee.figures import collapse as figures
 from spectral_edge.validate.referee.predictions import p20_collapse_time as p20
+from spectral_edge.validate.referee.report import collapse_tables
 from spectral_edge.validate.referee.scoreboard import check
 from spectral_edge.validate.referee.verdict import Verdict
+from spectral_edge.validate.runs.dense import config
 
 W = 10
 
@@ -511,3 +513,47 @@ def test_dense_runs_are_judged_by_what_is_about_them(descents: list[GramSequence
     seen.clear()
     check(dense, predictions=[judging("alone", dense=False)])
     assert seen == {"alone": (2, 2)}
+
+
+# -- further seeds ----------------------------------------------------------------------------------------------
+
+
+def test_blended_is_the_geometric_mean_and_never_only_where_both_are(descents: list[GramSequence]) -> None:
+    tracks = Tracks.of(descents[0])
+    one, other = forecasts.corrected(tracks), forecasts.fitted(tracks)
+    assert one is not None
+    found = forecasts.blended(tracks)
+    assert found is not None
+    both = np.isfinite(one.time) & np.isfinite(other.time) & (one.time < HORIZON) & (other.time < HORIZON)
+    assert both.any()
+    np.testing.assert_allclose(found[both], np.sqrt(one.time[both] * other.time[both]))
+    assert np.isinf(found[np.isinf(one.time) & np.isinf(other.time)]).all()
+    alone = np.isfinite(one.time) & (one.time < HORIZON) & np.isinf(other.time)
+    np.testing.assert_allclose(found[alone], np.sqrt(one.time[alone] * HORIZON))
+
+
+def test_further_seeds_were_used_for_no_choice() -> None:
+    stored = further.stored()
+    assert set(stored["seeds"]) == set(config.FURTHER)
+    assert not set(config.FURTHER) & {*config.EXPLORED, *config.REFINED, *config.FRESH}
+    assert all(set(own) == {str(W) for W in further.WINDOWS} for own in stored["regimes"].values())
+
+
+def test_what_was_aimed_at_is_counted_from_what_is_stored() -> None:
+    def regime(propagated: float, size: float) -> dict[str, Any]:
+        forms = {name: {"concordance": [0.5, 0.4, 0.6]} for name in (MEAN, "line", placebo_of("propagated"))}
+        value = {"concordance": [propagated, 0.0, 1.0]}
+        return {"exchanges": 10, "forms": forms | {SIZE: {"concordance": [size, 0.0, 1.0]}}
+                | dict.fromkeys(collapse_tables.CARRIED, value)}  # fmt: skip
+
+    one, other = {"10": regime(0.8, 0.6)}, {"10": regime(0.8, 0.9)}
+    text = "\n".join(collapse_tables._reached({"a": one, "b": other, "c": {"10": regime(0.7, 0.6)}}))
+    assert "*propagated*, W = 10: concordance of 0.75 and more in 2 of 3 regimes (not in c)" in text
+    assert "in 2 (not in b)" in text
+
+
+def test_every_regime_of_further_seeds_has_its_table() -> None:
+    text = "\n".join(collapse_tables._by_window())
+    for regime in further.REGIMES:
+        assert f"**{regime}**" in text
+    assert "| | W = 5 | W = 10 | W = 20 |" in text

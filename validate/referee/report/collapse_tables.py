@@ -19,16 +19,9 @@ from spectral_edge.validate.referee.statistics import short
 
 #: Rows of the tables by interval and by window.
 FEW = (
-    "propagated",
-    "fitted",
-    "corrected",
-    "checked",
-    "blended",
-    "flow",
-    "damping",
-    "line",
+    "propagated", "fitted", "corrected", "checked", "blended", "flow", "damping", "line", MEAN, SIZE,
     placebo_of("propagated"),
-)
+)  # fmt: skip
 #: Forms that carry the window on, of which was said what was aimed at.
 CARRIED = ("propagated", "corrected", "checked", "blended")
 #: Regimes with fewer exchanges say nothing of a form.
