@@ -54,8 +54,9 @@ def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -
             for run in fresh:
                 _take(run, source, target)
             yield f"{name}: {len(fresh)} taken, {len(runs) - len(fresh)} were there"
-        if whole:
-            yield from _clear(next(iter(sides.values()))[0], target)
+        first = next(iter(sides.values()))[0]
+        if whole and not first.variant:  # a copy stands beside the run of its subject, and supersedes none
+            yield from _clear(first, target)
 
 
 def _side(run: RunConfig) -> str:

@@ -159,10 +159,12 @@ def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: valid
 
 def test_what_is_made_again_is_collected_apart(tmp_path: Path, addition: validate.GramSequence) -> None:
     twins = [run for run in planned().values() if run.variant == "twin" and run.family == "dyck1"]
+    older = replace(addition, config={"task": twins[0].task})
+    Files(tmp_path / "into", "older").put({"attention": older, "all": older})
     for run in twins:
         Files(tmp_path / "out", run.name).put({"attention": addition, "all": addition})
     assert "dyck1 twin: 2 taken, 0 were there" in list(collect(tmp_path / "out", tmp_path / "into"))
-    assert not list((tmp_path / "into").glob("*.npz"))
+    assert [path.stem for path in (tmp_path / "into").glob("*.npz")] == ["older"]  # supersedes no run
     found = recorded(tmp_path / "into", "again")
     assert sorted(run.config["run"] for run in found) == sorted(run.name for run in twins)
 
