@@ -102,6 +102,11 @@ def test_command_names_what_differs() -> None:
         assert command(planned()[name]) == f"spectral-edge record {name}"
 
 
+def hears_interrupts() -> None:
+    """Where tests run in the background of a shell, interrupts are ignored, and a child inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_interrupted_recording_goes_on(tmp_path: Path) -> None:
     words = [
         SCRIPT,
@@ -115,7 +120,10 @@ def test_interrupted_recording_goes_on(tmp_path: Path) -> None:
         tmp_path,
     ]
     name = ModularConfig().name
-    with subprocess.Popen([str(w) for w in words], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [str(w) for w in words], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        preexec_fn=hears_interrupts,
+    ) as process:  # fmt: skip
         deadline = time.monotonic() + 300
         while not Files(tmp_path, name).unfinished.exists():
             assert process.poll() is None

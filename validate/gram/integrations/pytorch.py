@@ -74,13 +74,14 @@ def attach(
     --------
     >>> import torch
     >>> from spectral_edge import validate
-    >>> model = torch.nn.Linear(8, 2)
+    >>> _ = torch.manual_seed(0)
+    >>> model = torch.nn.Linear(8, 2, dtype=torch.float64)  # at every step float32 would round too much away
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> tracker = validate.GramTracker(W_max=4, say=None)
     >>> attachment = tracker.attach(optimizer, model)
-    >>> for step in range(6):
+    >>> for batch in torch.randn(6, 32, 8, dtype=torch.float64):
     ...     optimizer.zero_grad()
-    ...     model(torch.ones(8)).square().sum().backward()
+    ...     model(batch).square().mean().backward()
     ...     optimizer.step()
     >>> attachment.remove()
     >>> tracker.sequence().T, tracker.config["optimizer"], tracker.config["learning_rate"]
