@@ -42,9 +42,10 @@ def with_event(runs: Sequence[GramSequence], event: Event | None) -> list[GramSe
     --------
     >>> from spectral_edge import validate
     >>> from spectral_edge.validate.referee.events import grok_step
-    >>> (run,) = with_event(validate.bundled()[:1], "val_loss > 9")
+    >>> runs = [run for run in validate.bundled() if run.config["run"] == "single-a+b-wd1-seed42"]
+    >>> (run,) = with_event(runs, "val_loss < 1.5")
     >>> grok_step(run), card(run).event
-    (9350, 'val_loss>9')
+    (2500, 'val_loss<1.5')
     """
     if event is None:
         return list(runs)

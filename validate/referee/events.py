@@ -48,7 +48,7 @@ def onset_step(run: GramSequence) -> int | None:
     Examples
     --------
     >>> from spectral_edge import validate
-    >>> run = next(run for run in validate.bundled() if grok_step(run) is not None)
+    >>> run = next(run for run in validate.bundled() if run.config["run"] == "single-a+b-wd1-seed42")
     >>> onset_step(run) <= grok_step(run)
     True
     """

@@ -1,6 +1,6 @@
 """Exchanges found where they are, foreseen as the closed forms say, and scored as obvious counts do."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -463,7 +463,7 @@ def test_the_order_of_the_runs_does_not_matter(
     runs = worlds.planted("collapse-time", 16)(1)
     found = p20.judge(runs, [])
     assert found.verdict == "supported"
-    assert found == p20.judge(runs[::-1], [])
+    assert astuple(found) == astuple(p20.judge(runs[::-1], []))  # in tuples what is unknown equals itself
 
 
 @pytest.mark.parametrize(
