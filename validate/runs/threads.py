@@ -9,8 +9,7 @@ def one_thread() -> Iterator[None]:
     """Sums come in one order, so a run does not depend on how many cores there are; and no number is subnormal.
 
     A network that is sure of its examples leaves probabilities and moments below 1e-38, over which processors take
-    tens of times as long: runs without weight decay, taken to 50,000 steps, went at an eighth of their pace. Here
-    they count as zero, as on accelerators.
+    many times as long: runs without weight decay spent most of their time on them. Here they count as zero.
     """
     import torch
     from threadpoolctl import threadpool_limits

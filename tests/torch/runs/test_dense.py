@@ -226,4 +226,3 @@ def test_runs_of_further_seeds_are_judged_at_every_window(tmp_path: Path) -> Non
     found = {(regime, W): one for regime, W, one in further.by_window([short], tmp_path)}
     assert set(found) == {("mlp-momentum", W) for W in further.WINDOWS}
     assert all(one["runs"] == 1 and one["states"] > 0 for one in found.values())
-    assert "propagated" in found["mlp-momentum", 20]["forms"] or not found["mlp-momentum", 20]["exchanges"]

@@ -35,6 +35,21 @@ def test_readme_and_findings_count_the_same_verdicts(runs) -> None:
     assert int(told[1]) == len(judged())
 
 
+def test_what_is_said_of_dyck_is_what_the_recordings_hold(runs) -> None:
+    own = [run for run in runs if run.config.get("family") == "dyck1"]
+    first = {
+        (run.config["weight_decay"], run.config["seed"], level): int(run.steps[np.argmax(reached)])
+        for run in own for level in (0.95, 0.99)
+        if (reached := run.metrics["test_accuracy"] >= level).any()
+    }  # fmt: skip
+    assert len(own) == 6
+    assert all(first[run.config["weight_decay"], run.config["seed"], 0.95] <= 200 for run in own)
+    told = (files("spectral_edge.validate.runs") / "data" / "README.md").read_text(encoding="utf-8")
+    steps = [first[1.0, seed, 0.99] for seed in (42, 137, 2024)]
+    assert "at steps {:,}, {:,} and {:,}".format(*steps) in told
+    assert not any(first.get((0.0, seed, 0.99)) for seed in (42, 137, 2024))
+
+
 def test_every_planned_run_has_a_family() -> None:
     assert {config.task for config in planned().values()} == set(run_tables.FAMILIES)
 

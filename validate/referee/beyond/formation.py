@@ -8,6 +8,7 @@ is to say of a mode where D and H commute. D⁻¹H is symmetric on the window ex
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from spectral_edge import theory
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, paired
-from spectral_edge.validate.referee.collapse.forecasts import decay_factor, propagated
+from spectral_edge.validate.referee.collapse.forecasts import decay_factor, operator, propagated
 from spectral_edge.validate.referee.collapse.states import LEADING
 from spectral_edge.validate.referee.collapse.tracks import Tracks, W
 from spectral_edge.validate.referee.statistics import Comparison, Estimate, against
@@ -72,12 +73,7 @@ def apart(blocks: Floats, response: Floats, modes: int = LEADING) -> Floats:
     >>> bool(np.isclose(apart(K[None], (rows @ A @ rows)[None])[0], np.sqrt(0.5 / 8.5)))
     True
     """
-    rows = theory.window_rows(blocks)
-    sigma = np.linalg.norm(rows, axis=1)
-    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma > 0)
-    u = rows * inverse[:, None]
-    A = inverse[:, :, None] * (np.swapaxes(u, 1, 2) @ response @ u) * inverse[:, None]
-    A = A[:, :modes, :modes]
+    A = operator(theory.window_rows(blocks), response)[:, :modes, :modes]
     other = np.swapaxes(A, 1, 2)
     return np.asarray(np.linalg.norm(A - other, axis=(1, 2)) / np.linalg.norm(A + other, axis=(1, 2)))
 
@@ -87,8 +83,7 @@ def foreseen(run: GramSequence) -> Foreseen | None:
     if "response" not in run.probes:
         return None
     tracks = Tracks.of(run)
-    tracks = Tracks(run, tracks.windows, tracks.modes, tracks.optimizer,
-                    tracks.looked[tracks.looked + W < len(tracks.windows.steps)])  # fmt: skip
+    tracks = replace(tracks, looked=tracks.looked[tracks.looked + W < len(tracks.windows.steps)])
     now, later = tracks.looked, tracks.looked + W
     h, response, together = tracks.curvature, tracks.response, propagated(tracks)
     assert h is not None

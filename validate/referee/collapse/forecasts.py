@@ -86,14 +86,19 @@ def fitted(tracks: Tracks) -> Continuation:
         )
 
 
+def operator(rows: Floats, response: Floats) -> Floats:
+    """VᵀD⁻¹HV on the modes of each window, (m, W, W), from its rows and δ_sᵀD⁻¹Hδ_r; 0 where there is no mode."""
+    sigma = np.linalg.norm(rows, axis=1)
+    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma > 0)
+    u = rows * inverse[:, None]
+    return np.asarray(inverse[:, :, None] * (np.swapaxes(u, 1, 2) @ response @ u) * inverse[:, None])
+
+
 def elsewhen(tracks: Tracks) -> Floats:
     """The placebo: the response of each window with the operator of the window half the run away, in its basis."""
     rows, response = theory.window_rows(tracks.blocks), tracks.response
     assert response is not None
-    sigma = np.linalg.norm(rows, axis=1)
-    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma > 0)
-    u = rows * inverse[:, None]
-    A = inverse[:, :, None] * (np.swapaxes(u, 1, 2) @ response @ u) * inverse[:, None]
+    A = operator(rows, response)
     other = np.roll(A, len(A) // 2, axis=0)
     return rows @ other @ np.swapaxes(rows, 1, 2)
 

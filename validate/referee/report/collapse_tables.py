@@ -145,7 +145,7 @@ def _by_window() -> Iterator[str]:
     yield "### On further seeds, by window\n"
     seeds = ", ".join(map(str, found["seeds"]))
     yield (
-        f"Runs of seeds {seeds}, trained after every form was fixed, of which nothing else was looked at; "
+        f"Runs of seeds {seeds}, of which nothing was looked at before every form was fixed; "
         "`python -m spectral_edge.validate.referee.collapse.further DIR` makes and judges them. Leading pairs.\n"
     )
     for regime, by_window in found["regimes"].items():

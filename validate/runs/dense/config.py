@@ -19,7 +19,7 @@ REFINED = (200, 201, 202)
 #: Seeds that were recorded and judged only after every choice was fixed; three of them are bundled.
 FRESH = (100, 101, 102, 103, 104, 105)
 BUNDLED = FRESH[:3]
-#: Seeds that were recorded, and judged, after everything else had been looked at.
+#: Seeds of which nothing was looked at before every forecaster was fixed.
 FURTHER = (110, 111, 112, 113, 114, 115)
 
 
