@@ -34,6 +34,7 @@ def record(
     max_steps: Annotated[int | None, typer.Option(help="Of modular-addition; 200,000 by default.")] = None,
     record_every: Annotated[int | None, typer.Option(help="Of modular-addition; 100 by default.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one thread each (with all, dense).")] = 1,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 …")] = "cpu",
     out: Annotated[Path, typer.Option(help="Folder for the recordings.")] = Path("runs"),
     show: Annotated[
         bool, typer.Option("--list", help="Show every planned run and whether it is there.")
@@ -76,9 +77,10 @@ def record(
     if given and task != "modular-addition":
         raise ValueError(f"--{next(iter(given)).replace('_', '-')} goes with modular-addition, got {task}")
     if task in ("all", "dense"):
-        record_all(out, jobs, planned().values() if task == "all" else dense_runs())
+        record_all(out, jobs, planned().values() if task == "all" else dense_runs(), device)
     else:
-        record_one(ModularConfig(**given) if task == "modular-addition" else (planned() | dense)[task], out)
+        chosen = ModularConfig(**given) if task == "modular-addition" else (planned() | dense)[task]
+        record_one(chosen, out, device)
 
 
 def show_plan(out: Path, as_json: bool) -> None:
@@ -105,7 +107,7 @@ def show_plan(out: Path, as_json: bool) -> None:
         console.print(runs_table(rows, made_by=True))
 
 
-def record_all(out: Path, jobs: int, runs: "Iterable[Run]") -> None:
+def record_all(out: Path, jobs: int, runs: "Iterable[Run]", device: str = "cpu") -> None:
     """Make all of `runs` that are not there, with a live table; where nobody watches, a line for every change."""
     from rich.live import Live
 
@@ -114,9 +116,9 @@ def record_all(out: Path, jobs: int, runs: "Iterable[Run]") -> None:
     try:
         if stderr.is_terminal:
             with Live(console=stderr, refresh_per_second=2) as live:
-                board = make(runs, out, jobs, lambda board: live.update(board.table()))
+                board = make(runs, out, jobs, lambda board: live.update(board.table()), device)
         else:
-            board = make(runs, out, jobs, _changes())
+            board = make(runs, out, jobs, _changes(), device)
     except KeyboardInterrupt:
         say("spectral-edge: interrupted; the same command goes on from there", stderr)
         raise typer.Exit(130) from None
@@ -139,7 +141,7 @@ def _changes() -> "Watch":
     return tell
 
 
-def record_one(config: "Run", out: Path) -> None:
+def record_one(config: "Run", out: Path, device: str = "cpu") -> None:
     """Make one run, with a progress bar."""
     from spectral_edge.validate.runs.bundle import Files
     from spectral_edge.validate.runs.training import train
@@ -159,7 +161,7 @@ def record_one(config: "Run", out: Path) -> None:
                 ]
                 progress.update(bar, completed=step, figures="  ".join(figures))
 
-            sequence = train(config, out, show)[group]
+            sequence = train(config, out, show, device)[group]
     except KeyboardInterrupt:
         there = files.unfinished.exists()
         kept = f"what was recorded is in {files.unfinished}" if there else "nothing was recorded yet"

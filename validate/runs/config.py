@@ -59,6 +59,11 @@ class Examples(NamedTuple):
             labels = labels[:, :length]
         return Examples(inputs, labels, self.padded, self.tasks)
 
+    def to(self, device: "torch.device") -> "Examples":
+        """The same on another device."""
+        inputs = tuple(tensor.to(device) for tensor in self.inputs)
+        return Examples(inputs, self.labels.to(device), self.padded, self.tasks)
+
 
 class Data(NamedTuple):
     """What a run trains on, and the fixed examples on which it is measured."""
@@ -68,6 +73,11 @@ class Data(NamedTuple):
     unseen: Examples  #: of the test set: test loss and accuracy, validation gradient
     #: Other labels of the test set, by name, in which what does not count is left out.
     others: Mapping[str, "torch.Tensor"] = MappingProxyType({})
+
+    def to(self, device: "torch.device") -> "Data":
+        """The same on another device."""
+        others = {name: labels.to(device) for name, labels in self.others.items()}
+        return Data(self.train.to(device), self.seen.to(device), self.unseen.to(device), others)
 
 
 def evenly(examples: Examples, count: int) -> Examples:

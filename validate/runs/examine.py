@@ -34,6 +34,11 @@ def _loss(logits: torch.Tensor, batch: Examples) -> torch.Tensor:
 
 def chunks(examples: Examples, size: int) -> Iterator[tuple[Examples, float]]:
     """Parts of `size` examples, each with its share of the answers that count."""
+    if (
+        examples.size <= size and not examples.padded
+    ):  # nothing to count, for which a GPU would have to be waited for
+        yield examples, 1.0
+        return
     answers = int(examples.answers.sum())
     for start in range(0, examples.size, size):
         part = examples.take(slice(start, start + size))
@@ -76,7 +81,7 @@ class Score:
 
     def _add(self, what: str, right: torch.Tensor, asked: int) -> None:
         before, number = self._counts[what]
-        self._counts[what] = before + right, number + asked
+        self._counts[what] = before + right.cpu(), number + asked
 
     def said(self, name: str) -> dict[str, float]:
         """Loss and accuracy as metrics of `name`.
@@ -132,7 +137,7 @@ def matrix_metrics(model: nn.Module) -> dict[str, float]:
     """Frobenius norm and top singular values of every attention matrix, as "encoder.0.Q.sigma_1"."""
     found: dict[str, float] = {}
     for name, matrix in attention_matrices(model).items():
-        sigma = torch.linalg.svdvals(matrix.double())
+        sigma = torch.linalg.svdvals(matrix.cpu().double())  # small: a GPU would take longer
         found[f"{name}.norm"] = float(sigma.square().sum().sqrt())
         found |= {f"{name}.sigma_{j + 1}": float(sigma[j]) for j in range(TOP)}
     return found
@@ -162,7 +167,7 @@ class Window(NamedTuple):
     def random_directions(self, seed: int) -> torch.Tensor:
         """W isotropic unit vectors, (W, P) float32."""
         drawn = torch.randn(self.updates.shape, generator=torch.Generator().manual_seed(seed))
-        return drawn / drawn.norm(dim=1, keepdim=True)
+        return (drawn / drawn.norm(dim=1, keepdim=True)).to(self.thetas.device)
 
 
 def flat(tensors: Mapping[str, torch.Tensor], names: list[str]) -> torch.Tensor:
@@ -191,7 +196,7 @@ def window_hessian(model: nn.Module, window: Window, examples: Examples) -> Floa
             tangent = list(unflat(update, named, window.names).values())
             found = torch.autograd.grad(slope, point, tangent, retain_graph=True)
             rows.append(torch.cat([piece.flatten() for piece in found]))
-    M = (torch.stack(rows).double() @ X.double().T).numpy()
+    M = (torch.stack(rows).double() @ X.double().T).numpy(force=True)
     return np.asarray((M + M.T) / 2)
 
 
@@ -209,7 +214,7 @@ def optimiser_metric(
         return None
     X = window.updates.flip(0).double()
     scaled = [flat(D.times(unflat(update, named, window.names)), window.names) for update in X]
-    return np.asarray((torch.stack(scaled) @ X.T).numpy())
+    return np.asarray((torch.stack(scaled) @ X.T).numpy(force=True))
 
 
 def ablation(

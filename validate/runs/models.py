@@ -83,7 +83,7 @@ class Transformer(nn.Module):
             return encode(layer, x, x, self.causal)
         # what it projects depends on token and position alone: once for each pair of them is enough
         table = (self.token.weight + self.position[:length, None]).flatten(0, 1)
-        place = tokens + vocabulary * torch.arange(length)
+        place = tokens + vocabulary * torch.arange(length, device=tokens.device)
         query, key, value = embedding(place, project(layer, table)).chunk(3, -1)
         return finish(layer, embedding(place, table), query, key, value, self.causal)
 

@@ -177,4 +177,6 @@ class Observer:
         """Go on from what `state` returned."""
         for name, tracker in self.trackers.items():
             tracker.load_state_dict(state["trackers"][name])
-        self._thetas, self.records, self.extra = state["thetas"], state["records"], state["extra"]
+        device = next(self.model.parameters()).device
+        self._thetas = [theta.to(device) for theta in state["thetas"]]
+        self.records, self.extra = state["records"], state["extra"]

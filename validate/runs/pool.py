@@ -87,7 +87,13 @@ class Board:
         return table
 
 
-def make(runs: Iterable[Run], out: str | PathLike[str], jobs: int = 1, watch: Watch | None = None) -> Board:
+def make(
+    runs: Iterable[Run],
+    out: str | PathLike[str],
+    jobs: int = 1,
+    watch: Watch | None = None,
+    device: str = "cpu",
+) -> Board:
     """Make `runs` in the folder `out`, `jobs` at a time, each in a process of its own.
 
     Parameters
@@ -100,6 +106,8 @@ def make(runs: Iterable[Run], out: str | PathLike[str], jobs: int = 1, watch: Wa
         Processes at a time; each uses one thread.
     watch : callable, optional
         Called with the `Board` after every message and at least once a second.
+    device : str
+        Where to train, as in `train`.
 
     Returns
     -------
@@ -124,7 +132,7 @@ def make(runs: Iterable[Run], out: str | PathLike[str], jobs: int = 1, watch: Wa
                 run = waiting.pop(0)
                 board.hear(run.name, "running", 0, {})
                 working[run.name] = context.Process(
-                    target=_work, args=(run, Path(out), messages), daemon=True
+                    target=_work, args=(run, Path(out), messages, device), daemon=True
                 )
                 working[run.name].start()
             _listen(board, messages)
@@ -153,7 +161,7 @@ def _listen(board: Board, messages: Any, wait: float = 1.0) -> None:
         return
 
 
-def _work(run: Run, out: Path, messages: Any) -> None:
+def _work(run: Run, out: Path, messages: Any, device: str) -> None:
     from spectral_edge.validate.runs.training import train
 
     parent = multiprocessing.parent_process()
@@ -166,7 +174,7 @@ def _work(run: Run, out: Path, messages: Any) -> None:
             sys.exit(1)  # nobody listens, and another process may take the run up
 
     try:
-        train(run, out, tell)
+        train(run, out, tell, device)
         messages.put((run.name, "done", run.max_steps, {}))
     except Exception as error:  # said in the table; the other runs go on
         line = " ".join(str(error).split())

@@ -1,7 +1,11 @@
-"""Threads of a training, and its smallest numbers."""
+"""Threads of a training, its smallest numbers, and where it runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextmanager
@@ -23,3 +27,41 @@ def one_thread() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flushed)
+
+
+@contextmanager
+def on_device(name: str) -> Iterator["torch.device"]:
+    """The device called `name`; on a GPU all work goes to one stream, and sums come in one order.
+
+    Raises
+    ------
+    ValueError
+        If PyTorch knows no such device, or this machine has none.
+    """
+    import os
+
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        line = str(error).splitlines()[0]
+        raise ValueError(
+            f"device must be one that this machine has, like 'cpu', got {name!r}: {line}"
+        ) from None
+    if device.type != "cuda":
+        yield device
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in another order
+    exact = torch.are_deterministic_algorithms_enabled()
+    settings: Any = torch.utils.deterministic  # a module whose attributes are not declared
+    filled = settings.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    settings.fill_uninitialized_memory = False  # nothing here reads what was not written
+    try:
+        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream()):
+            yield device
+    finally:
+        torch.use_deterministic_algorithms(exact)
+        settings.fill_uninitialized_memory = filled

@@ -12,13 +12,15 @@ from spectral_edge.validate.runs import bundle
 from spectral_edge.validate.runs.config import RunConfig
 from spectral_edge.validate.runs.dense.config import DenseConfig
 from spectral_edge.validate.runs.tasks.modular import ModularConfig
-from spectral_edge.validate.runs.threads import one_thread
+from spectral_edge.validate.runs.threads import on_device, one_thread
 
 if TYPE_CHECKING:
     import torch
 
 #: A checkpoint is written when this many times its writing time has passed since the last one.
 PATIENCE = 20.0
+#: Steps before one is captured as a graph of the GPU: what is made at the first ones is there by then.
+WARM = 3
 #: Added to the seed of the batches in a twin.
 TWIN = 1_000_003
 
@@ -56,6 +58,7 @@ def train(
     config: RunConfig | DenseConfig,
     out: str | PathLike[str] | None = None,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> dict[str, GramSequence]:
     """Train one run and record it; goes on where an earlier call with the same `out` was cut short.
 
@@ -70,6 +73,9 @@ def train(
         again. A dense run (`dense.recording`) keeps ``dense/NAME.npz`` alone, and takes no interruption.
     progress : callable, optional
         Called after every record.
+    device : str
+        Where to train, as PyTorch calls it. Weights and batches begin the same everywhere; sums are rounded
+        otherwise, so that a run made elsewhere is another one by the same recipe. Dense runs know "cpu" alone.
 
     Returns
     -------
@@ -82,21 +88,23 @@ def train(
     ImportError
         If PyTorch is not installed.
     ValueError
-        If `out` holds a run of this name with another configuration.
+        If `out` holds a run of this name with another configuration, or there is no such device.
     """
     try:
         import torch  # noqa: F401
     except ImportError:
         raise ImportError("recording a run needs PyTorch: pip install 'spectral-edge[torch]'") from None
     if isinstance(config, DenseConfig):
+        if device != "cpu":
+            raise ValueError(f"device must be 'cpu' for a dense run, got {device!r}")
         from spectral_edge.validate.runs.dense.recording import train as train_dense
 
         return train_dense(config, out, progress)
     files = None if out is None else bundle.Files(Path(out), config.name)
     if files is not None and files.done:
         return {group: _same(config, GramSequence.load(path)) for group, path in files.recordings.items()}
-    with one_thread():
-        return _Run(config, files).finish(progress)
+    with one_thread(), on_device(device) as place:
+        return _Run(config, files, place).finish(progress)
 
 
 def _same(config: RunConfig, sequence: GramSequence) -> GramSequence:
@@ -117,14 +125,14 @@ def _require_same(config: RunConfig, found: Mapping[str, Any], what: str) -> Non
 class _Run:
     """A training run between two checkpoints."""
 
-    def __init__(self, config: RunConfig, files: "bundle.Files | None") -> None:
+    def __init__(self, config: RunConfig, files: "bundle.Files | None", device: "torch.device") -> None:
         import torch
 
         from spectral_edge.validate.runs.observer import Observer
 
-        self.config, self.files = config, files
-        self.phases = config.phases()
-        self.model = config.model()
+        self.config, self.files, self.device = config, files, device
+        self.phases = [(first, data.to(device)) for first, data in config.phases()]
+        self.model = config.model().to(device)
         self.optimizers = optimizers(config, self.model)
         # a twin's batches must be those of no other run
         self.batches = torch.Generator().manual_seed(config.seed + 1 + TWIN * (config.variant == "twin"))
@@ -132,13 +140,16 @@ class _Run:
         self.reached, self.stop_step = 0, config.max_steps
         checkpoint = None
         if files is not None and files.checkpoint.exists():
-            checkpoint = torch.load(files.checkpoint, weights_only=True)
+            checkpoint = torch.load(files.checkpoint, weights_only=True, map_location="cpu")
             _require_same(config, checkpoint["config"], "half-finished")
         unfinished = None if files is None else files.unfinished
-        card = _card(config, torch.__version__)
+        card = _card(config, torch.__version__, device)
         resumed = checkpoint is not None
         self.observer = Observer(config, self.model, self.optimizers, unfinished, card, resumed)
         self._due = 0.0
+        #: The step as one graph of the GPU, the examples it is for, and where it finds the batch.
+        self._graph: tuple[torch.cuda.CUDAGraph, Any, torch.Tensor] | None = None
+        self._eager = 0
         if checkpoint is None:
             self.observer.start()
         else:
@@ -178,13 +189,36 @@ class _Run:
     def _train(self, examples: Any) -> None:
         import torch
 
-        from spectral_edge.validate.runs.examine import chunks, loss_of
-
-        chosen = torch.randint(examples.size, (self.config.batch_size,), generator=self.batches)
+        drawn = torch.randint(examples.size, (self.config.batch_size,), generator=self.batches)
+        chosen = drawn.to(self.device)
+        if self._graph is not None and self._graph[1] is examples:
+            self._graph[2].copy_(chosen)
+            self._graph[0].replay()
+            return
         if examples.padded:
             chosen = chosen[examples.answers[chosen].argsort(stable=True)]
+        elif self.device.type == "cuda" and self.config.optimizer == "AdamW" and self._eager >= WARM:
+            # the kernels of so small a model take longer to launch than to run
+            graph = torch.cuda.CUDAGraph()
+            self._forget_gradients()
+            with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+                self._update(examples, chosen)
+            self._graph = graph, examples, chosen
+            graph.replay()
+            return
+        self._forget_gradients()
+        self._update(examples, chosen)
+        self._eager += 1
+
+    def _forget_gradients(self) -> None:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
+
+    def _update(self, examples: Any, chosen: "torch.Tensor") -> None:
+        import torch
+
+        from spectral_edge.validate.runs.examine import chunks, loss_of
+
         for part, share in chunks(examples.take(chosen), self.config.together):
             (share * loss_of(self.model, part)).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
@@ -215,6 +249,9 @@ class _Run:
         self.model.load_state_dict(state["model"])
         for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(found)
+            for group in optimizer.param_groups:  # the checkpoint may be from another device
+                if "capturable" in group:
+                    group["capturable"] = self.device.type == "cuda"
         self.batches.set_state(state["batches"])
         self.observer.load(state["recorder"])
 
@@ -224,7 +261,9 @@ def optimizers(config: RunConfig, model: "torch.nn.Module") -> list["torch.optim
     import torch
 
     shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    adamw: dict[str, Any] = {**shared, "betas": (config.beta1, config.beta2), "fused": True}
+    on_gpu = next(model.parameters()).is_cuda
+    betas = config.beta1, config.beta2
+    adamw: dict[str, Any] = {**shared, "betas": betas, "fused": True, "capturable": on_gpu}
     if config.optimizer == "AdamW":
         return [torch.optim.AdamW(model.parameters(), **adamw)]
     inner = {name for name, p in model.named_parameters() if p.ndim == 2 and "layers." in name}
@@ -236,11 +275,17 @@ def optimizers(config: RunConfig, model: "torch.nn.Module") -> list["torch.optim
     ]
 
 
-def _card(config: RunConfig, torch_version: str) -> dict[str, Any]:
+def _card(config: RunConfig, torch_version: str, device: "torch.device") -> dict[str, Any]:
     """What travels in the file: how the run was made."""
     from importlib.metadata import version
 
+    import torch
+
+    elsewhere = {} if device.type == "cpu" else {"device": str(device)}
+    if device.type == "cuda":
+        elsewhere["device"] = torch.cuda.get_device_name(device)
     return {
+        **elsewhere,
         **config.card(),
         "command": command(config),
         "spectral_edge": version("spectral-edge"),

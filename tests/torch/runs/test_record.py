@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 from spectral_edge.commands.record import record_all
@@ -181,3 +183,31 @@ def test_bad_words(words: list[str], message: str, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("config", "device", "wanted"),
+    [
+        (MODULAR, "abacus", "device must be one that this machine has, like 'cpu', got 'abacus'"),
+        (MODULAR, "cuda:77", "device must be one that this machine has, like 'cpu', got 'cuda:77'"),
+        (dense_runs()[0], "cuda", "device must be 'cpu' for a dense run, got 'cuda'"),
+    ],
+    ids=["no-name", "not-here", "dense"],
+)
+def test_a_device_that_cannot_be_had(config: Any, device: str, wanted: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=wanted):
+        train(config, tmp_path, device=device)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["modular", "tri", "shift", "dyck", "language"])
+def test_on_a_gpu_a_run_is_the_same_each_time_and_nearly_that_of_the_processor(name: str) -> None:
+    one, two, here = train(TASKS[name], device="cuda"), train(TASKS[name], device="cuda"), train(TASKS[name])
+    for group, sequence in one.items():
+        assert np.array_equal(sequence.K, two[group].K, equal_nan=True)
+        assert np.array_equal(sequence.metrics["test_loss"], two[group].metrics["test_loss"])
+        first = [run[group].metrics["train_loss"][0] for run in (one, here)]
+        assert first[0] == pytest.approx(first[1], rel=1e-4)
+        assert sequence.probes.keys() == here[group].probes.keys()
+        assert sequence.config["device"] == torch.cuda.get_device_name()
