@@ -24,7 +24,7 @@ EVERY = 1500
 REST = 2.0
 NOTHING = "no other run"
 #: Of the bundled runs, one that groks.
-FIRST = "modular-a+b-wd1-seed42"
+FIRST = "single-a+b-wd1-seed42"
 #: Least widths: of the widgets, of the plots of one run, of those of two (pixels).
 SIDE, ONE, TWO = 270, 380, 660
 
