@@ -37,7 +37,7 @@ def bundled(start: str, group: str = "attention") -> list[GramSequence]:
 
 def additions() -> list[GramSequence]:
     """Modular addition, three seeds with weight decay and three without."""
-    return bundled("modular-a+b-")
+    return bundled("single-a+b-")
 
 
 def readable(ax: Axes) -> None:

@@ -255,12 +255,18 @@ QUANTITIES = {
 }
 
 
+#: Runs that differ so much in length are not readable beside each other on a linear axis.
+LONGER = 5
+
+
 def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axes:
     """One of `QUANTITIES` over training, a thin line per run; a dot marks grokking, a dotted line a change of data.
 
     Treated runs are blue, their controls orange and dashed, and black where a card does not tell; see `Card.contrast`.
+    Where some runs are `LONGER` times as long as others, steps are on a logarithmic axis.
     """
     title, label, scale = QUANTITIES[quantity]
+    ends = [float(run.steps[-1]) for run in runs if run.T]
     named: set[str] = set()
     for run in runs:
         name, treated = card(run).contrast
@@ -282,6 +288,8 @@ def curves(runs: Sequence[GramSequence], quantity: str, ax: Axes, W: int) -> Axe
     if quantity == "ratio" and ax.get_ylim()[1] < 12:
         scale = "linear"
     ax.set(xlabel="step", ylabel=label, title=title, yscale=scale)
+    if ends and max(ends) >= LONGER * min(ends) > 0:
+        ax.set_xscale("log")
     if quantity == "accuracy":
         ax.set_ylim(-0.03, 1.03)
     if named:
