@@ -12,22 +12,27 @@ import numpy as np
 from numba import float64, int64, njit, prange, types, uint64, void
 
 from spectral_edge.simulate._kernels.eigen import LANES, rational_ql, sort_falling, tridiagonal
-from spectral_edge.simulate._kernels.random import chi_square, fill_normal
+from spectral_edge.simulate._kernels.random import chi_square, chi_square_constants, fill_normal
 
 _SAME = {"nsz"}  # flags that leave every lane its bits
 
 
 @njit(fastmath=_SAME)
-def _noise(state, size, extra, width, drawn, k, block):
-    """Lane k of the W×W Gaussian block (rows 0 … W-1 of `block`) and of the `width` columns of the factor."""
-    W = block.shape[1]
+def _noise(state, size, extra, constants, drawn, k, block):
+    """Lane k of the W×W Gaussian block (rows 0 … W-1 of `block`) and of the columns of the factor.
+
+    Each column has a chi-square of its own, whose `constants` are there (width, 2).
+    """
+    W, width = block.shape[1], constants.shape[0]
     used = W * W
     fill_normal(state, drawn, used + (width * (2 * W - width - 1)) // 2)
     for l in range(W):
         for i in range(W):
             block[l, i, k] = size * drawn[l * W + i]
     for l in range(width):
-        block[W + l, l, k] = size * math.sqrt(chi_square(state, extra - l))
+        block[W + l, l, k] = size * math.sqrt(
+            chi_square(state, extra - l, (constants[l, 0], constants[l, 1]))
+        )
         for i in range(l + 1, W):
             block[W + l, i, k] = size * drawn[used]
             used += 1
@@ -86,6 +91,9 @@ def side_by_side(states, d0, decay, source, size, extra, n_steps, stride, sigma,
     """Paths side by side: fill `sigma` (lanes, records, W) and `closest` (lanes, W - 1); return how many."""
     lanes, W = states.shape[0], d0.size
     width = int(min(float(W), extra))
+    constants = np.empty((width, 2))
+    for l in range(width):
+        constants[l] = chi_square_constants(extra - l)
     block, gram = np.zeros((2 * W, W, LANES)), np.zeros((W, W, LANES))
     u, e, work, drawn = np.zeros((W, LANES)), np.zeros((W, LANES)), np.zeros((6, LANES)), np.empty(2 * W * W)
     for j in range(W):
@@ -104,7 +112,7 @@ def side_by_side(states, d0, decay, source, size, extra, n_steps, stride, sigma,
             _record(lanes, u, step // 2 + 1, stride, sigma, closest)
             continue
         for k in range(lanes):
-            _noise(states[k], size, extra, width, drawn, k, block)
+            _noise(states[k], size, extra, constants, drawn, k, block)
         _add_diagonal(lanes, u, block)
         _gram(lanes, block, width, gram)
         tridiagonal(lanes, gram, u, e, work[0])

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import boolean, float64, njit, uint64, void
 
-from spectral_edge.simulate._kernels.random import chi_square, normal
+from spectral_edge.simulate._kernels.random import chi_square, chi_square_constants, normal
 
 
 @njit
@@ -48,7 +48,7 @@ def _add_vector(state, frame, rows, axes, df, nu, phi, remaining):
     for j in range(m):
         frame[rows, j] += scale * normal(state)
     if m < axes:
-        frame[rows, m] = scale * math.sqrt(chi_square(state, df - m))
+        frame[rows, m] = scale * math.sqrt(chi_square(state, df - m, chi_square_constants(df - m)))
     return rows + 1
 
 

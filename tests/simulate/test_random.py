@@ -17,7 +17,8 @@ def normals(state, n):
 
 @numba.njit
 def chi_squares(state, df, n):
-    return np.array([kernel.chi_square(state, df) for _ in range(n)])
+    constants = kernel.chi_square_constants(df)
+    return np.array([kernel.chi_square(state, df, constants) for _ in range(n)])
 
 
 @numba.njit
