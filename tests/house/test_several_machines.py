@@ -59,7 +59,7 @@ def test_both_processes_do_the_work_and_the_numbers_are_those_of_one(tmp_path: P
 
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
         client.get_executor() as executor,

@@ -50,7 +50,7 @@ def test_a_local_cluster(thetas, tmp_path):
         save_file(parts, tmp_path / f"step{step}.safetensors")
     told = []
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         found = GramSequence.from_checkpoints(

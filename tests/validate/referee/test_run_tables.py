@@ -58,8 +58,8 @@ def test_grok_steps_are_those_of_the_accuracy(additions) -> None:
     rows = list(run_tables.grok_steps(additions))
     decayed = next(run for run in additions if run.config["weight_decay"] and run.config["seed"] == 42)
     step = int(decayed.steps[np.argmax(decayed.metrics["test_accuracy"] >= 0.95)])
-    assert rows[2].startswith(f"| a+b | first | 1 | {step:,} |")
-    assert rows[3] == "| a+b | first | 0 | – | – | – |"
+    assert rows[2].startswith(f"| a+b | author | 1 | {step:,} |")
+    assert rows[3] == "| a+b | author | 0 | – | – | – |"
 
 
 def test_a_run_that_is_not_there_is_named_so(additions) -> None:
@@ -70,8 +70,8 @@ def test_a_run_that_is_not_there_is_named_so(additions) -> None:
 
 def test_where_the_recipe_would_have_stopped_is_told(additions) -> None:
     run = replace(additions[0], config={**additions[0].config, "stop_step": 1_700})
-    assert "| 1,700 | 10,000 |" in run_tables.document([run])
-    assert "| – | 10,000 |" in run_tables.document([additions[0]])
+    assert "| 1,700 | 50,000 |" in run_tables.document([run])
+    assert "| – | 50,000 |" in run_tables.document([additions[0]])
 
 
 def test_the_interval_alone_changes_the_gap_ratio() -> None:
