@@ -39,7 +39,9 @@ def band_of(vectors, lags, **options):
 
 
 @pytest.mark.parametrize(
-    ("T", "P", "lags"), [(1, 1, 0), (2, 3, 1), (5, 300, 2), (7, 40, 6), (13, 17, 5), (8, 9, 7)]
+    ("T", "P", "lags"),
+    [(1, 1, 0), (2, 3, 1), (5, 300, 2), (7, 40, 6), (13, 17, 5), (8, 9, 7)]
+    + [(T, 30, lags) for T in (21, 22, 23, 24) for lags in (8, 9, 10, 11)],  # the edge of tiles of four
 )
 @pytest.mark.parametrize("differences", [True, False])
 def test_band_is_that_of_the_oracle(T, P, lags, differences):

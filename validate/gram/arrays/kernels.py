@@ -43,6 +43,22 @@ def _tile(a, b, c, d, e, f, g, h, sums):  # 4 × 4 products of rows: eight loads
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
+def _corner(
+    a, b, g, h, sums
+):  # the part of a tile that the band's edge needs: its first two rows by its last two
+    zero = a.dtype.type(0)
+    ag = ah = bg = bh = zero
+    for i in range(a.size):
+        ai, bi, gi, hi = a[i], b[i], g[i], h[i]
+        ag += ai * gi
+        ah += ai * hi
+        bg += bi * gi
+        bh += bi * hi
+    sums[0, 2], sums[0, 3] = ag, ah
+    sums[1, 2], sums[1, 3] = bg, bh
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FASTMATH)
 def _load(vectors, first, n, differences, rows):
     for t in range(vectors.shape[0] - 1 if differences else vectors.shape[0]):
         row = rows[t, :n]
@@ -61,6 +77,19 @@ def _add_tiles(rows, count, low, high, sums, band):
     last, lags = count - 1, band.shape[1] - 1
     for t in range(0, count, 4):
         for s in range(t, max(-4, t - 4 - lags), -4):  # tiles with a lag of at most `lags`
+            if t - s - 1 > lags:
+                _corner(
+                    rows[t, low:high],
+                    rows[min(t + 1, last), low:high],
+                    rows[s + 2, low:high],
+                    rows[s + 3, low:high],
+                    sums,
+                )
+                for i in range(min(2, count - t)):
+                    for j in (2, 3):
+                        if t + i - s - j <= lags:
+                            band[t + i, t + i - s - j] += sums[i, j]
+                continue
             _tile(  # beyond the last row the last one again, for nothing
                 rows[t, low:high],
                 rows[min(t + 1, last), low:high],
