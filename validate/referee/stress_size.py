@@ -99,11 +99,14 @@ def judged(world: str, seed: int, predictions: Sequence[Prediction]) -> dict[str
         noise = [worlds.matched_noise(run, seed) for run in runs]
         found = {}
         for prediction in predictions:
-            seen = viewed(runs, prediction)
-            found[prediction.id] = prediction.judge(
-                [run for run in seen if run is not None],
-                [copies for run, copies in zip(seen, noise, strict=True) if run is not None],
-            ).verdict
+            seen, copies = [], []
+            for run, one, shared_copies in zip(runs, viewed(runs, prediction), noise, strict=True):
+                if one is not None:
+                    seen.append(one)
+                    # copies have the probes of their run
+                    same = one.probes.keys() == run.probes.keys()
+                    copies.append(shared_copies if same else worlds.matched_noise(one, seed))
+            found[prediction.id] = prediction.judge(seen, copies).verdict
     return found
 
 

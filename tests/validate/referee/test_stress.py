@@ -259,3 +259,11 @@ def test_what_is_of_no_prediction_of_the_package_has_no_counts_to_wait_for() -> 
     own = replace(FAST[0], claim="Something of one's own.")
     assert stress_size.remarks([own]) == []
     assert stress_size.remarks([]) == []
+
+
+@pytest.mark.slow
+def test_every_test_can_be_tried_there() -> None:
+    """Noise copies have what their runs have, where a claim is about what the optimiser sees."""
+    found = stress_size.judged("norms decay", 0, PREDICTIONS)
+    assert found.keys() == {prediction.id for prediction in PREDICTIONS}
+    assert found["gap-flow"] != "not run"
