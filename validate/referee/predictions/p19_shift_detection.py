@@ -146,8 +146,9 @@ PREDICTION = Prediction(
     rule=f"hit rate above the false-alarm rate (Fisher's exact test) and above that of noise, both p < {LEVEL:g}",
     boundaries=(0.0, MAJORITY),
     changed_by=(
-        "More runs whose data change at a known step: twelve with and twelve without, three minutes each. The "
-        "alarm on the size of the update alone belongs beside it: it jumps in the same record."
+        "A statistic that noise of the same norms does not share: there every shift raises an alarm too, because updates "
+        "grow when the data change. R of updates brought to one length would ask about their directions alone; the runs "
+        "are there."
     ),
     judge=judge,
     published=published.SHIFT,
