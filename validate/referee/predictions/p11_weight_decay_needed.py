@@ -74,9 +74,9 @@ PREDICTION = Prediction(
     rule=f"p < {LEVEL:g}, Fisher's exact test",
     boundaries=(0.0,),
     changed_by=(
-        "Runs without weight decay that grok if they are trained for longer: by the author's recipe twelve were trained "
-        "for ten times the steps that those with decay need and more, and two of a² + b² came to 0.95. More operations, "
-        "or more seeds of that one, minutes each on a GPU, would say where they end."
+        "Runs without weight decay that grok if they are trained for longer: by the author's recipe twelve were "
+        "trained for ten times the steps that those with decay need and more, and two of a² + b² came to 0.95. More "
+        "operations, or more seeds of that one, minutes each on a GPU, would say where they end."
     ),
     judge=judge,
     compares=True,

@@ -146,11 +146,11 @@ PREDICTION = Prediction(
     rule=f"p < {LEVEL:g}, and the interval of the excess over permuted positions above 0",
     boundaries=(0.0,),
     changed_by=(
-        "More collapses in runs recorded at every step, minutes per run. An intervention in the place of chance, v_1 … "
-        "v_k* of every window taken out of the gradient, was made (docs/beyond.md): under AdamW it delays learning by "
-        "more than as many bulk or random directions, under gradient descent by no more than a gradient as short. It "
-        "asks about the leading directions, not about where a gap collapses; taken out for W steps around a collapse "
-        "at k* and around one elsewhere, they would answer that too."
+        "More collapses in runs recorded at every step, minutes per run. An intervention in the place of chance, "
+        "v_1 … v_k* of every window taken out of the gradient, was made (docs/beyond.md): under AdamW it delays "
+        "learning by more than as many bulk or random directions, under gradient descent by no more than a "
+        "gradient as short. It asks about the leading directions, not about where a gap collapses; taken out for W "
+        "steps around a collapse at k* and around one elsewhere, they would answer that too."
     ),
     dense=True,
     judge=judge,

@@ -146,9 +146,9 @@ PREDICTION = Prediction(
     rule=f"hit rate above the false-alarm rate (Fisher's exact test) and above that of noise, both p < {LEVEL:g}",
     boundaries=(0.0, MAJORITY),
     changed_by=(
-        "A statistic that noise of the same norms does not share: there every shift raises an alarm too, because updates "
-        "grow when the data change. R of updates brought to one length would ask about their directions alone; the runs "
-        "are there."
+        "A statistic that noise of the same norms does not share: there every shift raises an alarm too, because "
+        "updates grow when the data change. R of updates brought to one length would ask about their directions "
+        "alone; the runs are there."
     ),
     judge=judge,
     published=published.SHIFT,
