@@ -151,7 +151,7 @@ def test_tabs_and_sliders_are_usable_from_the_keyboard(bundled: str, visit: Call
     expect(page).to_have_url(re.compile("tab=0"), timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("beside", ["", "/?beside=modular-a%2Bb-wd0-seed42"])
+@pytest.mark.parametrize("beside", ["", "/?beside=single-a%2Bb-wd0-seed42"])
 @pytest.mark.parametrize("width", [1280, 800])
 def test_it_fits(bundled: str, visit: Callable[..., Any], width: int, beside: str) -> None:
     page = visit(bundled + beside, width)
