@@ -89,7 +89,7 @@ class GramSequence:
         progress: Callable[[int], None] | None = None,
         **extra: Any,
     ) -> "GramSequence":
-        """From parameter snapshots θ_0 … θ_T.
+        """From parameter snapshots θ_0 … θ_T: the updates are their differences (section 0).
 
         Parameters
         ----------
@@ -116,8 +116,8 @@ class GramSequence:
         Raises
         ------
         ValueError
-            Fewer than three snapshots, different lengths, a dtype that is not floating, NaN or infinity,
-            steps that do not increase.
+            If there are fewer than three snapshots, or they have different lengths, a dtype that is not floating,
+            NaN or infinity, or steps that do not increase.
 
         Examples
         --------
@@ -142,11 +142,25 @@ class GramSequence:
         progress: Callable[[int], None] | None = None,
         **extra: Any,
     ) -> "GramSequence":
-        """From updates δ_1 … δ_T, at least two; `steps` (T,) defaults to 1 … T. Else as `from_parameters`.
+        """From updates δ_1 … δ_T (section 0).
+
+        Parameters
+        ----------
+        updates : (T, P) array, memmap or dask array, or iterable of (P,) arrays
+            At least two updates, parameter units.
+        steps : (T,) int, optional
+            Optimiser step at which each update ends, strictly increasing; 1 … T by default.
+        W_max, precision, progress, **extra
+            As in `from_parameters`.
 
         Returns
         -------
         GramSequence
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two updates; else as in `from_parameters`.
 
         Examples
         --------
@@ -161,11 +175,26 @@ class GramSequence:
 
     @classmethod
     def from_checkpoints(cls, path: str | PathLike[str], **options: Any) -> "GramSequence":
-        """From a folder or glob of checkpoints; `options` are those of `files.bands.read_bands`.
+        """From checkpoints, read once, a stretch of one tensor at a time.
+
+        Parameters
+        ----------
+        path : path or glob pattern
+            A folder of checkpoints, a pattern, or one file that holds a run: safetensors, PyTorch (read with
+            ``weights_only=True``), torch.distributed.checkpoint, ``.npz`` or ``.npy``.
+        **options
+            `W_max`, `select`, `exclude`, `steps`, `skip_damaged`, `drop`, `at_least`, `precision`, `progress`,
+            `resume`, `client`, `config`: see `validate.gram.files.bands.read_bands`.
 
         Returns
         -------
         GramSequence
+
+        Raises
+        ------
+        ValueError
+            If the checkpoints do not belong together, are damaged or not safe to read, or do not differ: the file and
+            the tensor are named.
 
         Examples
         --------
@@ -202,7 +231,20 @@ class GramSequence:
         rounding: float = products.EPS,
         **extra: Any,
     ) -> "GramSequence":
-        """From K itself: the full (T, T) matrix or its band (T, W_max + 1).
+        """From K itself, the inner products of the updates (section 0).
+
+        Parameters
+        ----------
+        K : (T, T) or (T, W_max + 1) array
+            The full matrix, or its band with NaN where l > t, parameter units²; copied.
+        steps : (T,) int, optional
+            Optimiser step at which each update ends, strictly increasing; 1 … T by default.
+        P : int, optional
+            Number of parameters.
+        rounding : float
+            Typical error of K_st relative to |δ_s||δ_t|; by default that of float64.
+        **extra
+            `metrics`, `probes`, `config` of the sequence; metrics and probes have one entry per update.
 
         Returns
         -------
@@ -211,8 +253,8 @@ class GramSequence:
         Raises
         ------
         ValueError
-            If K is not finite, not symmetric or not positive semi-definite (beyond rounding), or steps do
-            not increase.
+            If K is not finite, not symmetric or not positive semi-definite (beyond rounding), steps do not increase,
+            or P is not a positive whole number.
 
         Examples
         --------
@@ -231,7 +273,7 @@ class GramSequence:
 
     @property
     def T(self) -> int:
-        """Number of updates."""
+        """Number of updates (records after the first)."""
         return len(self.K)
 
     @property
@@ -241,15 +283,26 @@ class GramSequence:
 
     @property
     def W_max(self) -> int:
-        """Widest window that can be looked at."""
+        """Widest window that can be looked at (updates)."""
         return self.K.shape[1] - 1 if self.banded else self.T
 
     def band(self, lags: int) -> NDArray[np.float64]:
-        """⟨δ_t, δ_{t−l}⟩ for l = 0 … `lags` as a (T, lags + 1) array, NaN where l > t.
+        """⟨δ_t, δ_{t−l}⟩ for l = 0 … `lags` (section 0).
+
+        Parameters
+        ----------
+        lags : int
+            Largest lag, from 0 to T − 2 and within the band.
 
         Returns
         -------
         (T, lags + 1) float64
+            Parameter units²; NaN where l > t.
+
+        Raises
+        ------
+        ValueError
+            If `lags` is out of range.
 
         Examples
         --------
@@ -263,11 +316,22 @@ class GramSequence:
         return as_band(self.K, lags)
 
     def blocks(self, W: int) -> NDArray[np.float64]:
-        """The Gram matrices G_t of all full windows: (T − W + 1, W, W), in time order.
+        """The Gram matrices G_t of all full windows, in time order (section 0).
+
+        Parameters
+        ----------
+        W : int
+            Window, 1 ≤ W ≤ `W_max`.
 
         Returns
         -------
         (T − W + 1, W, W) float64
+            Parameter units²; rows and columns are the window's updates, oldest first.
+
+        Raises
+        ------
+        ValueError
+            If W is out of range.
 
         Examples
         --------
@@ -281,7 +345,7 @@ class GramSequence:
         return window_blocks(self.K, W)
 
     def every(self, n: int) -> "GramSequence":
-        """The run as it is when only every `n`-th record is taken: exact, the updates between are added.
+        """The run as it is when only every `n`-th record is taken (section 0): exact, the updates between are added.
 
         Metrics are those of the records that remain; probes, which cannot be added, are left out. A band of width
         `W_max` + 1 becomes one of (`W_max` + 1) // n.
@@ -312,12 +376,12 @@ class GramSequence:
         return derived.every(self, n)
 
     def window(self, W: int, *, refine: bool = False, vectors: Any = None) -> WindowSpectra:
-        """Spectra of all full windows of width `W`, 2 ≤ W ≤ T (and ≤ `W_max` for a band).
+        """Spectra of all full windows of width `W` (section 1).
 
         Parameters
         ----------
         W : int
-            Window.
+            Window, 2 ≤ W ≤ `W_max`.
         refine : bool
             Recover the singular values that squaring loses (`WindowSpectra.sigma_reliable`) by a second
             pass over the vectors: QR of each window that has any.
@@ -357,11 +421,22 @@ class GramSequence:
         return refined(spectra, vectors, self.T)
 
     def effective_dimension(self, W: int) -> float:
-        """P̂_eff from the pairs more than `W` apart (section 2.5); signal lowers it. Needs lags beyond `W`.
+        """Effective dimension P̂_eff from the pairs more than `W` apart (2.5); signal lowers it.
+
+        Parameters
+        ----------
+        W : int
+            Pairs at most this many records apart are left out.
 
         Returns
         -------
         float
+            A number of parameters.
+
+        Raises
+        ------
+        ValueError
+            If the sequence has no lags beyond `W`.
 
         Examples
         --------
@@ -375,11 +450,22 @@ class GramSequence:
         return detection.effective_dimension(self.K, W)
 
     def autocorrelation(self, lags: int) -> NDArray[np.float64]:
-        """τ̂_l = mean K_{t,t−l}/mean K_tt, l = 0 … `lags` (section 2.7).
+        """Autocorrelation of the updates, τ̂_l = mean K_{t,t−l}/mean K_tt (2.7).
+
+        Parameters
+        ----------
+        lags : int
+            Largest lag, in records.
 
         Returns
         -------
         (lags + 1,) float64
+            From lag 0, where it is 1.
+
+        Raises
+        ------
+        ValueError
+            If the sequence has no such lag.
 
         Examples
         --------
@@ -393,7 +479,7 @@ class GramSequence:
         return detection.autocorrelation(self.K, lags)
 
     def pieces(self) -> "list[GramSequence]":
-        """The uninterrupted stretches of the run, in order: itself, unless it has gaps.
+        """The uninterrupted stretches of the run, in order: itself, unless its recording was interrupted.
 
         Returns
         -------
@@ -470,9 +556,15 @@ class GramSequence:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write a ``.npz`` (no pickle, format version inside); an existing file is replaced in one step.
 
+        Parameters
+        ----------
+        path : path
+            Where; ends in ``.npz``. Folders that are missing are made.
+
         Returns
         -------
         pathlib.Path
+            `path`.
 
         Raises
         ------
@@ -497,7 +589,12 @@ class GramSequence:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "GramSequence":
-        """Read what `save`, or a `GramTracker` that may still be running or was killed, wrote.
+        """Read what `save` wrote, or a `GramTracker`, be it still running or killed.
+
+        Parameters
+        ----------
+        path : path
+            A ``.npz``; the journal that a tracker keeps beside it is read too.
 
         Returns
         -------

@@ -50,6 +50,15 @@ class WindowSpectra:
     -----
     Sections 1 and 5 of docs/theory.md. Singular values below √(W·rounding)·σ_1 of a window that was not
     refined are rounding (they come from a Gram matrix) and do not count for the gap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spectral_edge import validate
+    >>> thetas = np.cumsum(np.random.default_rng(0).normal(size=(21, 1000)), axis=0)
+    >>> windows = validate.GramSequence.from_parameters(thetas).window(5)
+    >>> windows.sigma.shape, windows.k_star.shape, windows.steps[:3].tolist()
+    ((16, 5), (16,), [5, 6, 7])
     """
 
     W: int
@@ -64,7 +73,13 @@ class WindowSpectra:
 
     @classmethod
     def from_sequence(cls, sequence: "GramSequence", W: int) -> "WindowSpectra":
-        """Spectra of the windows of `sequence`; see `GramSequence.window`.
+        """Spectra of the windows of `sequence`; see `GramSequence.window`, which also checks `W`.
+
+        Parameters
+        ----------
+        sequence : GramSequence
+        W : int
+            Window, 2 ≤ W ≤ `sequence.W_max`.
 
         Returns
         -------
@@ -88,12 +103,12 @@ class WindowSpectra:
 
     @property
     def blocks(self) -> Floats:
-        """The Gram matrices G_t, (n, W, W), parameter units²."""
+        """The Gram matrices G_t (section 0), (n, W, W), parameter units²."""
         return window_blocks(self.K, self.W)
 
     @cached_property
     def sigma(self) -> Floats:
-        """Singular values of the windows, (n, W) descending, parameter units."""
+        """Singular values σ_j = √λ_j of the windows (section 0), (n, W) descending, parameter units."""
         return np.sqrt(self.lam)
 
     @cached_property
@@ -116,30 +131,30 @@ class WindowSpectra:
 
     @cached_property
     def ratios(self) -> Floats:
-        """Consecutive ratios σ_j/σ_{j+1}, (n, W − 1); NaN where σ_{j+1} is below the rank tolerance."""
+        """Consecutive ratios σ_j/σ_{j+1} (section 1), (n, W − 1); NaN where σ_{j+1} is below the rank tolerance."""
         return spectrum.ratio_profile(self._counted)
 
     @cached_property
     def k_star(self) -> Floats:
-        """Gap position, (n,); NaN where a window has numerical rank below 2."""
+        """Gap position k*, from 1 (1.1), (n,) float; NaN where a window has numerical rank below 2."""
         return spectrum.gap_position(self._counted)
 
     @cached_property
     def k_star_weighted(self) -> Floats:
-        """Gap position in the weighted reading, (n,)."""
+        """Gap position in the weighted reading (1.2), (n,) float, NaN where there is none."""
         return spectrum.gap_position(self._counted, weighted=True)
 
     @cached_property
     def ratio(self) -> Floats:
-        """R = σ_{k*}/σ_{k*+1}, (n,)."""
+        """Gap ratio R = σ_{k*}/σ_{k*+1} (1.3), (n,); NaN where there is no gap."""
         return spectrum.gap_ratio(self._counted)
 
     @cached_property
     def ratio_error(self) -> Floats:
-        """Standard error of ln R left by a tracker's ``sketch=``, (n,); 0 where nothing was projected.
+        """Error of ln R that a tracker's ``sketch=`` leaves (8.6b), (n,); 0 where nothing was projected.
 
-        The two halves of the projection estimate R at k* each by itself; half of what they disagree by is a
-        draw of the error of their mean, so the root mean square over windows is the figure to quote.
+        Each half of the projection gives an estimate of R at k* by itself. Half their difference is one draw of the
+        error of their mean: quote its root mean square over windows.
         """
         first = self.probes.get("first_half")
         if first is None:
@@ -159,11 +174,11 @@ class WindowSpectra:
 
     @cached_property
     def stored_floor(self) -> Floats:
-        """Singular value that the rounding of the stored parameters alone can give, (n,); 0 where it is not known.
+        """Singular value that the rounding of the stored parameters can give by itself, (n,), parameter units.
 
-        Updates δ_t = θ_t − θ_{t−1} of stored parameters carry the errors of both, of variance ulp²/12 per entry. Their
-        Gram matrix is tridiagonal, and its largest eigenvalue at most twice its largest diagonal entry. What lies
-        below is not known to be the run's.
+        Updates δ_t = θ_t − θ_{t−1} of stored parameters carry the errors of both, of variance ulp²/12 per entry. The
+        Gram matrix of these errors is tridiagonal, with a largest eigenvalue of at most twice its largest diagonal
+        entry. A singular value below that need not be the run's. 0 where the rounding is not known.
         """
         stored = self.probes.get("storage_rounding")
         if stored is None:
@@ -173,48 +188,54 @@ class WindowSpectra:
 
     @cached_property
     def gap_is_stored(self) -> NDArray[np.bool_]:
-        """Whether σ_{k*+1} lies above `stored_floor`, so that the gap is not one to rounding, (n,)."""
+        """Whether σ_{k*+1} lies above `stored_floor`, so that it is not rounding that the gap leads to, (n,)."""
         at = np.where(np.isnan(self.k_star), 1, self.k_star).astype(int)[:, None]
         return np.asarray(np.take_along_axis(self.sigma, at, axis=1)[:, 0] > self.stored_floor)
 
     @cached_property
     def gap(self) -> Floats:
-        """Amplitude gap g = σ_{k*} − σ_{k*+1}, (n,), parameter units."""
+        """Amplitude gap g = σ_{k*} − σ_{k*+1} (section 1), (n,), parameter units; NaN where there is none."""
         return spectrum.amplitude_gap(self._counted)
 
     @cached_property
     def eigenvalue_gap(self) -> Floats:
-        """λ_{k*} − λ_{k*+1}, (n,), parameter units²."""
+        """Eigenvalue gap λ_{k*} − λ_{k*+1} (section 1), (n,), parameter units²; NaN where there is none."""
         return spectrum.eigenvalue_gap(self._counted)
 
     @cached_property
     def g_23(self) -> Floats:
-        """Sub-leading gap λ_2 − λ_3, (n,), parameter units²; needs W ≥ 3."""
+        """Sub-leading gap λ_2 − λ_3 (section 1), (n,), parameter units²; needs W ≥ 3."""
         return spectrum.subleading_gap(self.sigma)
 
     @cached_property
     def delta(self) -> stability.PerturbationNorms:
-        """Norms of ΔC from each window to the next, (n − 1,) each (section 5.1)."""
+        """Norms of ΔC from each window to the next (5.1, 5.2), (n − 1,) each, parameter units²."""
         return stability.perturbation_norms(self.K, self.W)
 
     @cached_property
     def overlaps(self) -> Floats:
-        """⟨v_j(t), v_l(t+1)⟩ for consecutive windows, (n − 1, W, W) (section 5.5)."""
+        """⟨v_j(t), v_l(t+1)⟩ for consecutive windows (5.5), (n − 1, W, W)."""
         return stability.mode_overlaps(self.K, self.W)
 
     def alpha(self, C: float = 4.0, norm: str = "operator") -> Floats:
-        """Stability coefficients α_j, (n − 1, W) (section 5.3).
+        """Stability coefficients α_j of each window on its way to the next (5.3).
 
         Parameters
         ----------
         C : float
-            4 with the operator norm is a guaranteed lower bound of ⟨v_j, v_j′⟩².
+            4 with the operator norm makes α_j a guaranteed lower bound of ⟨v_j, v_j′⟩² (5.4).
         norm : {"operator", "frobenius", "eigenvalue"}
-            "eigenvalue" is the published proxy, which guarantees nothing.
+            "eigenvalue" is the published proxy, which guarantees nothing (5.2).
 
         Returns
         -------
         (n − 1, W) float64
+            From 0 to 1.
+
+        Raises
+        ------
+        ValueError
+            If `norm` is none of these, or C is not positive.
 
         Examples
         --------
@@ -232,11 +253,24 @@ class WindowSpectra:
         return stability.stability_coefficient(self.lam[:-1], size, C=C)
 
     def adiabatic(self, eta: float, norm: str = "frobenius") -> Floats:
-        """𝒜 = ‖ΔG‖/(η g²) with the amplitude gap, (n − 1,) (section 5.6).
+        """Adiabatic parameter 𝒜 = ‖ΔC‖/(η g²) with the amplitude gap (5.6).
+
+        Parameters
+        ----------
+        eta : float
+            Learning rate, per step.
+        norm : {"frobenius", "operator", "eigenvalue"}
+            Which norm of the change of a window: see `delta`.
 
         Returns
         -------
         (n − 1,) float64
+            NaN where there is no gap.
+
+        Raises
+        ------
+        ValueError
+            If `norm` is none of these, or `eta` is not positive.
 
         Examples
         --------
@@ -254,7 +288,7 @@ class WindowSpectra:
         return stability.adiabatic_parameter(size, self.gap[:-1], eta)
 
     def to_dict(self) -> dict[str, NDArray[Any]]:
-        """One array per column, one entry per window: step, k*, R, gaps and singular values.
+        """One array per column, one entry per window: step, k*, R, gaps and singular values (section 1).
 
         Returns
         -------
@@ -283,7 +317,7 @@ class WindowSpectra:
         return table | {f"sigma_{j + 1}": self.sigma[:, j] for j in range(self.W)}
 
     def project(self, probe: str) -> Floats:
-        """⟨q, v_j⟩ = Σ_s u_{js}⟨q, δ_s⟩/σ_j of a recorded vector q at each window's end, (n, W) (section 6.1).
+        """⟨q, v_j⟩ = Σ_s u_{js}⟨q, δ_s⟩/σ_j of a recorded vector q at each window's end (6.1).
 
         Parameters
         ----------
@@ -293,6 +327,7 @@ class WindowSpectra:
         Returns
         -------
         (n, W) float64
+            NaN where it was not recorded, or σ_j is below the rank tolerance.
 
         Raises
         ------
@@ -315,11 +350,23 @@ class WindowSpectra:
         return np.einsum("ns,nsj->nj", lags, self.u) / self._resolved
 
     def curvature(self, probe: str = "hessian") -> Floats:
-        """h_j = v_jᵀHv_j from the window Hessian δ_sᵀHδ_r, (n, W); NaN where it was not recorded.
+        """h_j = v_jᵀHv_j from the window Hessian δ_sᵀHδ_r (section 0).
+
+        Parameters
+        ----------
+        probe : str
+            Name of a probe of shape (T, W or more, W or more): "response" gives v_jᵀD⁻¹Hv_j, the curvature as the
+            optimiser sees it (10.7).
 
         Returns
         -------
         (n, W) float64
+            In units of 1/η; NaN where it was not recorded, or σ_j is below the rank tolerance.
+
+        Raises
+        ------
+        ValueError
+            If there is no such probe, or it does not reach over the window.
 
         Examples
         --------
@@ -394,7 +441,12 @@ class WindowSpectra:
         return pd.DataFrame(self.to_dict())
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the singular values against the step; returns the axes.
+        """Draw the singular values against the step; return the axes.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; by default axes of a new figure.
 
         Returns
         -------
