@@ -9,7 +9,7 @@ NAMES = modules(torch=True)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_examples(name: str) -> None:
-    assert failures(name) == 0
+    assert failures(name, torch=True) == 0
 
 
 def test_there_are_examples() -> None:

@@ -22,7 +22,19 @@ def _defined(values: Mapping[str, float], prefix: str) -> dict[str, float]:
 def prefixed(log: Callable[..., Any], prefix: str = PREFIX) -> Log:
     """For anything called as ``log(values, step=step)``: ``mlflow.log_metrics``, ``trackio.log``, ``aim``'s, a file.
 
-    Not for ``wandb.log``, whose steps must not go back: `wandb`.
+    Not for ``wandb.log``, whose steps must not go back: see `wandb`.
+
+    Parameters
+    ----------
+    log : callable
+        Takes a dict of str to float, and `step` by its name.
+    prefix : str
+        What the names begin with.
+
+    Returns
+    -------
+    callable
+        For `GramTracker(log=…)`.
 
     Examples
     --------
@@ -38,7 +50,27 @@ def prefixed(log: Callable[..., Any], prefix: str = PREFIX) -> Log:
 
 
 def tensorboard(writer: Any, prefix: str = PREFIX) -> Log:
-    """For a ``SummaryWriter``, or a folder in which one is made; TensorBoard shows all writers of a folder."""
+    """For a ``SummaryWriter``, or a folder in which one is made; TensorBoard shows all writers of a folder.
+
+    Parameters
+    ----------
+    writer : SummaryWriter or path
+    prefix : str
+        What the names begin with.
+
+    Returns
+    -------
+    callable
+        For `GramTracker(log=…)`.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> log = tensorboard(SimpleNamespace(add_scalar=print))  # stands for a SummaryWriter
+    >>> log({"k_star": 2.0, "ratio": 1.5}, step=30)
+    gap/k_star 2.0 30
+    gap/ratio 1.5 30
+    """
     if isinstance(writer, str | PathLike):
         from torch.utils.tensorboard import SummaryWriter
 
@@ -67,6 +99,18 @@ def wandb(run: Any = None, prefix: str = PREFIX, commit: bool = False) -> Log:
     commit : bool
         Write at once, one row of W&B's for each record: where nothing else is logged to the run, or only without a
         step of its own.
+
+    Returns
+    -------
+    callable
+        For `GramTracker(log=…)`; it raises a `ValueError` where no run is active.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> run = SimpleNamespace(define_metric=lambda *names, **options: None, log=lambda values, commit: print(values))  # stands for wandb.init()
+    >>> wandb(run)({"k_star": 2.0}, step=30)
+    {'gap/k_star': 2.0, 'gap/step': 30}
     """
     known: list[Any] = []
 
@@ -89,7 +133,26 @@ def _active() -> Any:
 
 
 def accelerate(accelerator: Any, prefix: str = PREFIX) -> Log:
-    """For the trackers of an ``Accelerator`` whose ``init_trackers`` has been called."""
+    """For the trackers of an ``Accelerator`` whose ``init_trackers`` has been called.
+
+    Parameters
+    ----------
+    accelerator : accelerate.Accelerator
+    prefix : str
+        What the names begin with.
+
+    Returns
+    -------
+    callable
+        For `GramTracker(log=…)`.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> tracker = SimpleNamespace(name="mlflow", log=lambda values, step: print(step, values))
+    >>> accelerate(SimpleNamespace(trackers=[tracker]))({"k_star": 2.0}, step=30)  # stands for an Accelerator
+    30 {'gap/k_star': 2.0}
+    """
     makers = {
         "wandb": lambda one: wandb(one.tracker, prefix),
         "tensorboard": lambda one: tensorboard(one.tracker, prefix),
@@ -102,7 +165,26 @@ def accelerate(accelerator: Any, prefix: str = PREFIX) -> Log:
 
 
 def lightning(loggers: Any, prefix: str = PREFIX) -> Log:
-    """For Lightning's loggers (``trainer.loggers``), one or several."""
+    """For Lightning's loggers (``trainer.loggers``), one or several.
+
+    Parameters
+    ----------
+    loggers : lightning.pytorch.loggers.Logger, or list of them
+    prefix : str
+        What the names begin with.
+
+    Returns
+    -------
+    callable
+        For `GramTracker(log=…)`.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> logger = SimpleNamespace(log_metrics=lambda values, step: print(step, values))  # stands for a CSVLogger
+    >>> lightning([logger])({"k_star": 2.0}, step=30)
+    30 {'gap/k_star': 2.0}
+    """
     found = list(loggers) if isinstance(loggers, list | tuple) else [loggers]
 
     def own(one: Any) -> Log:
@@ -114,7 +196,25 @@ def lightning(loggers: Any, prefix: str = PREFIX) -> Log:
 
 
 def several(logs: list[Log]) -> Log:
-    """All of `logs`, one after the other."""
+    """All of `logs`, one after the other.
+
+    Parameters
+    ----------
+    logs : list of callable
+        What the functions above return.
+
+    Returns
+    -------
+    callable
+        For `GramTracker(log=…)`.
+
+    Examples
+    --------
+    >>> log = several([prefixed(lambda values, step: print(step, values), prefix) for prefix in ("gap/", "R/")])
+    >>> log({"ratio": 1.5}, step=30)
+    30 {'gap/ratio': 1.5}
+    30 {'R/ratio': 1.5}
+    """
 
     def write(values: Mapping[str, float], step: int) -> None:
         for log in logs:

@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 
 def hessian_product(loss: Callable[[Arrays], Any], params: Mapping[str, Any]) -> Callable[[Arrays], Arrays]:
-    """The map from a direction to H times it, H the Hessian of `loss` at `params`, by torch.func.
+    """The map from a direction to H times it, H the Hessian of `loss` at `params` (section 0), by torch.func.
 
     Parameters
     ----------
@@ -57,11 +57,16 @@ def hessian_product(loss: Callable[[Arrays], Any], params: Mapping[str, Any]) ->
 
     Examples
     --------
-    With a tracker of `W_max` = 10 that records a window Hessian at every record::
-
-        product = hessian_product(loss, dict(model.named_parameters()))
-        tracker.update(model, step=step, hessian=product)
-        tracker.sequence().window(10).curvature()  # h_j = v_jᵀHv_j
+    >>> import torch
+    >>> from spectral_edge import validate
+    >>> w = torch.ones(3, dtype=torch.float64)
+    >>> tracker = validate.GramTracker(W_max=2, say=None)
+    >>> for step in range(5):
+    ...     product = hessian_product(lambda p: (p["w"] ** 2).sum(), {"w": w})  # H = 2
+    ...     tracker.update({"w": w}, step=step, hessian=product)
+    ...     w = w + torch.eye(3, dtype=torch.float64)[step % 3]
+    >>> tracker.sequence().window(2).curvature()[0].tolist()  # h_j = v_jᵀHv_j
+    [2.0, 2.0]
     """
     import torch
 
@@ -100,7 +105,7 @@ def from_loss(
     ablation_every: int | Collection[int] | None = None,
     seed: int = 0,
 ) -> "LossProbes":
-    """Measure gradient, curvature and ablations of a loss at every record of a tracker.
+    """Measure gradient, curvature and ablations of a loss at every record of a tracker (6.1, 6.3, 10.3, 10.7).
 
     The model is not changed: its loss is taken in evaluation mode (no dropout, running statistics), with copies of
     its buffers, and its random numbers are left alone.
@@ -135,7 +140,8 @@ def from_loss(
     Raises
     ------
     ValueError
-        If ablations are asked for without a validation loss.
+        If ablations are asked for without a validation loss, a number is out of its range, or `optimizer` is not an
+        optimiser.
 
     Examples
     --------
@@ -160,7 +166,21 @@ def from_loss(
 
 
 class LossProbes:
-    """What `from_loss` makes; `along` measures at one record."""
+    """Probes of a loss, made by `from_loss`; a tracker calls `along` at each of its records.
+
+    Parameters
+    ----------
+    model, loss, validation, optimizer, window, hessian_every, ablation_every, seed
+        As in `from_loss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spectral_edge import validate
+    >>> probes = validate.probes.from_loss(torch.nn.Linear(3, 1), lambda model: model(torch.ones(1, 3)).sum(), window=4)
+    >>> probes.window
+    4
+    """
 
     def __init__(
         self,
@@ -188,7 +208,39 @@ class LossProbes:
             raise ValueError("ablation_every needs a validation loss: the change of both losses is recorded")
 
     def along(self, view: View) -> tuple[dict[str, Any], dict[str, float]]:
-        """Probes by lag, and metrics, at the parameters as they are now."""
+        """Measure at the parameters as they are now (6.1, 6.3, 10.3, 10.7).
+
+        Parameters
+        ----------
+        view : View
+            The updates that the tracker keeps.
+
+        Returns
+        -------
+        probes : dict of str to array
+            By name, with the shapes per record in the table of this module.
+        metrics : dict of str to float
+            "response_norm", where there is a response.
+
+        Raises
+        ------
+        ValueError
+            If `window` reaches further back than the tracker keeps updates, a recorded parameter is not one of the
+            model, or the loss is not a scalar tensor.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from spectral_edge import validate
+        >>> model = torch.nn.Linear(3, 1, dtype=torch.float64)
+        >>> probes = validate.probes.from_loss(model, lambda model: model(torch.ones(1, 3).double()).sum(), window=2)
+        >>> tracker = validate.GramTracker(2, say=None)
+        >>> for step in range(4):
+        ...     tracker.update(model, step=step, probes=probes)  # calls `along`
+        ...     model.weight.data += 1
+        >>> tracker.sequence().probes["gradient"].shape
+        (3, 3)
+        """
         if view.length < self.window:
             raise ValueError(f"window must be at most W_max + 1 = {view.length}, got {self.window}")
         with _undisturbed(self.model) as (inner, buffers):

@@ -113,10 +113,16 @@ class GramTracker:
         Told in a line what is recorded, what is left out and how much memory it takes; None for silence. Default:
         standard error.
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, or `path` holds a recording and neither `resume` nor `overwrite` is given,
+        or belongs to another process.
+
     Notes
     -----
-    Memory: W_max + 2 vectors of P numbers, on the device of the parameters. An update reads each of them
-    once. Products and sums are float64.
+    Section 0 of docs/theory.md; the sketch is that of 8.6. Memory: W_max + 2 vectors of P numbers, on the device of
+    the parameters. An update reads each of them once. Products and sums are float64.
 
     Examples
     --------
@@ -233,6 +239,11 @@ class GramTracker:
     def say(self, line: str) -> None:
         """Tell the user a line, as the argument `say` of the tracker does; under shards the first rank alone.
 
+        Parameters
+        ----------
+        line : str
+            Without a line break.
+
         Examples
         --------
         >>> from spectral_edge import validate
@@ -323,6 +334,11 @@ class GramTracker:
     def wants(self, step: int) -> bool:
         """Whether parameters at `step` would be recorded, be it as the starting point.
 
+        Parameters
+        ----------
+        step : int
+            Optimiser step.
+
         Returns
         -------
         bool
@@ -339,7 +355,12 @@ class GramTracker:
         return not self._broken and (not self.started or self._cadence.wants(step))
 
     def pass_over(self, step: int) -> None:
-        """Take note of a step that is not recorded: for who asks `wants` first, to be spared an `update`.
+        """Take note of a step that is not recorded: for a caller who asks `wants` first and so spares an `update`.
+
+        Parameters
+        ----------
+        step : int
+            Optimiser step.
 
         Raises
         ------
@@ -371,7 +392,7 @@ class GramTracker:
         Raises
         ------
         ValueError
-            If they have changed in another way.
+            If the parameters have changed in another way.
 
         Examples
         --------
@@ -390,6 +411,18 @@ class GramTracker:
 
         Metrics of the last record's step go to it, those of a later step to the next record (of two values the
         later one); those of an earlier step are dropped.
+
+        Parameters
+        ----------
+        step : int
+            Optimiser step.
+        **metrics : float
+            What was measured, by name.
+
+        Raises
+        ------
+        ValueError
+            If a metric is not a number.
 
         Examples
         --------
@@ -625,6 +658,11 @@ class GramTracker:
     def save(self) -> None:
         """Bring the file, if there is one, up to date.
 
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+
         Examples
         --------
         >>> import numpy as np, pathlib, tempfile
@@ -648,7 +686,7 @@ class GramTracker:
         optimizer : torch.optim.Optimizer, or several
         model : torch.nn.Module
         **options
-            `step`, `gradients`, `probes`, `metrics`: see `integrations.pytorch.attach`, which has an example too.
+            `step`, `gradients`, `probes`, `metrics`: see `validate.gram.integrations.pytorch.attach`.
 
         Returns
         -------
@@ -658,7 +696,23 @@ class GramTracker:
         Raises
         ------
         ValueError
-            If the tracker is attached already, or refuses the parameters, or `optimizer` is none.
+            If the tracker is attached already, or refuses the parameters, or `optimizer` is not an optimiser.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from spectral_edge import validate
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Linear(8, 2, dtype=torch.float64)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> tracker = validate.GramTracker(W_max=4, say=None)
+        >>> attachment = tracker.attach(optimizer, model)
+        >>> for batch in torch.randn(6, 32, 8, dtype=torch.float64):
+        ...     optimizer.zero_grad()
+        ...     model(batch).square().mean().backward()
+        ...     optimizer.step()
+        >>> tracker.sequence().T
+        6
         """
         from spectral_edge.validate.gram.integrations.pytorch import attach
 
@@ -667,9 +721,18 @@ class GramTracker:
     def describe(self, params: Any) -> str:
         """How many parameters of `params` are recorded, and the memory that takes: a line, before training.
 
+        Parameters
+        ----------
+        params : model, or as in `update`
+
         Returns
         -------
         str
+
+        Raises
+        ------
+        ValueError
+            If the tracker refuses the parameters.
 
         Examples
         --------
@@ -689,6 +752,10 @@ class GramTracker:
 
     def announce(self, params: Any) -> None:
         """Tell the user what `describe` returns, before the training; the first `update` does not say it again.
+
+        Parameters
+        ----------
+        params : model, or as in `update`
 
         Examples
         --------
@@ -720,7 +787,11 @@ class GramTracker:
     def state_dict(self, *, ring: bool = True) -> dict[str, Any]:
         """All that a resumed training needs to continue the same sequence; for ``torch.save`` with the model.
 
-        Without the `ring` of updates (W_max + 2 times the model) the sequence goes on with a gap.
+        Parameters
+        ----------
+        ring : bool
+            With the updates that are kept, W_max + 2 times the size of the model; without them the sequence goes on
+            with a gap.
 
         Returns
         -------
@@ -754,6 +825,11 @@ class GramTracker:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken; records made after that are put aside.
+
+        Parameters
+        ----------
+        state : mapping
+            What `state_dict` of a tracker with the same `options` returned.
 
         Raises
         ------
