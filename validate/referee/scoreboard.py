@@ -52,6 +52,14 @@ class Scoreboard:
         Seed of the noise and planted worlds.
     notes : tuple of str
         What was not taken as it stands on the runs' cards, and what is stored of another state of the tests.
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+    >>> board = validate.check(validate.bundled()[0], predictions=PREDICTIONS[10:11])
+    >>> [verdict.id for verdict in board], board["weight-decay-needed"].verdict
+    (['weight-decay-needed'], 'not run')
     """
 
     verdicts: tuple[Verdict, ...]
@@ -129,8 +137,12 @@ class Scoreboard:
     def table(self, *, wide: bool = False) -> "Table":
         """Return the verdicts as a table for the terminal.
 
-        Under "published" stands whether the author's own criterion is met; `wide` (120 columns) adds controls,
-        p-values, sizes and power.
+        Under "published" stands whether the author's own criterion is met.
+
+        Parameters
+        ----------
+        wide : bool
+            120 columns, with controls, p-values, sizes and power.
 
         Returns
         -------

@@ -94,8 +94,9 @@ class Verdict:
     effect : Estimate
         Effect size with its 95 % interval.
     p_value : float
-        One-sided where the claim has a direction; NaN where no test applies. `p_holm` is it after Holm's
-        correction over the twenty predictions, filled in by the scoreboard.
+        One-sided where the claim has a direction; NaN where no test applies.
+    p_holm : float
+        The same after Holm's correction over the twenty predictions; filled in by the scoreboard.
     n : int
         Number of runs.
     statistic_name, effect_name, meaning : str
@@ -109,9 +110,13 @@ class Verdict:
         ``spectral-edge validate --calibrate``; filled in by the scoreboard, NaN where not measured.
     stress_size : Estimate
         How often it comes out supported in the worst of the worlds of `stress`, noise by other generators, measured by
-        ``spectral-edge validate --calibrate --stress``; `stress_world` is that world, `stress_sets` are its sets.
+        ``spectral-edge validate --calibrate --stress``.
+    stress_world, stress_sets : str, int
+        That world, and how many sets of runs were judged in it.
     refuted_size : Estimate
-        How often it comes out refuted in the worst of those worlds and of the noise world; `refuted_world` is that.
+        How often it comes out refuted in the worst of those worlds and of the noise world.
+    refuted_world, refuted_sets : str, int
+        That world, and how many sets of runs were judged in it.
     runs_to_decide : int or None
         How many runs would decide what is undecided, see `deciding`; None where that is no matter of their number.
     placebos : dict of str to str
@@ -120,6 +125,14 @@ class Verdict:
         The same claim by the author's own statistic and criterion; filled in by the scoreboard.
     details : dict
         Per-run figures behind the statistic (JSON values).
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+    >>> verdict = validate.check(validate.bundled()[0], predictions=PREDICTIONS[10:11])["weight-decay-needed"]
+    >>> verdict.number, verdict.verdict, verdict.n
+    (11, 'not run', 0)
     """
 
     number: int
@@ -175,7 +188,7 @@ class Prediction:
     ----------
     number, id, claim, reference : int, str, str, str
         As in the table of predictions; `reference` is where the thesis says so.
-    treatment, control, rule : str
+    statistic, treatment, control, rule : str
         In words.
     judge : callable
         ``judge(runs, noise) -> Verdict``: `runs` are recorded sequences, `noise` one tuple of noise
@@ -214,6 +227,13 @@ class Prediction:
     turned : mapping of str to callable
         What computes the statistic, by its name in the prediction's file, and what turns its value round. The planted
         world must lose its verdict then: a test sees to it.
+
+    Examples
+    --------
+    >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+    >>> one = PREDICTIONS[2]
+    >>> one.number, one.id, one.rule
+    (3, 'small-gap-position', '≥ 90% of the windows, if more windows have a gap than chance makes')
     """
 
     number: int
@@ -244,25 +264,98 @@ class Prediction:
     changed_by: str = ""
 
     def judge_planted(self, seed: int) -> str:
-        """The verdict where the claim holds by construction."""
+        """The verdict where the claim holds by construction.
+
+        Parameters
+        ----------
+        seed : int
+            Of the planted world, and of the noise beside it.
+
+        Returns
+        -------
+        str
+            One of `VERDICTS`.
+
+        Examples
+        --------
+        >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+        >>> PREDICTIONS[10].judge_planted(1)
+        'supported'
+        """
         runs = self.planted(seed)
         return self.judge(runs, [worlds.matched_noise(run, seed) for run in runs]).verdict
 
     def judge_noise(
         self, runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]], seed: int
     ) -> str:
-        """The verdict where nothing happens: a noise copy of every run takes its place, the others are its control."""
+        """The verdict where nothing happens: a noise copy of every run takes its place, the others are its control.
+
+        Parameters
+        ----------
+        runs : sequence of GramSequence
+        noise : sequence of sequences of GramSequence
+            Noise copies of each run, at least two.
+        seed : int
+            Of `null_runs`, where the prediction has its own.
+
+        Returns
+        -------
+        str
+            One of `VERDICTS`.
+
+        Examples
+        --------
+        >>> from spectral_edge.validate.referee import worlds
+        >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+        >>> runs = PREDICTIONS[10].planted(1)
+        >>> PREDICTIONS[10].judge_noise(runs, [worlds.matched_noise(run, 1) for run in runs], 1)
+        'refuted'
+        """
         if self.null_runs is None:
             return self.judge([copies[0] for copies in noise], [copies[1:] for copies in noise]).verdict
         null = self.null_runs(runs, seed)
         return self.judge(null, [worlds.matched_noise(run, seed) for run in null]).verdict
 
     def verdict(self, verdict: str, **figures: Any) -> Verdict:
-        """Return a `Verdict` that carries this prediction's number, id and claim."""
+        """Return a `Verdict` that carries this prediction's number, id and claim.
+
+        Parameters
+        ----------
+        verdict : str
+            One of `VERDICTS`.
+        **figures
+            Other fields of the `Verdict`.
+
+        Returns
+        -------
+        Verdict
+
+        Examples
+        --------
+        >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+        >>> PREDICTIONS[10].verdict("refuted", n=3).id
+        'weight-decay-needed'
+        """
         return Verdict(self.number, self.id, self.claim, verdict, **figures)
 
     def not_run(self, missing: str) -> Verdict:
-        """Return the verdict of a test whose data is missing: say which."""
+        """Return the verdict of a test whose data is missing.
+
+        Parameters
+        ----------
+        missing : str
+            What is missing, without a full stop.
+
+        Returns
+        -------
+        Verdict
+
+        Examples
+        --------
+        >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+        >>> PREDICTIONS[10].not_run("runs without weight decay").meaning
+        'Not judged: runs without weight decay.'
+        """
         return replace(self.verdict(NOT_RUN), meaning=f"Not judged: {missing}.")
 
 

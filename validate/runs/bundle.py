@@ -33,6 +33,15 @@ def bundled(group: str = "attention") -> list[GramSequence]:
     -------
     list of GramSequence
 
+    Raises
+    ------
+    ValueError
+        If `group` is none of these.
+
+    Notes
+    -----
+    How the runs were made is in validate/runs/data/README.md.
+
     Examples
     --------
     >>> from spectral_edge import validate

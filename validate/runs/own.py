@@ -26,7 +26,25 @@ PATIENCE = 20.0
 
 
 def cross_entropy(model: Any, examples: Examples) -> "torch.Tensor":
-    """Mean cross-entropy of ``model(*inputs)``, classes last, against the labels; labels of −100 do not count."""
+    """Mean cross-entropy of ``model(*inputs)``, classes last, against the labels.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    examples : sequence of tensor
+        Inputs, and last the labels; labels of −100 do not count.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, in nats.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(float(cross_entropy(lambda x: x, (torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)))), 3)  # ln 2
+    0.693
+    """
     from torch.nn.functional import cross_entropy
 
     *inputs, labels = examples
@@ -56,16 +74,17 @@ class Plan:
     weight_decays, seeds : sequences
         A run for each pair. The predictions compare runs with and without decay: at least three seeds of each.
     learning_rate, betas : float, pair of float
-        Of the default optimiser.
+        Of the default optimiser; the rate is per step.
     batch_size : int
-        Drawn with replacement; 0 for all examples at every step.
+        Examples of a step, drawn with replacement; 0 for all of them.
     gradient_clip : float, optional
         Largest norm of the gradient.
     max_steps, record_every : int
         Steps of a run, and between two records.
     target : callable, optional
-        Takes the metrics of a record; the run stops `steps_after_target` steps after it is first true.
+        Takes the metrics of a record; the run stops `steps_after_target` steps after it was first true.
     steps_after_target : int
+        How many steps a run goes on then.
     examined : int
         How many examples of each half the metrics, gradients and curvature are taken on, evenly spaced.
     W_max, window : int
@@ -73,12 +92,18 @@ class Plan:
     hessian_every, ablations : int
         Curvature is taken at every so many records; at how many records directions are ablated, evenly in log time.
     select : str, list of str, or callable, optional
-        Which parameters.
+        Which parameters are recorded: see `GramTracker`.
     device : str
+        Of PyTorch: "cpu", "cuda".
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
 
     Notes
     -----
-    The same plan gives the same runs on one machine with the same number of threads, however often interrupted.
+    What the predictions are is in docs/referee.md. The same plan gives the same runs on one machine with the same number of threads, however often interrupted.
 
     Examples
     --------
@@ -148,13 +173,53 @@ class Plan:
             whole("seeds", seed, 0)
 
     def runs(self) -> Iterator[tuple[str, float, int]]:
-        """Name, weight decay and seed of every run: seed by seed, so that whoever stops early has pairs."""
+        """Name, weight decay and seed of every run: seed by seed, so that whoever stops early has pairs.
+
+        Yields
+        ------
+        tuple of str, float, int
+
+        Examples
+        --------
+        >>> import torch
+        >>> from spectral_edge import validate
+        >>> half = torch.zeros(4, 6), torch.zeros(4, dtype=torch.long)
+        >>> plan = validate.runs.Plan(
+        ...     task="sign", make_model=lambda seed: torch.nn.Linear(6, 2), make_data=lambda seed: (half, half),
+        ...     evaluate=lambda model, half: {}, seeds=(0,),
+        ... )
+        >>> list(plan.runs())
+        [('sign-wd1-seed0', 1.0, 0), ('sign-wd0-seed0', 0.0, 0)]
+        """
         for seed in self.seeds:
             for decay in self.weight_decays:
                 yield f"{self.task}-wd{decay:g}-seed{seed}", float(decay), int(seed)
 
     def card(self, name: str, decay: float, seed: int) -> dict[str, Any]:
-        """What a recording says of how it was made."""
+        """What a recording says of how it was made.
+
+        Parameters
+        ----------
+        name, decay, seed : str, float, int
+            A run, as `runs` gives it.
+
+        Returns
+        -------
+        dict
+            JSON values.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from spectral_edge import validate
+        >>> half = torch.zeros(4, 6), torch.zeros(4, dtype=torch.long)
+        >>> plan = validate.runs.Plan(
+        ...     task="sign", make_model=lambda seed: torch.nn.Linear(6, 2), make_data=lambda seed: (half, half),
+        ...     evaluate=lambda model, half: {}, seeds=(0,),
+        ... )
+        >>> plan.card("sign-wd1-seed0", 1.0, 0)["max_steps"]
+        10000
+        """
         batch = {"batch_size": self.batch_size} if self.batch_size else {}  # else all examples, however many
         return {
             "run": name,
@@ -176,11 +241,11 @@ Progress = Callable[[str, int, dict[str, float]], object]
 def record(
     plan: Plan, out: str | PathLike[str] | None = None, progress: Progress | None = None
 ) -> dict[str, GramSequence]:
-    """Make the runs of a plan and record them; goes on where an earlier call with the same `out` was cut short.
+    """Make the runs of a plan and record them; go on where an earlier call with the same `out` was cut short.
 
     Recorded are K, the gradients and validation gradients along the window, curvature, the optimiser's response and
     metric, ablations of the window's directions and of random ones, the parameters along the window, losses and
-    whatever `plan.evaluate` measures: all that the predictions want.
+    whatever `plan.evaluate` measures: all that the predictions need.
 
     Parameters
     ----------
@@ -201,7 +266,23 @@ def record(
     ImportError
         If PyTorch is not installed.
     ValueError
-        If `out` holds a run of a plan's name that was made otherwise.
+        If `out` holds a run of the same name that was made in another way, or what the plan's functions return cannot
+        be used.
+
+    Examples
+    --------
+    >>> import torch
+    >>> def data(seed):
+    ...     x = torch.randn(96, 6, generator=torch.Generator().manual_seed(seed))
+    ...     return (x[:64], (x[:64, 0] > 0).long()), (x[64:], (x[64:, 0] > 0).long())
+    >>> def accuracy(model, half):
+    ...     return {"accuracy": float((model(half[0]).argmax(1) == half[1]).float().mean())}
+    >>> plan = Plan(
+    ...     task="sign", make_model=lambda seed: torch.nn.Linear(6, 2), make_data=data, evaluate=accuracy,
+    ...     weight_decays=(0.0,), seeds=(0,), max_steps=20, record_every=2, W_max=5, window=4, ablations=0,
+    ... )
+    >>> {name: run.T for name, run in record(plan).items()}
+    {'sign-wd0-seed0': 10}
     """
     try:
         import torch

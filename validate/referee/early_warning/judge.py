@@ -48,7 +48,7 @@ def early_warning(
     event: Event | None = None,
     horizon: int = HORIZON,
 ) -> EarlyWarning:
-    """Judge what warns of a transition, each time on a family of runs that it was not learned on.
+    """Judge what warns of a transition (8.4), each time on a family of runs that it was not learned on.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def early_warning(
     Raises
     ------
     ValueError
-        If fewer than two families or seeds have a transition beside a run that can be compared with it, or
-        two features share a name.
+        If fewer than two families or seeds have a transition beside a run that can be compared with it, two features
+        share a name, or an argument is out of its range.
 
     Notes
     -----

@@ -55,6 +55,19 @@ class Warner:
         Whether the interval of `auc` lies above 0.5; None with fewer than `MIN_RUNS` runs of either kind.
     roc : (2, m) float64
         False-alarm and hit rate, matched in time.
+
+    Examples
+    --------
+    >>> from spectral_edge import simulate, validate
+    >>> worlds = [simulate.planted("gap-precedes-grokking", seed, control=c) for seed in (1, 2) for c in (0, 1)]
+    >>> runs = [
+    ...     validate.GramSequence.from_inner_products(w.K, w.steps, metrics=w.metrics, config=w.config)
+    ...     for w in worlds
+    ... ]
+    >>> found = validate.early_warning(runs)
+    >>> warner = found["g_23"]
+    >>> warner.group, warner.warns, warner.passes  # too few runs to pass or fail
+    ('spectral', 'low', None)
     """
 
     name: str
@@ -96,8 +109,12 @@ class EarlyWarning:
         Transitions judged in each family.
     not_judged : mapping of str to str
         Runs left out altogether, with the reason.
-    horizon, false_alarms, seed
-        The constants, and the seed of the bootstrap.
+    horizon : int
+        Records within which the transition must come for a record to be positive.
+    false_alarms : float
+        Share of the other families' runs in which an alarm may sound at a negative record: sets its threshold.
+    seed : int
+        Of the bootstrap over runs.
     label : str
         What counts as a transition.
     late : mapping of str to Estimate
@@ -105,6 +122,18 @@ class EarlyWarning:
         contest for what is to come before. Empty where another transition was asked for.
     unfair : str
         Why the transitions are labelled so late themselves; empty where they are not.
+
+    Examples
+    --------
+    >>> from spectral_edge import simulate, validate
+    >>> worlds = [simulate.planted("gap-precedes-grokking", seed, control=c) for seed in (1, 2) for c in (0, 1)]
+    >>> runs = [
+    ...     validate.GramSequence.from_inner_products(w.K, w.steps, metrics=w.metrics, config=w.config)
+    ...     for w in worlds
+    ... ]
+    >>> found = validate.early_warning(runs)
+    >>> found.left_out, found.families
+    ('seed', {'planted gap-precedes-grokking': 2})
     """
 
     warners: tuple[Warner, ...]
@@ -213,7 +242,12 @@ class EarlyWarning:
         return pd.DataFrame(rows).set_index("name")
 
     def table(self, *, wide: bool = False) -> "Table":
-        """The features as a table for the terminal; `wide` (120 columns) adds the loss, alarms and leads.
+        """The features as a table for the terminal.
+
+        Parameters
+        ----------
+        wide : bool
+            120 columns, with the comparison with the loss, alarms and leads.
 
         Returns
         -------
