@@ -54,6 +54,13 @@ class DysonPaths:
     def plot(self, ax: "Axes | None" = None, path: int = 0) -> "Axes":
         """Draw one path, and the median over all; return the axes.
 
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; by default axes of a new figure.
+        path : int
+            Which path.
+
         Returns
         -------
         matplotlib.axes.Axes

@@ -55,6 +55,10 @@ class ModeExchanges:
     def of_kind(self, kind: str = EXCHANGE) -> "ModeExchanges":
         """Only the events of one kind.
 
+        Parameters
+        ----------
+        kind : {"exchange", "avoided", "lost"}
+
         Returns
         -------
         ModeExchanges

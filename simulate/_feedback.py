@@ -53,6 +53,11 @@ class Hysteresis:
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw both branches and the saddle-node; return the axes.
 
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; by default axes of a new figure.
+
         Returns
         -------
         matplotlib.axes.Axes

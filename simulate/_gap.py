@@ -84,6 +84,11 @@ class GapRun:
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw both signals, the gap between them, and where it closes; return the axes.
 
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; by default axes of a new figure.
+
         Returns
         -------
         matplotlib.axes.Axes
@@ -100,6 +105,11 @@ class GapRun:
 
     def plot_terms(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the three terms and their sum against time; return the axes.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; by default axes of a new figure.
 
         Returns
         -------

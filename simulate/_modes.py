@@ -59,6 +59,13 @@ class FollowedModes:
     def plot(self, ax: "Axes | None" = None, modes: int = 4) -> "Axes":
         """Draw the strengths of the first modes; return the axes.
 
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; by default axes of a new figure.
+        modes : int
+            How many.
+
         Returns
         -------
         matplotlib.axes.Axes

@@ -43,6 +43,11 @@ class NullRatio:
     def quantile(self, q: ArrayLike) -> FloatArray:
         """Quantiles of R, shape of `q`; the one at 0.99 is the level of a significant gap.
 
+        Parameters
+        ----------
+        q : array_like
+            From 0 to 1.
+
         Returns
         -------
         numpy.ndarray, shape of `q`
@@ -58,6 +63,11 @@ class NullRatio:
 
     def p_value(self, R: ArrayLike) -> FloatArray:
         """Chance of a ratio at least `R` under noise, (1 + count)/(1 + n), shape of `R`; NaN stays NaN.
+
+        Parameters
+        ----------
+        R : array_like
+            Gap ratios, dimensionless.
 
         Returns
         -------
@@ -93,6 +103,11 @@ class NullRatio:
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the survival function of R; return the axes.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; by default axes of a new figure.
 
         Returns
         -------

@@ -146,6 +146,11 @@ def turning(amplitude: ArrayLike, angle: ArrayLike) -> FloatArray:
     -------
     numpy.ndarray, shape (T, 2), parameter units
 
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or a value is not finite.
+
     Examples
     --------
     >>> turning(2.0, [0.0, np.pi / 2]).round(12)

@@ -70,6 +70,11 @@ class GapSweep:
     def axis_of(self, name: str) -> int:
         """The axis along which the parameter `name` varies.
 
+        Parameters
+        ----------
+        name : str
+            One of `parameters`.
+
         Returns
         -------
         int
@@ -96,6 +101,13 @@ class GapSweep:
 
     def plot(self, ax: "Axes | None" = None, *, x: str, y: str) -> "Axes":
         """Draw the regime map over the parameters `x` and `y`; return the axes.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; by default axes of a new figure.
+        x, y : str
+            Two of `parameters`, each varying along an axis of its own.
 
         Returns
         -------

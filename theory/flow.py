@@ -14,7 +14,17 @@ FORMS = ("exact", "frozen", "linear")
 
 
 class GapTerms(NamedTuple):
-    """The three terms of the gap flow 3.3, parameter units per step; their sum is dg/dt."""
+    """The three terms of the gap flow 3.3, parameter units per step; their sum is dg/dt.
+
+    Attributes
+    ----------
+    curvature : ndarray
+        Curvature asymmetry, -eta·(h_k - h_{k+1})·d_bar.
+    damping : ndarray
+        -eta·(h_bar + omega)·g.
+    driving : ndarray
+        Gradient driving, eta·W·(p_k/d_k - p_{k+1}/d_{k+1}).
+    """
 
     curvature: FloatArray
     damping: FloatArray
@@ -108,9 +118,14 @@ class LinearGapFlow(NamedTuple):
     def collapse_time(self, g0: FloatArray) -> FloatArray:
         """Time at which the gap g0 > 0 reaches 0: ln(1 + rate·g0/|c|)/rate; NaN = never.
 
+        Parameters
+        ----------
+        g0 : array_like
+            Gap at t = 0, parameter units.
+
         Returns
         -------
-        numpy.ndarray
+        ndarray, steps
 
         Examples
         --------

@@ -74,6 +74,11 @@ def gram_spectrum(G: ArrayLike) -> GramSpectrum:
 def gram_rtol(W: int) -> float:
     """Rank tolerance (section 1), relative to sigma_1, of singular values taken from a W×W Gram matrix.
 
+    Parameters
+    ----------
+    W : int
+        Window.
+
     Returns
     -------
     float

@@ -73,7 +73,7 @@ class WindowSpectra:
 
     @classmethod
     def from_sequence(cls, sequence: "GramSequence", W: int) -> "WindowSpectra":
-        """Spectra of the windows of `sequence`; see `GramSequence.window`, which also checks `W`.
+        """Spectra of the windows of `sequence` (section 1); see `GramSequence.window`, which also checks `W`.
 
         Parameters
         ----------

@@ -40,7 +40,7 @@ _WORDS = {CONFIRMED: "yes", NOT_CONFIRMED: "no", NO_TEST: "no test", MISSING: "m
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """Verdicts of the predictions on a set of runs.
+    """Verdicts of the predictions on a set of runs; made by `check`.
 
     Attributes
     ----------
@@ -226,6 +226,11 @@ def check(
     ValueError
         If there is no run, `event` cannot be read or is about what no run has, `jobs` is not a positive whole number,
         or more than 1 with predictions of your own.
+
+    Notes
+    -----
+    The claims are those of sections 1 to 8 and of section 10 of docs/theory.md, `Prediction.reference` says which; how
+    they are judged is in docs/referee.md.
 
     Examples
     --------

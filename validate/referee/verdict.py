@@ -79,7 +79,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one prediction in one world.
+    """The outcome of one prediction in one world; `validate.check` says where the claims are.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class Prediction:
     Attributes
     ----------
     number, id, claim, reference : int, str, str, str
-        As in the table of predictions; `reference` is where the thesis says so.
+        As in the table of predictions; `reference` is where the thesis, and docs/theory.md, say so.
     statistic, treatment, control, rule : str
         In words.
     judge : callable

@@ -103,7 +103,8 @@ class Plan:
 
     Notes
     -----
-    What the predictions are is in docs/referee.md. The same plan gives the same runs on one machine with the same number of threads, however often interrupted.
+    How the predictions are judged is in docs/referee.md. The same plan gives the same runs on one machine with the same
+    number of threads, however often interrupted.
 
     Examples
     --------

@@ -108,7 +108,9 @@ def wandb(run: Any = None, prefix: str = PREFIX, commit: bool = False) -> Log:
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> run = SimpleNamespace(define_metric=lambda *names, **options: None, log=lambda values, commit: print(values))  # stands for wandb.init()
+    >>> run = SimpleNamespace(  # stands for wandb.init()
+    ...     define_metric=lambda *names, **options: None, log=lambda values, commit: print(values)
+    ... )
     >>> wandb(run)({"k_star": 2.0}, step=30)
     {'gap/k_star': 2.0, 'gap/step': 30}
     """

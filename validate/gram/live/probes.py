@@ -166,7 +166,7 @@ def from_loss(
 
 
 class LossProbes:
-    """Probes of a loss, made by `from_loss`; a tracker calls `along` at each of its records.
+    """Probes of a loss (6.1, 6.3, 10.3, 10.7), made by `from_loss`; a tracker calls `along` at each of its records.
 
     Parameters
     ----------

@@ -264,7 +264,7 @@ class GramTracker:
         hessian: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
         **metrics: float,
     ) -> None:
-        """Record the parameters as they are now.
+        """Record the parameters as they are now: the inner products of their update (section 0).
 
         Parameters
         ----------

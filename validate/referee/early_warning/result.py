@@ -21,7 +21,7 @@ MIN_RUNS = 6
 
 @dataclass(frozen=True)
 class Warner:
-    """How one feature, or a combination of them, warns on families it has not seen.
+    """How one feature, or a combination of them, warns (8.4) on families it has not seen.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Warner:
 
 @dataclass(frozen=True)
 class EarlyWarning:
-    """What warns of a transition, and what the spectral features add to what one watches anyway.
+    """What warns of a transition (8.4), and what the spectral features add to what one watches anyway.
 
     Attributes
     ----------

@@ -143,7 +143,7 @@ PREDICTION = Prediction(
     id="lag-flip",
     version=2,
     claim="The lead of R over the loss changes its sign between W = 10 and W = 20.",
-    reference="docs/theory.md, section 8; list of predictions, 18",
+    reference="list of predictions, 18",
     statistic="lag of the largest correlation of log R and log validation loss, both without trend",
     treatment="all runs of 60 records or more",
     control="R with random phases; noise beside the same loss",
