@@ -10,10 +10,10 @@ TOLERANCE = 64.0
 
 
 def copies(sequence: GramSequence) -> dict[int, int]:
-    """Snapshots that equal an earlier one to within the rounding of K: the later by number, and the earliest it equals.
+    """Snapshots that equal an earlier one to within the rounding of K: its number, and that of the earliest it equals.
 
-    θ_b = θ_a where ‖δ_{a+1} + … + δ_b‖² is nothing beside the inner products that it is the sum of. Looked for as far
-    apart as K reaches.
+    θ_b = θ_a where ‖δ_{a+1} + … + δ_b‖² is negligible beside the inner products that it is the sum of. They are
+    looked for as far apart as K reaches.
 
     Parameters
     ----------

@@ -216,7 +216,7 @@ def items(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _identity(array: Any) -> Any:
-    """The same for two names of one tied tensor, different for all else."""
+    """The same for two names of one tied tensor, different for any others."""
     if hasattr(array, "to_local"):
         array = array.to_local()
     if hasattr(array, "data_ptr") and array.numel():

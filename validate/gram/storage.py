@@ -63,7 +63,7 @@ def write_sequence(sequence: "GramSequence", path: str | PathLike[str], **more: 
     Raises
     ------
     ValueError
-        If `path` does not end in ``.npz``, or its configuration is no JSON.
+        If `path` does not end in ``.npz``, or its configuration is not JSON.
     OSError
         If it cannot be written; nothing is left half-written.
     """
@@ -81,7 +81,7 @@ def read_sequence(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, 
 
 
 def is_written(path: Path) -> bool:
-    """Whether `write_arrays` wrote the file at `path`, as far as the list of what is in it tells; by no name."""
+    """Whether `write_arrays` wrote the file at `path`, as far as the list of its members tells, whatever its name."""
     try:
         with ZipFile(path) as file:
             return "header.npy" in file.namelist()

@@ -24,10 +24,10 @@ def bundled(group: str = "attention") -> list[GramSequence]:
     Parameters
     ----------
     group : {"attention", "all", "dense", "intervals", "again"}
-        The parameters whose updates they are of: the attention weights, or all weights; or the dense runs, small
-        networks of which all weights were recorded at every step, and ("intervals") some of them recorded at others;
-        or the attention weights of runs of which there is a second recording, with other batches or at another
-        interval.
+        The parameters whose updates were recorded: the attention weights, or all weights; or the dense runs, small
+        networks all of whose weights were recorded at every step, and ("intervals") some of them recorded at other
+        intervals; or the attention weights of runs of which there is a second recording, with other batches or at
+        another interval.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def judged() -> list[GramSequence]:
 
 
 def made_again() -> list[GramSequence]:
-    """The bundled runs that are second recordings; none while there are none."""
+    """The bundled runs that are second recordings; an empty list where there are none."""
     return bundled("again") if any((bundled_folder() / AGAIN).glob("*.npz")) else []
 
 

@@ -228,6 +228,6 @@ class RunConfig:
         raise NotImplementedError
 
     def card(self) -> dict[str, Any]:
-        """What travels in the recording: every field, and what the class says."""
+        """What the recording says of the run: every field, and what the class says."""
         said = {name: getattr(self, name) for name in ("task", "experiment", "family", "recipe")}
         return {"run": self.name, **said, **asdict(self)}

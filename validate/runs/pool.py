@@ -1,4 +1,4 @@
-"""Make the planned runs, several at a time, and tell how far each is."""
+"""Make the planned runs, several at a time, and say how far each is."""
 
 import multiprocessing
 import signal

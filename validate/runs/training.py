@@ -276,7 +276,7 @@ def optimizers(config: RunConfig, model: "torch.nn.Module") -> list["torch.optim
 
 
 def _card(config: RunConfig, torch_version: str, device: "torch.device") -> dict[str, Any]:
-    """What travels in the file: how the run was made."""
+    """What the file says of how the run was made."""
     from importlib.metadata import version
 
     import torch

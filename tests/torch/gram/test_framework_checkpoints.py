@@ -137,7 +137,7 @@ def test_lightning_with_its_loss_in_the_names(tmp_path, capsys):
     ]  # global_step inside
     left = {each["name"]: each["reason"] for each in found["left_out"]}
     assert left["last.ckpt"] == "no number in its name"
-    assert left["block.1.running_mean"] == "a buffer, no parameter"
+    assert left["block.1.running_mean"] == "a buffer, not a parameter"
     assert found["P"] == sum(p.numel() for p in Residual().parameters())
     assert {"train_loss", "val_loss"} <= set(found["metrics"])
     assert not found["notes"]

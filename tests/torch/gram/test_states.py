@@ -258,7 +258,7 @@ def test_files_and_a_tracker_count_the_same(tmp_path):
     np.testing.assert_allclose(found.whole.K, wanted.K, rtol=1e-5)
     np.testing.assert_allclose(found.whole.window(4).ratio, wanted.window(4).ratio, rtol=1e-4)
     left = dict(found.left_out)
-    assert left["1.running_var"] == "a buffer, no parameter"
+    assert left["1.running_var"] == "a buffer, not a parameter"
     assert left["0.bias"] == "the same in all checkpoints"
     assert {"2.inv_freq", "2.mask", "1.num_batches_tracked"} <= left.keys()
 

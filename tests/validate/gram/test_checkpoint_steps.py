@@ -157,10 +157,12 @@ def test_recordings_beside_checkpoints_are_none(tmp_path):
     GramSequence.from_parameters(walk).save(tmp_path / "run-7.npz")
     found = find_checkpoints(tmp_path)
     assert [checkpoint.step for checkpoint in found.checkpoints] == [1, 2, 3, 4]
-    assert ("run-7.npz", "a recording, to be named by itself") in found.left_out
+    assert ("run-7.npz", "a recording, which must be named by itself") in found.left_out
     for step in (1, 2, 3, 4):
         (tmp_path / f"step_{step}.npy").unlink()
-    with pytest.raises(ValueError, match=r"got 0 in .*; run-7\.npz: a recording, to be named by itself"):
+    with pytest.raises(
+        ValueError, match=r"got 0 in .*; run-7\.npz: a recording, which must be named by itself"
+    ):
         find_checkpoints(tmp_path)
 
 

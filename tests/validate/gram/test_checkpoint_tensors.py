@@ -58,7 +58,7 @@ def test_buffers_and_constants_change_nothing(tmp_path: Path, name: str) -> None
     found = read_checkpoints(write(tmp_path / "beside", walk(), beside))
     np.testing.assert_array_equal(found.whole.K, plain.whole.K)
     assert found.whole.P == 400
-    assert reason(found, name) in ("a buffer, no parameter", "the same in all checkpoints")
+    assert reason(found, name) in ("a buffer, not a parameter", "the same in all checkpoints")
     assert found.sizes[name] == BESIDE[name](0).size
 
 
@@ -323,7 +323,7 @@ def test_the_inventory_reads_nothing_and_agrees(tmp_path: Path, monkeypatch) -> 
         ("layer.weight", 400, "float32")
     ]
     assert {each["name"]: each["reason"] for each in found["left_out"]} == {
-        "bn.running_mean": "a buffer, no parameter", "last.0.w": "not selected",
+        "bn.running_mean": "a buffer, not a parameter", "last.0.w": "not selected",
     }  # fmt: skip
 
 

@@ -666,7 +666,7 @@ def test_the_rounding_floor_is_the_error_of_rounding():
     [
         (["a", "b"], {}, "params must be .*, got str as '0'"),
         ([("w", None)], {}, "params must be .*, got NoneType as 'w'"),
-        (np.ones(3), {"loss": "low"}, "loss must be a number, as every metric, got 'low'"),
+        (np.ones(3), {"loss": "low"}, "loss must be a number, like every metric, got 'low'"),
         (np.ones(3), {"loss": None}, "loss must be a number"),
         (np.ones(3), {"loss": [1.0, 2.0]}, "loss must be a number"),
     ],

@@ -180,7 +180,7 @@ def test_what_was_logged_last_before_each_checkpoint(tmp_path: Path, form: str) 
     [
         ("a,b\n1,2\n", "a column step, got a, b"),
         ("", "a column step, got none"),
-        ("step,x\n900,1\n", "of the steps 0 … 50, got none"),
+        ("step,x\n900,1\n", "for the steps 0 … 50, got none"),
     ],
 )
 def test_logs_that_do_not_fit(tmp_path: Path, text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Larger than a machine: dask arrays, each block of columns multiplied in the worker that holds it."""
+"""Vectors larger than a machine: dask arrays, each block of columns multiplied in the worker that holds it."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from spectral_edge.validate.gram.arrays.rows import ArrayRows
 def gram_of_dask(
     vectors: Any, W_max: int | None, name: str, *, differences: bool, precision: str
 ) -> Products:
-    """K of a dask array (n, P) in any chunks; what `from_vectors.gram` is to arrays in memory.
+    """K of a dask array (n, P) in any chunks; for arrays in memory it is `from_vectors.gram`.
 
     Runs on whatever scheduler dask uses, a distributed one included. Rows are brought together, columns keep
     their chunks: a worker holds one block of columns of all rows, and only bands come back.

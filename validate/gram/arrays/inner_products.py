@@ -124,7 +124,7 @@ def _threads(waits: bool) -> int:
 
 
 def in_order(work: Callable[[int], Any], items: Iterable[int], threads: int | None = None) -> Iterator[Any]:
-    """Results of `work` on threads, in the order of `items`, never many at a time."""
+    """Results of `work` on threads, in the order of `items`, a few at a time."""
     threads = threads or _threads(False)
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Any]] = deque()

@@ -1,4 +1,4 @@
-"""Vectors that can be read by columns: arrays, memmaps, lists (`checkpoints` adds files)."""
+"""Vectors that can be read by columns: arrays, memmaps, lists (`files.bands` adds files)."""
 
 import mmap
 import os
@@ -148,7 +148,7 @@ class ListRows:
 
 
 def require_finite(block: NDArray[Any], name: str, label: Callable[[int], str] | int) -> None:
-    """Every row of `block` finite, or a ``ValueError`` that names the first that is not (by its number, or `label`)."""
+    """Raise a ``ValueError`` that names the first row of `block` that is not finite, by its number or `label`."""
     good = np.isfinite(block).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))
@@ -157,7 +157,7 @@ def require_finite(block: NDArray[Any], name: str, label: Callable[[int], str] |
 
 
 def require_floating(array: NDArray[Any], name: str) -> None:
-    """`array` of a floating dtype and not empty, or a ``ValueError``."""
+    """Raise a ``ValueError`` unless `array` is of a floating dtype and not empty."""
     if not is_floating(array.dtype):
         raise ValueError(f"{name} must be floating-point numbers, got dtype {array.dtype}")
     if array.shape[-1] == 0:
@@ -165,7 +165,7 @@ def require_floating(array: NDArray[Any], name: str) -> None:
 
 
 def require_stack(array: Any, name: str) -> None:
-    """`array` of two axes and a floating dtype, or a ``ValueError``."""
+    """Raise a ``ValueError`` unless `array` has two axes and a floating dtype."""
     if array.ndim != 2:
         raise ValueError(f"{name} must be a stack of vectors (n, P), got shape {array.shape}")
     if len(array):

@@ -38,7 +38,7 @@ class Bands:
     found : Layout
         Their tensors.
     config : mapping
-        Travels in the sequence.
+        That of the sequence.
     """
 
     done: Mapping[str, Done]
@@ -184,7 +184,7 @@ def read_bands(
     client : dask.distributed.Client, optional
         Read the tensors in its workers (which must see the files); the same kernel runs there.
     config : mapping, optional
-        Travels in the sequence.
+        That of the sequence: how the run was made (JSON values).
 
     Returns
     -------

@@ -46,7 +46,7 @@ class Candidates:
     damaged: dict[int, str] = field(default_factory=dict)
 
     def add(self, name: str, path: Path, files: tuple[Path, ...]) -> None:
-        """One more."""
+        """Add one."""
         self.names.append(name)
         self.paths.append(path)
         self.files.append(files)
@@ -125,7 +125,7 @@ def candidates(root: Path, entries: Sequence[Path], named: bool) -> Candidates:
     """Those of `entries` that hold weights; `named`: a pattern has named each of them."""
     found = Candidates()
     recordings = [entry for entry in entries if entry.suffix == ".npz" and storage.is_written(entry)]
-    found.left_out += [(entry.name, "a recording, to be named by itself") for entry in recordings]
+    found.left_out += [(entry.name, "a recording, which must be named by itself") for entry in recordings]
     entries = [entry for entry in entries if entry not in recordings]
     files = _weights_among(entries, named)
     for members in _together(files).values():

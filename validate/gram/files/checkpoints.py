@@ -35,7 +35,7 @@ class CheckpointSequences:
     dtypes : mapping of str to int
         Number of entries that were read, by the type they are stored in.
     left_out : tuple of (str, str)
-        Files that were passed by and tensors that are not counted, each with the reason.
+        Files that were passed over and tensors that are not counted, each with the reason.
     sizes : mapping of str to int
         Entries of the tensors that are not counted.
     notes : tuple of str
@@ -104,7 +104,7 @@ def inventory(
     steps: Wanted = None,
     skip_damaged: bool = False,
 ) -> dict[str, Any]:
-    """What would be read of the checkpoints at `path`, and what left out: nothing but headers is looked at.
+    """What would be read of the checkpoints at `path`, and what left out: only headers are looked at.
 
     Returns
     -------

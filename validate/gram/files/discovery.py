@@ -32,6 +32,7 @@ class Checkpoint:
     Attributes
     ----------
     step : int
+        Optimiser step, epoch or place: see `Listing.unit`.
     path : Path
         The file or folder, as it is called in messages.
     files : tuple of Path
@@ -51,7 +52,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Listing:
-    """The checkpoints of a run, in order, and what was passed by.
+    """The checkpoints of a run, in order, and what was passed over.
 
     Attributes
     ----------
@@ -99,7 +100,7 @@ def find_checkpoints(
         A folder holding one file or one folder for each checkpoint, or a pattern matching them. In a
         checkpoint folder the weights are what the frameworks call them (``model.safetensors``,
         ``adapter_model.safetensors``, an index of shards, shards, ``.metadata`` of torch.distributed.checkpoint), or
-        else the one weights file there is. Optimisers, schedulers and random states are passed by.
+        else the one weights file there is. Optimisers, schedulers and random states are passed over.
     steps : str, callable or (n,) int, optional
         The step of each: a regular expression whose group is the step (several groups are an order), a function
         of its path, or the steps in order of name. Default: the number after ``step``, ``iter``, ``checkpoint`` and

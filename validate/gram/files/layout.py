@@ -69,8 +69,8 @@ def layout(
     Raises
     ------
     ValueError
-        If a tensor is missing, extra or of another shape in one checkpoint, nothing is selected, or one of several
-        models must be meant.
+        If a tensor is missing, extra or of another shape in one checkpoint, nothing is selected, or the checkpoint
+        holds several models.
     """
     found = Layout()
     first = checkpoints[0]
@@ -116,7 +116,7 @@ def _chosen(
         if not wanted(name):
             found.leave(name, leaf, "not selected")
         elif not is_parameter(name, leaf.shape):
-            found.leave(name, leaf, "a buffer, no parameter")
+            found.leave(name, leaf, "a buffer, not a parameter")
         elif isinstance(leaf, Unread):
             found.leave(name, leaf, f"{leaf.dtype}: {leaf.reason}")
         else:

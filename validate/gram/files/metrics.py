@@ -45,7 +45,7 @@ def read_metrics(path: Path, steps: ArrayLike, unit: str = "step") -> dict[str, 
     ----------
     path : path
         A ``.csv`` with a column ``step`` (or ``global_step``, ``iter``, …), a ``trainer_state.json`` of the Hugging
-        Face Trainer, or a ``.jsonl`` of one mapping a line.
+        Face Trainer, or a ``.jsonl`` with one mapping per line.
     steps : (T + 1,) int
         Step of every checkpoint.
     unit : str
@@ -84,7 +84,9 @@ def read_metrics(path: Path, steps: ArrayLike, unit: str = "step") -> dict[str, 
             if name != key and np.isfinite(number):
                 found.setdefault(name, np.full(len(ends) - 1, np.nan))[at] = number
     if not found:
-        raise ValueError(f"metrics must be of the steps {ends[0]:,} … {ends[-1]:,}, got none in {path}")
+        raise ValueError(
+            f"metrics must hold values for the steps {ends[0]:,} … {ends[-1]:,}, got none in {path}"
+        )
     return found
 
 

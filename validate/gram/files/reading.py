@@ -42,7 +42,7 @@ def read_run(
     ----------
     path : path
         A ``.npz`` saved by `GramSequence.save`; a ``.npy`` holding a (T+1, P) stack of snapshots (it is
-        mapped, not loaded); a ``.npz`` with one such stack and, if it likes, ``steps`` (T+1,); a folder or
+        mapped, not loaded); a ``.npz`` with one such stack and, optionally, ``steps`` (T+1,); a folder or
         glob pattern of checkpoints, or one file that holds several (`checkpoints.read_checkpoints`).
     W_max : int, optional
         Keep only the band |s − t| ≤ W_max of a stack or of checkpoints.

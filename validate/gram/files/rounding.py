@@ -16,7 +16,7 @@ STORAGE = "storage_rounding"
 class Rounding:
     """Σ ulp²/12 of every snapshot, gathered block by block on any number of threads.
 
-    A number x that is stored with p bits of fraction is off by up to half of ulp = 2^(⌊log₂|x|⌋ − p), evenly: its
+    A number x that is stored with p bits of fraction is off by up to half of ulp = 2^(⌊log₂|x|⌋ − p), uniformly: its
     error has the variance ulp²/12. Entries that never change have none that matters, and zeros are exact.
 
     Parameters

@@ -110,7 +110,7 @@ def skeleton(name: str) -> str:
 
 
 def _rank(word: str) -> int | None:
-    """How sure `word` makes a number a step: 0 the surest; None if it is no time."""
+    """How surely a number after `word` is a step: 0 the surest; None if the word means no time."""
     for rank, words in enumerate((*STEPS, *TIMES)):
         if word in words or (
             rank < len(STEPS) and len(word) > 4 and word.endswith(tuple(w for w in words if len(w) > 3))

@@ -41,7 +41,7 @@ def weights(leaves: Mapping[Place, Leaf]) -> tuple[dict[str, Leaf], dict[str, st
     """The tensors of the model by name, and what lies beside them with the reason why it is left out.
 
     Mappings are looked into: a state dict that is wrapped is found at any depth, optimisers and the like are
-    passed by, and of a model and its average the model is taken.
+    passed over, and of a model and its average the model is taken.
     """
     left: dict[str, str] = {}
     found = _model(dict(leaves), (), False, left)

@@ -49,7 +49,7 @@ class Work:
             }
 
     def add(self, name: str, done: Done) -> None:
-        """One more tensor is done."""
+        """Take note of a tensor that is done."""
         self.done[name] = done
         if self.path is not None and time.monotonic() >= self._saved + SAVE_EVERY:
             header: dict[str, Any] = {"format": PARTIAL, "version": 1, "fingerprint": self._fingerprint}
@@ -60,7 +60,7 @@ class Work:
             self._saved = time.monotonic()
 
     def forget(self) -> None:
-        """All is done."""
+        """Remove what was kept: all is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 

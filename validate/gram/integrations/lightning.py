@@ -1,4 +1,4 @@
-"""Lightning: a callback that records a run and fills its card; its state travels in Lightning's checkpoints."""
+"""Lightning: a callback that records a run and fills its card; its state is kept in Lightning's checkpoints."""
 
 import os
 from pathlib import Path
@@ -65,7 +65,7 @@ class GramCallback(Callback):
 
     @property
     def state_key(self) -> str:
-        """By what Lightning tells several of them apart: the file's name."""
+        """What tells several of these callbacks apart: the file's name."""
         return self._generate_state_key(path=self._name)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:

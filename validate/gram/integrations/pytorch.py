@@ -68,7 +68,7 @@ def attach(
     Raises
     ------
     ValueError
-        If the tracker is attached already, or refuses the parameters, or `optimizer` is none.
+        If the tracker is attached already, or refuses the parameters, or `optimizer` is not an optimiser.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def unwrapped(optimizer: Any, model: Any) -> list[Any]:
     Raises
     ------
     ValueError
-        If it is no optimiser, or `model` is none.
+        If it is not an optimiser, or `model` is not a module.
     """
     import torch
 

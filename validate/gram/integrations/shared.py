@@ -46,7 +46,7 @@ class Seat:
     def take(self, model: Any, first: bool) -> GramTracker | None:
         """The tracker of this process: none where another process records a replica of the same model.
 
-        Of a sharded model every process has one, and they add up; else the first alone has.
+        Of a sharded model every process has one, and they add up; else only the first has.
         """
         sharded = any(is_shard(parameter) for parameter in model.parameters())
         if not sharded and not first:

@@ -12,7 +12,7 @@ from spectral_edge.validate.gram.live.recording import sequence_of
 from spectral_edge.validate.gram.parameters import dtype_name, size
 from spectral_edge.validate.gram.windows import WindowSpectra
 
-#: A singular value that is no more than this many times the rounding of the parameters is told.
+#: A singular value that is no more than this many times the rounding of the parameters is warned of.
 TOLD = 2.0
 #: How many entries of a tensor are looked at for its rounding.
 SAMPLE = 1 << 20

@@ -1,6 +1,6 @@
 """Where a tracker's k*, R, gap and 𝒜 are shown: TensorBoard, W&B, and whatever takes a dictionary.
 
-Each function returns what `GramTracker(log=…)` wants. All names get a prefix, undefined values (NaN) are left out, and
+Each function returns what `GramTracker(log=…)` takes. All names get a prefix, undefined values (NaN) are left out, and
 none of them disturbs what the training itself logs.
 """
 

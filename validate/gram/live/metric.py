@@ -40,9 +40,9 @@ class Diagonal(Scaling):
 class Orthogonalised(Scaling):
     """Muon's: how its step changes with what it orthogonalises, to first order.
 
-    Muon steps by −η·ns(B), ns the Newton–Schulz iteration of its momentum B. That is no −ηD⁻¹B with a D that changes
+    Muon steps by −η·ns(B), ns the Newton–Schulz iteration of its momentum B. That is not −ηD⁻¹B with a D that changes
     slowly, as Adam's does: ns(B) follows the direction of B at once and its length not at all. What the recurrence of
-    10.3 wants of D⁻¹ is the change of the step with that of the momentum, and this is the derivative J of ns at B: a
+    10.3 needs of D⁻¹ is the change of the step with that of the momentum, and this is the derivative J of ns at B: a
     linear map, exact to first order. It has no inverse (J B = 0: a longer momentum makes the same step), so there is no
     D and no "metric". With Nesterov's momentum B is what is orthogonalised, as long as the gradient is there; without
     it, the momentum alone.

@@ -11,7 +11,7 @@ class Shelter:
     Parameters
     ----------
     on_error : {"raise", "warn"} or None
-        None: raised to who calls the tracker, a warning where an optimiser or a framework calls.
+        None: raised where the tracker is called directly, a warning where an optimiser or a framework calls.
     """
 
     def __init__(self, on_error: str | None) -> None:
@@ -20,7 +20,7 @@ class Shelter:
 
     @contextmanager
     def over(self, what: str = "recording failed", *, framework: bool = True) -> Iterator[None]:
-        """What happens inside is warned of, once, if it is to be; interrupts pass."""
+        """Turn what is raised inside into a warning, once, if it is to be one; interrupts pass."""
         try:
             yield
         except Exception as error:

@@ -4,8 +4,8 @@ Every coordinate i goes to one of d/2 places of a first half and to one of d/2 o
 random sign, all four decided by a hash of (seed, i): the projection is never stored, is the same on every
 device, and E⟨Sx, Sy⟩ = ⟨x, y⟩ with a relative standard deviation of at most √(2/d) per entry (for the mean
 over the two halves). It is linear, so the projection of an update is the difference of two projections of
-parameters, and not even the previous parameters are kept. Each half estimates K by itself; from what they
-disagree by, the error of R is measured (`WindowSpectra.ratio_error`). Section 8.6 of docs/theory.md.
+parameters, and not even the previous parameters are kept. Each half estimates K by itself; from their
+difference the error of R is measured (`WindowSpectra.ratio_error`). Section 8.6 of docs/theory.md.
 """
 
 from typing import Any

@@ -32,7 +32,7 @@ def recorded(
 
 
 def too_large(own: Mapping[str, Any], W_max: int, store: str | None, sketch: int | None) -> str:
-    """What to say where there is not so much memory, else nothing."""
+    """What to say where there is not enough memory, else nothing."""
     for device, count in memory(own, W_max, store, sketch).items():
         free = free_memory(device)
         if free is not None and count > free:
@@ -72,7 +72,7 @@ def in_words(count: float) -> str:
 
 
 def free_memory(device: str) -> int | None:
-    """Bytes that are free on `device`, None where nobody says."""
+    """Bytes that are free on `device`, None where it is not known."""
     if device.startswith("cuda"):
         import torch
 

@@ -108,7 +108,7 @@ class Sketched:
         return self._halves(self._project(arrays))
 
     def moved(self, name: str, stride: int) -> None:
-        """Not known: of an entry by itself nothing is kept."""
+        """None: of single entries nothing is kept."""
 
     def not_finite(self, arrays: Mapping[str, Any]) -> str | None:
         """Name of the first tensor that holds NaN or infinity, if there is one."""

@@ -49,7 +49,7 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
             )  # a tensor's gradient stays out
         except (TypeError, ValueError, RuntimeError):
             shown = " ".join(repr(value).split())[:80]
-            raise ValueError(f"{name} must be a number, as every metric, got {shown}") from None
+            raise ValueError(f"{name} must be a number, like every metric, got {shown}") from None
     return found
 
 
@@ -75,7 +75,7 @@ class GramTracker:
     overwrite : bool
         Begin anew; a recording at `path` is kept under a number (``run.npz.1``).
     config : mapping, optional
-        How the run is made (JSON values); travels in the file.
+        How the run is made (JSON values); stored in the file.
     every : int
         Record every this many steps: the steps given to `update`, or its calls where none is given.
     select : str, list of str, or callable, optional
@@ -93,17 +93,17 @@ class GramTracker:
         Keep a random projection to this many numbers (even, at least 4) instead of the updates: W·d numbers
         in all (for each group of `by`). `WindowSpectra.ratio_error` measures what it does to R.
     seed : int
-        Decides the projection.
+        Of the projection.
     probe_parameters : bool
         Record ⟨θ_t, δ_{t−l}⟩ too, as the probe "parameters".
     group : process group of torch.distributed, or "world", optional
         The parameters are shards: inner products are added up over the group, with one all-reduce per
         record. DTensors give their local shard; every other tensor counts as this rank's own.
     eta : float, optional
-        Learning rate, for 𝒜 in `log`; a metric called ``learning_rate`` takes precedence.
+        Learning rate, per step, for 𝒜 (5.6) in `log`; a metric called ``learning_rate`` takes precedence.
     log : callable, optional
         Called as ``log({"k_star": …, "ratio": …, "gap": …, "adiabatic": …}, step=…)`` with plain floats (NaN
-        where undefined) once a window is full; `live.loggers` makes one for TensorBoard, W&B and others.
+        where undefined) once a window is full; `validate.loggers` makes one for TensorBoard, W&B and others.
     log_window : int, optional
         The window of `log`, by default the smaller of 10 and `W_max`.
     on_error : {"raise", "warn"}, optional
@@ -233,7 +233,7 @@ class GramTracker:
 
     @property
     def config(self) -> dict[str, Any]:
-        """How the run is made; what is added before the first record travels in the file."""
+        """How the run is made; what is added before the first record is stored in the file."""
         return self._recording.config
 
     def say(self, line: str) -> None:
@@ -275,10 +275,10 @@ class GramTracker:
             The optimiser step; must increase. Default: one more than at the last call.
         probes : mapping or `probes.LossProbes`, optional
             Other vectors q with the names and shapes of `params` (gradients, say), as
-            ``{"gradient": {name: array}}``: ⟨q, δ_{t−l}⟩, l = 0 … W_max, is recorded for each. Or what measures
-            them, curvature and ablations by itself: `probes.from_loss`.
+            ``{"gradient": {name: array}}``: ⟨q, δ_{t−l}⟩, l = 0 … W_max, is recorded for each. Or
+            `probes.from_loss`, which measures them, curvature and ablations by itself.
         hessian : callable, optional
-            Maps a direction, as {name: array}, to H times it (`probes.hessian_product`); W_max products
+            Maps a direction, as {name: array}, to H times it (`probes.hessian_product`); W_max + 1 products
             give the window Hessian δ_sᵀHδ_r, recorded as the probe "hessian" where this is passed.
         **metrics : float
             What was measured at this step. The first record is the starting point θ_0: its metrics have no
@@ -307,7 +307,7 @@ class GramTracker:
             self._update(params, step, probes, hessian, metrics)
 
     def sheltered(self) -> AbstractContextManager[None]:
-        """Where somebody else's training calls: errors become warnings (each once), unless `on_error` is "raise".
+        """Put around calls by somebody else's training: errors become warnings, once each, but for `on_error` "raise".
 
         Returns
         -------

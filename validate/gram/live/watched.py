@@ -84,7 +84,7 @@ class Watched:
         return own, {} if first else {name: own[name] for name in joined}
 
     def expect(self, layout: Mapping[str, Mapping[str, str]]) -> None:
-        """Begin with what another watched, be it on another device."""
+        """Begin with what another one watched, on whatever device."""
         self.layout = {
             name: {trait: value for trait, value in found.items() if trait != "device"}
             for name, found in layout.items()

@@ -30,7 +30,7 @@ class DenseConfig:
     Attributes
     ----------
     regime : str
-        What the run is called after; those of `REGIMES` are planned.
+        What the run is named after; those of `REGIMES` are planned.
     seed : int
         Decides the data, the initial weights and the batches.
     network : str
@@ -113,7 +113,7 @@ class DenseConfig:
         return "regression" if self.network in ("mlp", "linear") else "modular-addition"
 
     def card(self) -> dict[str, Any]:
-        """What travels in the recording."""
+        """What the recording says of the run."""
         adaptive = self.optimizer != "SGD"
         unused = {"momentum"} if adaptive else {"beta1", "beta2"}
         fields = {name: value for name, value in asdict(self).items() if name not in unused}

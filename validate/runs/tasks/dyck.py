@@ -1,4 +1,4 @@
-"""Dyck-1: read balanced brackets, tell the depth after each of them."""
+"""Dyck-1: read balanced brackets, say the depth after each of them."""
 
 from dataclasses import dataclass
 from itertools import accumulate

@@ -1,4 +1,4 @@
-"""Character language model on the English text that every Python carries: the help topics."""
+"""Character language model on the English text that comes with every Python: the help topics."""
 
 from dataclasses import dataclass
 from hashlib import sha256
