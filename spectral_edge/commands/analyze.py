@@ -53,7 +53,9 @@ def analyze(
         Literal["layer", "kind"] | None,
         typer.Option(help="Also a table and a heat map by layer, or by kind of tensor."),
     ] = None,
-    eta: Annotated[float | None, typer.Option(help="Learning rate, for the a-priori BBP threshold.")] = None,
+    eta: Annotated[
+        float | None, typer.Option(help="Learning rate (per step), for the a-priori BBP threshold.")
+    ] = None,
     B: Annotated[
         float | None, typer.Option("--B", help="Batch size, for the a-priori BBP threshold.")
     ] = None,
@@ -84,7 +86,7 @@ def analyze(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what was read of one run, show its windows, and compare their gap with noise; with two figures.
+    """Say what was read of one run, show its windows, compare their gap with noise, and draw two figures.
 
     Example: spectral-edge analyze snapshots.npy --W 10 --out figures
 
@@ -251,10 +253,11 @@ def say_windows(found: "Analysis") -> None:
     """Print the size of the run, a table of its windows, where its gap is, and how it compares with noise."""
     size = f"{found.sequence.P:,}" if found.sequence.P else "unknown"
     windows = found.windows
-    say(f"{found.sequence.T} updates of {size} parameters, {len(windows.steps)} windows of {windows.W}")
+    said = f"{found.sequence.T} updates of {size} parameters, {len(windows.steps)} windows of {windows.W}"
+    say(f"{said}; gap and σ in parameter units")
     console.print(window_table(found))
     if (windows.sigma[:, -1] <= windows.stored_floor).any():
-        say("r: not above the rounding of the numbers as they were stored")
+        say("r: no larger than the rounding of the stored numbers")
     told = ", ".join(f"k* = {k} in {share:.0%}" for k, share in found.positions.items())
     say(f"{told} of the windows" if told else "no window has a gap")
     say(str(found.noise))

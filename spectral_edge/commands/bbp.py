@@ -10,10 +10,10 @@ from spectral_edge.commands.console import AsJson, console, numbers, print_json
 def bbp(
     P: Annotated[float, typer.Option("--P", help="Number of parameters.")],
     W: Annotated[int, typer.Option("--W", help="Window: the number of last updates looked at.")],
-    eta: Annotated[float, typer.Option("--eta", help="Learning rate.")],
+    eta: Annotated[float, typer.Option("--eta", help="Learning rate (per step).")],
     B: Annotated[float, typer.Option("--B", help="Batch size.")],
     sigma: Annotated[
-        str | None, typer.Option(help="W singular values, comma separated, largest first.")
+        str | None, typer.Option(help="W singular values (parameter units), comma separated, largest first.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,7 +31,7 @@ def bbp(
     if as_json:
         print_json({**asdict(answer), "sentence": str(answer)})
         return
-    table = Table("quantity", "value", "in units of d_crit", box=None)
+    table = Table("quantity", "value (parameter units)", "in units of d_crit", box=None)
     for name, value in (
         ("noise per entry, nu", answer.nu),
         ("detection, d_crit", answer.d_crit),

@@ -19,7 +19,7 @@ def explore(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; by default one that is free.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Build the page once and stop: says whether it would be served.")
+        bool, typer.Option("--check", help="Build the page once and stop: says whether it can be served.")
     ] = False,
 ) -> None:
     """Explore regimes with sliders, and look at runs, finished or being recorded (needs the extra app).

@@ -29,9 +29,9 @@ def forecast(
         int, typer.Option("--window", "--W", help="Window: the number of last updates looked at.")
     ] = 10,
     step: Annotated[
-        int | None, typer.Option(help="Forecast from this step on; by default from the last.")
+        int | None, typer.Option(help="Forecast from this step on; by default from the last record.")
     ] = None,
-    horizon: Annotated[int, typer.Option(help="Records ahead, at most 60.")] = 60,
+    horizon: Annotated[int, typer.Option(help="Records to look ahead, at most 60.")] = 60,
     out: Annotated[Path | None, typer.Option(help="Figure (.png, .pdf, .svg).")] = None,
     as_json: AsJson = False,
 ) -> None:

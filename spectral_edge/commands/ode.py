@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 
 
 def ode(
-    g0: Annotated[float, typer.Option(help="Gap at t = 0.")] = 6.0,
-    d0: Annotated[float, typer.Option(help="Mean signal at t = 0, above g0/2.")] = 7.0,
-    h: Annotated[str, typer.Option(help="Curvatures of modes k and k+1, comma separated.")] = "0.9,0.4",
-    p: Annotated[str, typer.Option(help="Gradient powers of modes k and k+1.")] = "2.0,2.2",
-    eta: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    g0: Annotated[float, typer.Option(help="Gap at t = 0 (parameter units).")] = 6.0,
+    d0: Annotated[float, typer.Option(help="Mean signal at t = 0 (parameter units), above g0/2.")] = 7.0,
+    h: Annotated[
+        str, typer.Option(help="Curvatures of modes k and k+1 (1/eta scale), comma separated.")
+    ] = "0.9,0.4",
+    p: Annotated[str, typer.Option(help="Gradient powers of modes k and k+1, comma separated.")] = "2.0,2.2",
+    eta: Annotated[float, typer.Option(help="Learning rate (per step).")] = 1e-3,
     omega: Annotated[float, typer.Option(help="Decoupled weight decay.")] = 0.1,
-    W: Annotated[int, typer.Option("--W", help="Window.")] = 10,
+    W: Annotated[int, typer.Option("--W", help="Window: the number of last updates looked at.")] = 10,
     t_max: Annotated[float, typer.Option(help="End, in steps.")] = 3000.0,
-    rtol: Annotated[float, typer.Option(help="Relative tolerance.")] = 1e-8,
+    rtol: Annotated[float, typer.Option(help="Relative tolerance of an integration step.")] = 1e-8,
     out: Annotated[Path | None, typer.Option(help="Figure (.png, .pdf, .svg) or data (.csv, .json).")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +91,8 @@ def table(summary: dict[str, Any]) -> "Table":
         "regime": "regime", "collapse_time": "collapse time, integrated (steps)",
         "collapse_time_exact": "  closed form, exact (3.6)", "collapse_time_linear": "  linear in the gap (3.5)",
         "collapse_time_frozen": "  driving frozen, the thesis (3.4)", "reopen_time": "second crossing (steps)",
-        "equilibrium_gap": "equilibrium gap g*", "final_gap": "gap at the end", "steps": "integration steps",
+        "equilibrium_gap": "equilibrium gap g* (parameter units)",
+        "final_gap": "gap at the end (parameter units)", "steps": "integration steps",
     }  # fmt: skip
     shown = Table(show_header=False, box=None)
     for name, label in labels.items():

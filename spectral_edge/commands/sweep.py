@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 def sweep(
     x: Annotated[str, typer.Option(help="Horizontal axis, NAME:START:STOP:COUNT.")] = "p_next:0.5:6:200",
     y: Annotated[str, typer.Option(help="Vertical axis, NAME:START:STOP:COUNT.")] = "omega:0.02:0.6:200",
-    g0: Annotated[float, typer.Option(help="Gap at t = 0.")] = 1.0,
-    d0: Annotated[float, typer.Option(help="Mean signal at t = 0.")] = 5.0,
-    h: Annotated[str, typer.Option(help="Curvatures of modes k and k+1.")] = "0.1,0.9",
-    p: Annotated[str, typer.Option(help="Gradient powers of modes k and k+1.")] = "0.7,2.0",
-    eta: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    g0: Annotated[float, typer.Option(help="Gap at t = 0 (parameter units).")] = 1.0,
+    d0: Annotated[float, typer.Option(help="Mean signal at t = 0 (parameter units).")] = 5.0,
+    h: Annotated[
+        str, typer.Option(help="Curvatures of modes k and k+1 (1/eta scale), comma separated.")
+    ] = "0.1,0.9",
+    p: Annotated[str, typer.Option(help="Gradient powers of modes k and k+1, comma separated.")] = "0.7,2.0",
+    eta: Annotated[float, typer.Option(help="Learning rate (per step).")] = 1e-3,
     omega: Annotated[float, typer.Option(help="Decoupled weight decay.")] = 0.1,
-    W: Annotated[int, typer.Option("--W", help="Window.")] = 10,
+    W: Annotated[int, typer.Option("--W", help="Window: the number of last updates looked at.")] = 10,
     t_max: Annotated[float, typer.Option(help="End, in steps.")] = 8000.0,
-    method: Annotated[str, typer.Option(help="auto, integrate or exact.")] = "auto",
+    method: Annotated[str, typer.Option(help="How: auto, integrate or exact (closed form).")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Regime map (.png, .pdf, .svg) or data (.npz).")] = None,
     as_json: AsJson = False,
 ) -> None:

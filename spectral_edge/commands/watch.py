@@ -42,9 +42,7 @@ def watch(
     source = Source(path)
     if not path.exists() and not source.growing:
         if once:
-            raise FileNotFoundError(
-                f"PATH must be a recording or be about to become one, got nothing at {path}"
-            )
+            raise FileNotFoundError(f"PATH must be a recording, finished or begun, got nothing at {path}")
         console.print(f"waiting for {path}", highlight=False, markup=False)
     pace = Pace()
     if once:
@@ -114,7 +112,8 @@ def frame(source: "Source", W: int, pace: Pace) -> "RenderableType":
     if left is not None:
         head += f"  expected end in {_duration(left)}"
     if sequence.T <= W:
-        return Text(f"{head}\n{W + 1 - sequence.T} more updates until there is a window of {W}")
+        more = W + 1 - sequence.T
+        return Text(f"{head}\n{more} more update{'s' * (more > 1)} until windows of {W} can be shown")
     shown = source.view(W)
     parts: list[Any] = [
         Text(head, style="bold"),
@@ -135,9 +134,8 @@ def _spectrum(shown: "RunView") -> Any:
 
     sigma, k = shown.windows.sigma[-1], shown.windows.k_star[-1]
     positive = sigma[sigma > 0]
-    table = Table(
-        "", "singular values, bars logarithmic", "", "", box=None, padding=(0, 1, 0, 0), header_style="dim"
-    )
+    title = "singular values (parameter units), bars logarithmic"
+    table = Table("", title, "", "", box=None, padding=(0, 1, 0, 0), header_style="dim")
     if not positive.size:
         return Text("the updates of this window are all zero")
     low, high = np.log(positive[-1]) - 0.5, np.log(positive[0])

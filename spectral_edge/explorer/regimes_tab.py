@@ -95,8 +95,12 @@ class RegimesTab:
         self.term_data = ColumnDataSource(
             {name: [] for name in ("t", "curvature", "damping", "driving", "sum", "gap")}
         )
-        self.terms = look.figure(title="The three terms of dg/dt", x_axis_label="time (steps)",
-                                 y_axis_label="rate (units per step)", x_range=self.signals.x_range)  # fmt: skip
+        self.terms = look.figure(
+            title="The three terms of dg/dt",
+            x_axis_label="time (steps)",
+            y_axis_label="rate (parameter units per step)",
+            x_range=self.signals.x_range,
+        )
         for name, label, colour, dash in (
             ("curvature", "curvature asymmetry", ORANGE, "dotdash"), ("damping", "damping", BLUE, "dashed"),
             ("driving", "gradient driving", GREEN, "dotted"), ("sum", "their sum", look.text, "solid"),
@@ -105,14 +109,14 @@ class RegimesTab:
                             legend_label=label)  # fmt: skip
         look.legend(self.terms)
         self.phase = look.figure(title="Rate of the gap against the gap", x_axis_label="gap g (parameter units)",
-                                 y_axis_label="dg/dt (units per step)")  # fmt: skip
+                                 y_axis_label="dg/dt (parameter units per step)")  # fmt: skip
         self.phase.line("gap", "sum", source=self.term_data, color=look.colour(PURPLE), width=2.5)
         self.phase.hspan(y=[0], color=look.text, line_width=0.8)
         self.phase.vspan(x=[0], color=look.text, line_width=0.8)
         self._build_map()
         self.feedback_data = ColumnDataSource({name: [] for name in ("eps", "unstable", "open")})
-        self.feedback = look.figure(title="Feedback loop (7.3)", x_axis_label="perturbation scale ε",
-                                    y_axis_label="gap at rest")  # fmt: skip
+        self.feedback = look.figure(title="Feedback loop (7.3)", x_axis_label="perturbation scale ε (parameter units)",
+                                    y_axis_label="gap at rest (parameter units)")  # fmt: skip
         self.feedback.varea("eps", "unstable", "open", source=self.feedback_data, color=look.colour(GREEN), alpha=0.15,
                             legend_label="stays open")  # fmt: skip
         self.feedback.line(

@@ -47,7 +47,9 @@ class RunsTab:
         self.run = pn.widgets.Select(
             name="run", options=names, value=FIRST if FIRST in names else names[0], width=250
         )
-        self.other = pn.widgets.Select(name="beside it", options=[NOTHING, *names], value=NOTHING, width=250)
+        self.other = pn.widgets.Select(
+            name="compare with", options=[NOTHING, *names], value=NOTHING, width=250
+        )
         self.part = pn.widgets.Select(name="parameters", options=[runs.WHOLE], value=runs.WHOLE, width=250)
         self.W = pn.widgets.IntSlider(name="window W", start=3, end=32, value=10, width=250)
         self.step = pn.widgets.IntSlider(name="window that ends at step", start=0, end=1, value=0, width=250)

@@ -176,7 +176,7 @@ def test_a_run_its_window_and_one_beside_it(bundled: str, visit: Callable[..., A
         page.keyboard.press("ArrowLeft")
     expect(told).not_to_have_text(before, timeout=PATIENCE)
     plots = page.locator(".bk-Canvas:visible").count()
-    beside = page.get_by_label("beside it")
+    beside = page.get_by_label("compare with")
     beside.select_option(index=3)
     expect(page.locator("b", has_text=beside.input_value()).first).to_be_visible(timeout=PATIENCE)
     expect(page.locator(".bk-Canvas:visible").nth(plots + 5)).to_be_visible(timeout=PATIENCE)

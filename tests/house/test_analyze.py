@@ -80,7 +80,7 @@ def test_it_says_what_it_read_and_whether_that_means_anything(checkpoints: Path,
     assert said[8] == "read: 400 float32"
     assert "left out: last.safetensors (no number in its name)" in said
     assert "left out: bn.running_mean (a buffer, not a parameter; 7 entries)" in said
-    assert "14 updates of 400 parameters, 11 windows of 4" in said
+    assert "14 updates of 400 parameters, 11 windows of 4; gap and σ in parameter units" in said
     assert any("99 % of noise" in line for line in said)
     (sentence,) = [line for line in said if line.endswith("a random walk gives this too")]
     assert "as large and as correlated in time as these updates" in sentence

@@ -188,7 +188,7 @@ class WindowSpectra:
 
     @cached_property
     def gap_is_stored(self) -> NDArray[np.bool_]:
-        """Whether σ_{k*+1} lies above `stored_floor`, so that it is not rounding that the gap leads to, (n,)."""
+        """Whether σ_{k*+1} lies above `stored_floor`, so that the gap does not end at rounding, (n,)."""
         at = np.where(np.isnan(self.k_star), 1, self.k_star).astype(int)[:, None]
         return np.asarray(np.take_along_axis(self.sigma, at, axis=1)[:, 0] > self.stored_floor)
 

@@ -1,4 +1,4 @@
-"""One run of anybody's: what was read of it, its windows, and whether their gap is more than noise."""
+"""One run, whoever made it: what was read of it, its windows, and whether their gap is more than noise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,7 @@ DRAWS = 200
 SEED = 2
 #: Lags of K that are kept, in windows: pairs beyond the window say how many dimensions the noise has.
 KEPT = 4
-#: Updates of one window over so many times as many steps as others are remarked on.
+#: A window is remarked on where one of its updates is over more than this many times as many steps as another.
 UNEVEN = 2.0
 
 
@@ -270,12 +270,12 @@ def _step_notes(sequence: GramSequence, reading: CheckpointSequences, W: int) ->
     worst = int(np.argmax(high / low))
     return [
         f"steps are uneven: {mixed.sum()} of {len(mixed)} windows mix updates over fewer and more "
-        f"steps, at worst over {low[worst]:,} and over {high[worst]:,}, whose sizes differ for that alone"
+        f"steps, at worst over {low[worst]:,} and over {high[worst]:,}, whose sizes differ for that reason alone"
     ]
 
 
 def _rounding_notes(windows: WindowSpectra, reading: CheckpointSequences) -> list[str]:
-    """Gaps that are gaps to the rounding of the numbers as they were stored."""
+    """Gaps that end at the rounding of the stored numbers."""
     counted = np.isfinite(windows.k_star) & (windows.stored_floor > 0)
     lost = counted & ~windows.gap_is_stored
     if not lost.any():
@@ -285,7 +285,7 @@ def _rounding_notes(windows: WindowSpectra, reading: CheckpointSequences) -> lis
     if (windows.sigma[counted, 0] <= windows.stored_floor[counted]).all():
         return [f"every singular value is rounding: numbers {kinds} give up to {floor:.2g} by themselves"]
     return [
-        f"in {lost.sum()} of {len(lost)} windows the gap is one to rounding: σ below {floor:.2g} is what numbers "
+        f"in {lost.sum()} of {len(lost)} windows the gap ends at rounding: σ below {floor:.2g} is what numbers "
         f"{kinds} give by themselves"
     ]
 

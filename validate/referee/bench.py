@@ -84,7 +84,7 @@ class Bench:
 
     @classmethod
     def sit(cls, runs: list[GramSequence], seed: int) -> None:
-        """Make ready a process."""
+        """Make a process ready."""
         cls.here = cls(runs, seed)
 
     @classmethod
@@ -125,7 +125,7 @@ def with_rates(verdict: Verdict, prediction: Prediction) -> Verdict:
 
 
 def capped(verdict: Verdict, prediction: Prediction) -> Verdict:
-    """A verdict that a world where nothing happens or a placebo gets as well is none, and says so."""
+    """The verdict, withheld where a world in which nothing happens, or a placebo, gets it as well."""
     passed = [name for name, found in verdict.placebos.items() if found == SUPPORTED]
     supported, refuted = (
         stress_size.certain(size, sets) > calibration.LARGEST_SIZE

@@ -113,7 +113,7 @@ def rate(run: GramSequence) -> float:
 
 
 def deciding(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[GramSequence]]:
-    """The runs that decide what is said of a flow, and the others: those recorded at every step, if there are any."""
+    """The runs that decide about a flow (those recorded at every step, if there are any), and the others."""
     dense = [run for run in runs if card(run).experiment == DENSE]
     others = [run for run in runs if card(run).experiment != DENSE]
     return (dense, others) if dense else (others, [])

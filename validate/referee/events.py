@@ -10,7 +10,7 @@ from spectral_edge.validate.referee.cards import card, metric
 
 #: A run has grokked when its test accuracy first reaches this.
 GROKKED = 0.95
-#: It sets out to where its test accuracy has gone this part of the way from where it started to 1.
+#: Its learning sets in where its test accuracy has gone this part of the way from where it started to 1.
 ONSET = 0.2
 
 

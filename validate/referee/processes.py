@@ -13,7 +13,7 @@ def processes(
 ) -> Iterator[ProcessPoolExecutor]:
     """An executor of `jobs` processes, each made ready by ``prepare(*given)``.
 
-    An exception in the body, an interrupt above all, ends it without what still waits to be done.
+    An exception in the body, an interrupt above all, ends it and drops what still waits.
     """
     # spawned, not forked: numba's threads do not survive a fork
     with ProcessPoolExecutor(jobs, get_context("spawn"), prepare, given) as executor:

@@ -43,7 +43,7 @@ def read_runs(paths: Iterable[str | PathLike[str]], progress: Callable[[str], No
     paths : iterable of paths
         Each a recording (``.npz``), a folder of recordings, a stack of parameter vectors, or a folder or pattern of
         checkpoints (`read_run`), which may hold a ``card.json`` (learning_rate, weight_decay, seed, task, …) and what
-        the training logged. What is no recording in a folder of them is left out, and said.
+        the training logged. What in a folder of recordings is not one is left out, and a note says so.
     progress : callable, optional
         Called with every file or folder before it is read.
 

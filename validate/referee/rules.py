@@ -56,7 +56,7 @@ def rule(prediction: "Prediction") -> str:
 
 @cache
 def shared(*more: str) -> str:
-    """Twelve digits that change with the code of `SHARED`; not with its comments, docstrings, imports or layout.
+    """Twelve hex digits that change with the code of `SHARED`; not with its comments, docstrings, imports or layout.
 
     `more` are further modules that what is stored depends on.
     """

@@ -67,7 +67,7 @@ class Reading:
 
     @classmethod
     def above(cls, name: str, treated: Estimate, control: Estimate, threshold: float) -> "Reading":
-        """Both are compared with the threshold."""
+        """Compare both with the threshold."""
         return cls(name, treated, control, passes(treated, threshold), passes(control, threshold))
 
     @classmethod
@@ -225,7 +225,7 @@ class Prediction:
     changed_by : str
         What would change a verdict that is not *supported*, and the cheapest measurement of it.
     turned : mapping of str to callable
-        What computes the statistic, by its name in the prediction's file, and what turns its value round. The planted
+        What computes the statistic, by its name in the prediction's file, and what reverses its value. The planted
         world must lose its verdict then: a test sees to it.
 
     Examples

@@ -43,7 +43,7 @@ def noise_model(run: GramSequence, W: int = W) -> NoiseModel:
     memory = min(simulate.MEMORY, (W - 1) // 2, max_lag(run.K), run.T - 1)  # less than half a window
     colour = simulate.local_colour(run.K, memory=memory)
     P_eff = simulate.effective_dimension(run.K, colour, W)
-    P_eff = min(P_eff, float(run.P or np.inf))  # the effective dimension is none that there is not
+    P_eff = min(P_eff, float(run.P or np.inf))  # it cannot have more dimensions than there are
     P_eff = P_eff if np.isfinite(P_eff) else 1e6
     return NoiseModel(max(P_eff, 2.0 * W), np.where(norms > 0, norms, np.finfo(float).tiny), colour)
 

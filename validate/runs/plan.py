@@ -35,7 +35,7 @@ def planned() -> dict[str, RunConfig]:
 
     First those of the author's recipe that grok for him, single tasks before two and three at once and Dyck-1
     among them, then their partners without decay and his two operations that do not grok; the shifts and the
-    optimisers; SCAN, which takes longest; at last what is made twice: with other batches, or at another interval.
+    optimisers; SCAN, which takes longest; last, what is made twice: with other batches, or at another interval.
 
     Examples
     --------

@@ -631,7 +631,7 @@ def test_the_rounding_of_live_parameters_is_known_afterwards(tmp_path):
     live, stack = GramSequence.load(path).window(4), read_run(tmp_path / "stack.npy").whole.window(4)
     np.testing.assert_allclose(live.stored_floor, stack.stored_floor, rtol=0.1)
     (note,) = analyse(path, 4).notes
-    assert "the gap is one to rounding" in note
+    assert "the gap ends at rounding" in note
     exact = record(GramTracker(5), walk(20)).sequence().window(4)  # the control
     assert exact.stored_floor.max() < 1e-6 * live.stored_floor.min()
 

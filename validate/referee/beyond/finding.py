@@ -60,7 +60,7 @@ class Finding:
 
     @classmethod
     def of(cls, found: Comparison, n: int, **about: Any) -> "Finding":
-        """Put a comparison under what is said of it."""
+        """The finding that a comparison is, with what is said of it."""
         return cls(
             treated=found.treated,
             control=found.control,

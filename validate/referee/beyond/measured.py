@@ -23,7 +23,7 @@ def commutator_defect(gradient: Gradient, theta: Any, draw: Callable[[], Any]) -
     Parameters
     ----------
     gradient : callable
-        ``gradient(theta, rows)``, (P,), parameter units of the loss per parameter.
+        ``gradient(theta, rows)``, (P,), loss per parameter unit.
     theta : Tensor, (P,)
     draw : callable
         Rows of a mini-batch.
@@ -32,8 +32,8 @@ def commutator_defect(gradient: Gradient, theta: Any, draw: Callable[[], Any]) -
     -------
     float
         Median over `PAIRS` of ‖θ_AB − θ_BA‖/(‖ηg_A‖‖ηg_B‖), η = `STEP`, g at θ: for small η
-        ‖H_B g_A − H_A g_B‖/(‖g_A‖‖g_B‖). So normalised it stands in the code of Xu, Early-warning signals of grokking
-        via loss-landscape geometry (arXiv:2602.16967).
+        ‖H_B g_A − H_A g_B‖/(‖g_A‖‖g_B‖). This is how the code of Xu, Early-warning signals of grokking
+        via loss-landscape geometry (arXiv:2602.16967), normalises it.
 
     Examples
     --------

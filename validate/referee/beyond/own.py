@@ -1,7 +1,7 @@
-"""Small networks that grok, beside such as cannot, recorded with what K does not hold and what may warn (torch extra).
+"""Small networks that grok, and others that cannot, recorded with what K does not hold and what may warn (torch extra).
 
-Every run has seeds that nothing was looked at of before, and stands beside the same run with its labels permuted, where
-there is nothing to find, and, where there is weight decay, beside the same without.
+Every run has a seed of which nothing was looked at before, and stands beside the same run with its labels permuted,
+where there is nothing to find, and, where there is weight decay, beside the same without.
 """
 
 from collections.abc import Sequence

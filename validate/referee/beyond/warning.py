@@ -21,7 +21,7 @@ def judged(
 
 
 def rows(found: Mapping[int, EarlyWarning]) -> list[dict[str, Any]]:
-    """AUC of every feature, each time on a family it was not learned on, matched in time; one row a feature and lead.
+    """AUC of every feature, each time on a family it was not learned on, matched in time; one row per feature and lead.
 
     The transition is the onset of learning; "late" is the AUC where it is a test accuracy of 0.95 instead.
 

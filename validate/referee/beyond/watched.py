@@ -28,7 +28,7 @@ PLANS = (
     Plan("quadratic-gd", 1_500, 9),
     Plan("transformer-adamw", 900, 5),
 )
-#: Seeds that nothing was looked at of before.
+#: Seeds of which nothing was looked at before.
 SEEDS = (103, 104, 105, 106)
 #: Test examples of the batch, records between two looks at kernel and ablations, eigenvalues that are kept.
 BATCH, LOOK_EVERY, KEPT = 16, 3, 16

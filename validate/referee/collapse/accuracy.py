@@ -29,7 +29,7 @@ RESAMPLES = 999
 SEED = 20
 #: Relative error up to which a time counts as foreseen.
 NEAR = 0.3
-#: As many points as the slope is taken of, evenly spaced among them.
+#: The slope is taken of at most so many points, evenly spaced among them.
 POINTS = 300
 #: Exchanged states at a time in the count of concordant pairs.
 CHUNK = 256

@@ -118,7 +118,7 @@ def _says_its_own(run: GramSequence) -> bool:
 def _from_the_onset(
     runs: list[GramSequence], chosen: tuple[Feature, ...], seed: int, horizon: int
 ) -> EarlyWarning:
-    """The transition is where learning sets out; where it is all but over is a reading."""
+    """The transition is where learning sets in; where it is half over is a reading."""
     label = f"onset, {ONSET:g} of the way from the first test accuracy to 1"
     known = [run for run in runs if metric(run, "test_accuracy") is not None]
     steps = {id(run): onset_step(run) for run in known}

@@ -118,10 +118,10 @@ class EarlyWarning:
     label : str
         What counts as a transition.
     late : mapping of str to Estimate
-        A reading: `auc` by the name of the feature where the transition is a test accuracy of 0.95, which is no fair
-        contest for what is to come before. Empty where another transition was asked for.
+        A reading: `auc` by the name of the feature where the transition is a test accuracy of 0.95, when learning
+        is half over: too late for a fair contest. Empty where another transition was asked for.
     unfair : str
-        Why the transitions are labelled so late themselves; empty where they are not.
+        Why the transitions themselves are labelled that late; empty where they are not.
 
     Examples
     --------

@@ -58,7 +58,7 @@ def aligned(chosen: Sequence[Aligned], series: Series, ax: Axes, label: str, eve
 
 
 def positions(groups: Mapping[str, Runs], ax: Axes) -> Axes:
-    """Share of windows at each k*, one bar a group; the whisker spans the runs."""
+    """Share of windows at each k*, one bar per group; the whisker spans the runs."""
     width = 0.8 / len(groups)
     for i, ((name, runs), colour) in enumerate(zip(groups.items(), (BLUE, ORANGE), strict=False)):
         shares = []

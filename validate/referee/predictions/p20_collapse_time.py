@@ -148,7 +148,7 @@ PREDICTION = Prediction(
     number=20,
     id="collapse-time",
     claim="The gap flow predicts when a gap collapses.",
-    reference="section 3; docs/theory.md, 3.3 to 3.6 and section 10",
+    reference="docs/theory.md, 3.3 to 3.6 and section 10",
     statistic="slope of log predicted on log observed time to exchange; median relative error",
     treatment=(
         f"pairs of modes that bound the gap at every fifth record, {LEAD} to {HORIZON} records before they exchange"

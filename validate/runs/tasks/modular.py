@@ -36,7 +36,7 @@ class ModularConfig(RunConfig):
         The modulus. All pairs 0 … p − 1 are the data, or, where a·b is among the operations, all pairs
         1 … p − 1.
     train_share : float
-        Share of the pairs used for training, the rest is the test set. The seed decides the split.
+        Share of the pairs used for training; the rest is the test set. The seed decides the split.
     """
 
     operation: str = "a+b"
