@@ -100,7 +100,7 @@ OF_NO_STATEMENT = {
             f"loggers.{name}"
             for name in ("prefixed", "tensorboard", "wandb", "accelerate", "lightning", "several")
         ),
-        *("Scoreboard", "Verdict", "bundled", "referee.Prediction", "referee.Verdict"),
+        *("Scoreboard", "Verdict", "bundled"),
         *("runs.Plan", "runs.bundled", "runs.record"),
     },
 }

@@ -124,7 +124,7 @@ class Analysis(Part):
 
     Attributes
     ----------
-    windows, noise
+    windows, noise : WindowSpectra, AboveNoise
         As `Part`.
     sequence : GramSequence
         The run, with its metrics.
@@ -155,7 +155,13 @@ def above_noise(run: GramSequence, W: int, draws: int = DRAWS, seed: int = SEED)
     W : int
         Window.
     draws : int
-        Noise runs behind the level, and as many that the run is compared with; the same for the same `seed`.
+        Noise runs behind the level, and as many that the run is compared with.
+    seed : int
+        The same seed draws the same noise.
+
+    Returns
+    -------
+    AboveNoise
 
     Examples
     --------
@@ -210,10 +216,25 @@ def analyse(
     metrics : path, optional
         What the training logged (`files.metrics.read_metrics`); by default what lies beside the checkpoints.
 
+    Returns
+    -------
+    Analysis
+
     Raises
     ------
     ValueError
         As `read_run`; or if there are fewer than W updates.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     walk = np.cumsum(np.random.default_rng(0).normal(size=(40, 300)), axis=0)
+    ...     np.save(pathlib.Path(folder) / "walk.npy", walk)
+    ...     found = analyse(pathlib.Path(folder) / "walk.npy", W=5)
+    >>> found.noise.is_noise, found.summary()["P"]
+    (True, 300)
     """
     W = whole("W", W, 2)
     options: dict[str, Any] = {"select": select, "exclude": exclude, "steps": steps, "by": by}

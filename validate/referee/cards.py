@@ -260,7 +260,23 @@ def read(config: Mapping[str, Any]) -> Card:
 
 
 def card(run: GramSequence) -> Card:
-    """The card of a run."""
+    """The card of a run.
+
+    Parameters
+    ----------
+    run : GramSequence
+
+    Returns
+    -------
+    Card
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> run = next(run for run in validate.bundled() if run.config["run"] == "single-a+b-wd1-seed42")
+    >>> card(run).optimizer, card(run).weight_decay, card(run).shift_step
+    ('AdamW', 1.0, None)
+    """
     return read(run.config)
 
 
@@ -293,6 +309,22 @@ def comparable(runs: Sequence[GramSequence]) -> list[bool]:
     """Which runs may be compared as treated or control: not those of a recipe that has no other side in their family.
 
     Runs of no stated recipe may always be.
+
+    Parameters
+    ----------
+    runs : sequence of GramSequence
+
+    Returns
+    -------
+    list of bool
+        One for each run.
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> runs = validate.bundled()
+    >>> len(comparable(runs)) == len(runs)
+    True
     """
     own = [card(run) for run in runs]
     sides = {(one.experiment, one.family, one.contrast[1]) for one in own}
@@ -306,6 +338,23 @@ def metric(run: GramSequence, name: str) -> FloatArray | None:
     """What was recorded at every record, (T,), by `name` or another name of the same; None where it was not.
 
     Accuracies that go beyond 1 are per cent, and are divided by a hundred.
+
+    Parameters
+    ----------
+    run : GramSequence
+    name : str
+        Such as "test_accuracy": any of the names in `METRICS`.
+
+    Returns
+    -------
+    (T,) float64 or None
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> run = next(run for run in validate.bundled() if run.config["run"] == "single-a+b-wd1-seed42")
+    >>> metric(run, "val_acc").shape == (run.T,)
+    True
     """
     values = recorded(run, name)
     return values if values is None or not _per_cent(name, values) else values / 100

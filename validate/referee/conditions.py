@@ -33,6 +33,10 @@ def with_event(runs: Sequence[GramSequence], event: Event | None) -> list[GramSe
         or what gives it for each run: a function of the run, or a mapping of their names (None where it never came;
         a run that is not named is not known). None leaves the runs as they are.
 
+    Returns
+    -------
+    list of GramSequence
+
     Raises
     ------
     ValueError

@@ -18,6 +18,22 @@ def grok_step(run: GramSequence) -> int | None:
     """Step of the transition; None if it never came or is not known to have.
 
     It is where the test accuracy first reaches `GROKKED`, unless the card of the run says its `event_step`.
+
+    Parameters
+    ----------
+    run : GramSequence
+
+    Returns
+    -------
+    int or None
+        Optimiser step.
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> run = next(run for run in validate.bundled() if run.config["run"] == "single-a+b-wd1-seed42")
+    >>> grok_step(run)
+    2700
     """
     own = card(run)
     if own.event is not None or own.event_step is not None:
@@ -44,6 +60,15 @@ def onset_step(run: GramSequence) -> int | None:
     """Step at which the test accuracy has gone `ONSET` of the way from where it started to 1; None if it never has.
 
     Where it started is its median over the first three records: where chance is 0.04, the onset is at 0.23.
+
+    Parameters
+    ----------
+    run : GramSequence
+
+    Returns
+    -------
+    int or None
+        Optimiser step.
 
     Examples
     --------
@@ -84,7 +109,30 @@ class GapFall(NamedTuple):
 
 
 def fall_before(windows: WindowSpectra, step: int, threshold: float) -> GapFall | None:
-    """Fall of g_23 from its peak before `step` to its value at `step`; None where fewer than two windows precede."""
+    """Fall of g_23 from its peak before `step` to its value at `step` (8.4).
+
+    Parameters
+    ----------
+    windows : WindowSpectra
+        W ≥ 3.
+    step : int
+        Optimiser step.
+    threshold : float
+        Ratio of the peak to a later value from which that is a fall.
+
+    Returns
+    -------
+    GapFall or None
+        None where fewer than two windows precede.
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> run = next(run for run in validate.bundled() if run.config["run"] == "single-a+b-wd1-seed42")
+    >>> fall = fall_before(run.window(10), 5000, threshold=1.5)
+    >>> fall.fall > 1.5, fall.lead == 5000 - fall.step
+    (True, True)
+    """
     before = windows.steps <= step
     g = windows.g_23[before]
     if len(g) < 3:

@@ -47,12 +47,26 @@ def read_runs(paths: Iterable[str | PathLike[str]], progress: Callable[[str], No
     progress : callable, optional
         Called with every file or folder before it is read.
 
+    Returns
+    -------
+    Read
+
     Raises
     ------
     ValueError
         If nothing is named, or something that was named holds no run.
     OSError
         If it cannot be opened.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(pathlib.Path(folder) / "stack.npy", np.random.default_rng(0).normal(size=(9, 50)))
+    ...     runs, notes = read_runs([pathlib.Path(folder) / "stack.npy"])
+    >>> runs[0].T, runs[0].config["run"], notes
+    (8, 'stack', [])
     """
     found, notes = Read([], []), []
     for path in map(Path, paths):

@@ -36,7 +36,22 @@ _CHUNK = 5
 
 
 class Count(NamedTuple):
-    """What came of `n` replicates: verdicts as expected in the planted world, "supported" and "refuted" in noise."""
+    """What came of replicates of a test.
+
+    Attributes
+    ----------
+    n : int
+        Replicates: sets of runs in each world.
+    as_due : int
+        Verdicts as expected in the planted world.
+    false_positives, refuted : int
+        "supported" and "refuted" in the noise world.
+
+    Examples
+    --------
+    >>> Count(n=20, as_due=19, false_positives=1).power.value
+    0.95
+    """
 
     n: int = 0
     as_due: int = 0
@@ -113,6 +128,12 @@ def calibrate(
     ------
     ValueError
         If `replicates` is not a positive whole number.
+
+    Examples
+    --------
+    >>> from spectral_edge.validate.referee.predictions import PREDICTIONS
+    >>> calibrate(PREDICTIONS[10:11], replicates=2)["weight-decay-needed"].n
+    2
     """
     whole("replicates", replicates, 1)
     there = {} if path is None else read(path)

@@ -16,7 +16,18 @@ LEVEL = 0.05
 
 
 class Estimate(NamedTuple):
-    """A number with its 95 % interval."""
+    """A number with its 95 % interval.
+
+    Attributes
+    ----------
+    value, low, high : float
+        NaN where unknown.
+
+    Examples
+    --------
+    >>> str(Estimate(0.5, 0.25, 0.75))
+    '0.5 [0.25, 0.75]'
+    """
 
     value: float
     low: float

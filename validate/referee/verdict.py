@@ -57,7 +57,23 @@ def tried(readings: Mapping[str, _T], deciding: int = 1) -> dict[str, _T]:
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading of the claim: its statistic on the treated runs and on the control, and whether each passes."""
+    """One reading of the claim: its statistic on the treated runs and on the control, and whether each passes.
+
+    Attributes
+    ----------
+    name : str
+        What is read otherwise.
+    treated, control : Estimate
+        The statistic.
+    passes, control_passes : bool or None
+        None where the interval straddles the rule.
+
+    Examples
+    --------
+    >>> one = Reading.above("weighted k*", Estimate(0.9, 0.8, 1.0), Estimate(0.5, 0.2, 0.8), threshold=0.6)
+    >>> one.passes, one.control_passes
+    (True, None)
+    """
 
     name: str
     treated: Estimate
@@ -67,12 +83,44 @@ class Reading:
 
     @classmethod
     def above(cls, name: str, treated: Estimate, control: Estimate, threshold: float) -> "Reading":
-        """Compare both with the threshold."""
+        """Compare both with the threshold.
+
+        Parameters
+        ----------
+        name : str
+        treated, control : Estimate
+        threshold : float
+            In the unit of both.
+
+        Returns
+        -------
+        Reading
+
+        Examples
+        --------
+        >>> Reading.above("plain k*", Estimate(0.9, 0.8, 1.0), Estimate(0.5, 0.2, 0.55), 0.6).control_passes
+        False
+        """
         return cls(name, treated, control, passes(treated, threshold), passes(control, threshold))
 
     @classmethod
     def tested(cls, name: str, found: Comparison) -> "Reading":
-        """The treated runs pass where the test against the control rejects."""
+        """The treated runs pass where the test against the control rejects.
+
+        Parameters
+        ----------
+        name : str
+        found : Comparison
+
+        Returns
+        -------
+        Reading
+
+        Examples
+        --------
+        >>> Reading.tested("noise", Comparison(UNKNOWN, UNKNOWN, UNKNOWN, p_value=0.01)).passes
+        True
+        """
         rejects = None if found.p_value != found.p_value else bool(found.p_value < LEVEL)
         return cls(name, found.treated, found.control, rejects, None)
 

@@ -38,7 +38,27 @@ class NoiseModel(NamedTuple):
 
 
 def noise_model(run: GramSequence, W: int = W) -> NoiseModel:
-    """Estimate from K what noise like `run` is (sections 2.5 and 2.7 of docs/theory.md)."""
+    """Estimate from K what noise like `run` is (sections 2.5 and 2.7 of docs/theory.md).
+
+    Parameters
+    ----------
+    run : GramSequence
+    W : int
+        Window: pairs of updates more than this far apart say how many dimensions the noise has.
+
+    Returns
+    -------
+    NoiseModel
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spectral_edge import validate
+    >>> updates = np.random.default_rng(0).normal(size=(60, 400))
+    >>> run = validate.GramSequence.from_updates(updates)
+    >>> 200 < noise_model(run).P_eff <= 400
+    True
+    """
     norms = np.sqrt(norms_squared(run.K))
     memory = min(simulate.MEMORY, (W - 1) // 2, max_lag(run.K), run.T - 1)  # less than half a window
     colour = simulate.local_colour(run.K, memory=memory)
@@ -116,7 +136,28 @@ def _noise(model: NoiseModel, lags: int | None, rng: np.random.Generator) -> NDA
 
 
 def white_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[GramSequence]:
-    """Copies of noise of a run's effective dimension and norms that is white in time, with its metrics and card."""
+    """Copies of noise of a run's effective dimension and norms that is white in time, with its metrics and card.
+
+    Parameters
+    ----------
+    run : GramSequence
+    seed, copies : int
+        Of the random numbers; how many.
+
+    Returns
+    -------
+    list of GramSequence
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spectral_edge import validate
+    >>> updates = np.random.default_rng(0).normal(size=(60, 400))
+    >>> run = validate.GramSequence.from_updates(updates)
+    >>> (noise,) = white_noise(run, seed=0, copies=1)
+    >>> bool(np.allclose(np.diag(noise.K), np.diag(run.K)))
+    True
+    """
     P, norms, _ = noise_model(run)
     rng = np.random.default_rng(key(run, seed))
     lags = None if is_full(run.K) else run.W_max
@@ -128,7 +169,29 @@ def white_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[Gram
 
 
 def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> Noise:
-    """Copies of noise like `run`: see `Noise`."""
+    """Copies of noise like `run` (2.7): see `Noise`.
+
+    Parameters
+    ----------
+    run : GramSequence
+    seed, copies : int
+        Of the random numbers; how many.
+
+    Returns
+    -------
+    Noise
+        A sequence of GramSequence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spectral_edge import validate
+    >>> updates = np.random.default_rng(0).normal(size=(60, 400))
+    >>> run = validate.GramSequence.from_updates(updates)
+    >>> noise = matched_noise(run, seed=0, copies=3)
+    >>> len(noise), bool(np.allclose(np.diag(noise[0].K), np.diag(run.K)))
+    (3, True)
+    """
     return Noise(run, seed, range(copies))
 
 
@@ -163,7 +226,27 @@ def isotropic(
 
 
 def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np.float64]:
-    """Gap ratio R of every window of `n` noise sequences like `run`: (n, windows)."""
+    """Gap ratio R of every window of `n` noise sequences like `run` (2.6, 2.7).
+
+    Parameters
+    ----------
+    run : GramSequence
+    n, seed, W : int
+        How many; of the random numbers; window.
+
+    Returns
+    -------
+    (n, windows) float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spectral_edge import validate
+    >>> updates = np.random.default_rng(0).normal(size=(60, 400))
+    >>> run = validate.GramSequence.from_updates(updates)
+    >>> noise_ratios(run, n=5, seed=0).shape
+    (5, 51)
+    """
     model = noise_model(run, W)
     rng = np.random.default_rng(key(run, seed + 1))
     lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags

@@ -142,7 +142,7 @@ def test_gaps_to_rounding_are_said(tmp_path: Path) -> None:
     for dtype in (np.float16, np.float32, np.float64):
         np.save(tmp_path / f"{np.dtype(dtype)}.npy", thetas.astype(dtype))
     (note,) = analyse(tmp_path / "float32.npy", 4).notes
-    assert note.startswith("in 11 of 11 windows the gap is one to rounding: σ below")
+    assert note.startswith("in 11 of 11 windows the gap ends at rounding: σ below")
     (note,) = analyse(tmp_path / "float16.npy", 4).notes
     assert note.startswith(("every singular value is rounding", "in 11 of 11 windows"))
     assert not analyse(tmp_path / "float64.npy", 4).notes

@@ -195,6 +195,17 @@ def read_bands(
     ValueError
         If a tensor is missing, extra, of another shape or not finite in one checkpoint (file and tensor are
         named), a file is damaged or not safe to read, nothing is selected, or no checkpoint differs from the next.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for step in (0, 100, 200, 300):
+    ...         np.save(pathlib.Path(folder) / f"step_{step}.npy", np.full(10, step**0.5))
+    ...     found = read_bands(folder)
+    >>> found.moving, found.done["params"].band.shape
+    (('params',), (3, 3))
     """
     W_max = None if W_max is None else whole("W_max", W_max, 2)
     listing = listed(path, steps, skip_damaged=skip_damaged, drop=drop)

@@ -76,6 +76,17 @@ def read_checkpoints(path: str | PathLike[str], *, by: By = None, **options: Any
     ------
     ValueError
         As `bands.read_bands`.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for step in (0, 100, 200, 300):
+    ...         np.save(pathlib.Path(folder) / f"step_{step}.npy", np.full(10, step**0.5))
+    ...     found = read_checkpoints(folder)
+    >>> found.whole.T, found.unit, found.dtypes
+    (3, 'step', {'float64': 10})
     """
     group = grouping(by)
     bands = read_bands(path, **options)
@@ -106,6 +117,11 @@ def inventory(
 ) -> dict[str, Any]:
     """What would be read of the checkpoints at `path`, and what left out: only headers are looked at.
 
+    Parameters
+    ----------
+    path, select, exclude, steps, skip_damaged
+        As `read_checkpoints`.
+
     Returns
     -------
     dict
@@ -115,6 +131,17 @@ def inventory(
     ------
     ValueError
         As `read_checkpoints`; or if `path` is a recording, which has none.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for step in (0, 100, 200, 300):
+    ...         np.save(pathlib.Path(folder) / f"step_{step}.npy", np.full(10, step**0.5))
+    ...     found = inventory(folder)
+    >>> found["tensors"][0]["entries"], [file["step"] for file in found["files"]]
+    (10, [0, 100, 200, 300])
     """
     if storage.is_written(Path(path)):
         raise ValueError(f"path must be checkpoints to be listed, got a recording: {path}")

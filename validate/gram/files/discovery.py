@@ -74,7 +74,13 @@ class Listing:
     unit: str = "step"
 
     def without(self, steps: Collection[int]) -> "Listing":
-        """The same without the checkpoints at `steps`."""
+        """The same without the checkpoints at `steps`.
+
+        Raises
+        ------
+        ValueError
+            If fewer than three remain.
+        """
         kept = [i for i, checkpoint in enumerate(self.checkpoints) if checkpoint.step not in steps]
         if len(kept) < 3:
             raise ValueError(
@@ -109,11 +115,26 @@ def find_checkpoints(
     skip_damaged : bool
         Leave damaged files out instead of refusing the run.
 
+    Returns
+    -------
+    Listing
+
     Raises
     ------
     ValueError
         If there are fewer than three, the names do not say their order, two have the same step, or one is
         damaged.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for step in (0, 100, 200, 300):
+    ...         np.save(pathlib.Path(folder) / f"step_{step}.npy", np.full(10, step**0.5))
+    ...     found = find_checkpoints(folder)
+    >>> [checkpoint.step for checkpoint in found.checkpoints], found.unit
+    ([0, 100, 200, 300], 'step')
     """
     root, entries = entries_of(path)
     found = candidates(root, entries, named=not Path(path).is_dir())

@@ -39,7 +39,7 @@ def find_metrics(path: Path, checkpoints: Iterable[Path]) -> Path | None:
 
 
 def read_metrics(path: Path, steps: ArrayLike, unit: str = "step") -> dict[str, NDArray[np.float64]]:
-    """What was logged, at each update of a run.
+    r"""What was logged, at each update of a run.
 
     Parameters
     ----------
@@ -61,6 +61,15 @@ def read_metrics(path: Path, steps: ArrayLike, unit: str = "step") -> dict[str, 
     ------
     ValueError
         If the file is damaged, has no step, or nothing in it is at those steps.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = pathlib.Path(folder) / "metrics.csv"
+    ...     _ = log.write_text("step,loss\n50,2.0\n100,1.5\n200,1.0\n")
+    ...     read_metrics(log, [0, 100, 200])
+    {'loss': array([1.5, 1. ])}
     """
     try:
         rows = _rows(path)

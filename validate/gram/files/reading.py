@@ -55,6 +55,10 @@ def read_run(
     progress : bool
         Draw a progress bar while checkpoints are read.
 
+    Returns
+    -------
+    CheckpointSequences
+
     Raises
     ------
     ValueError
@@ -62,6 +66,17 @@ def read_run(
         unpickled that could run code.
     OSError
         If it cannot be opened.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     stack = pathlib.Path(folder) / "stack.npy"
+    ...     np.save(stack, np.random.default_rng(0).normal(size=(9, 50)))
+    ...     found = read_run(stack)
+    >>> found.whole.T, found.whole.P
+    (8, 50)
     """
     path = Path(path)
     named = {"select": select, "exclude": exclude, "steps": steps, "by": by}

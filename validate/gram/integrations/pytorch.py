@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Attachment:
-    """A tracker that listens to an optimiser, until `remove`."""
+    """A tracker that listens to an optimiser, until `remove`; see `attach`."""
 
     def __init__(self, tracker: "GramTracker", handles: list[Any]) -> None:
         self._tracker, self._handles = tracker, handles

@@ -215,6 +215,16 @@ class Forecasts:
         As in `States`.
     predicted : dict of str to (n,) array, records
         By form, at most `HORIZON`; forms that a run does not allow are NaN there.
+
+    Examples
+    --------
+    >>> from spectral_edge import simulate, validate
+    >>> world = simulate.planted("window-exchange", 3)
+    >>> about = {"probes": world.probes, "config": world.config}
+    >>> run = validate.GramSequence.from_inner_products(world.K, world.steps, world.P, **about)
+    >>> found = Forecasts.of([run])
+    >>> found.counts, sorted(found.predicted)[:2]  # two exchanges in one run
+    ((2, 1), ['blended', 'checked'])
     """
 
     names: tuple[str, ...]
@@ -238,7 +248,29 @@ class Forecasts:
         W: int = W,
         every: int = EVERY,
     ) -> "Forecasts":
-        """Find the states of all `runs`, and predict from each by all forms and by what they are compared with."""
+        """Find the states of all `runs`, and predict from each by all forms and by what they are compared with.
+
+        Parameters
+        ----------
+        runs : sequence of GramSequence
+        forms, placebos : mapping of str to callable
+            Forms of forecast by their names, and of those that have one the placebo.
+        W, every : int
+            Window, and records from one state to the next.
+
+        Returns
+        -------
+        Forecasts
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate, validate
+        >>> world = simulate.planted("window-exchange", 3)
+        >>> about = {"probes": world.probes, "config": world.config}
+        >>> run = validate.GramSequence.from_inner_products(world.K, world.steps, world.P, **about)
+        >>> Forecasts.of([run], forms={}, placebos={}).names == (run.config["run"],)
+        True
+        """
         chosen = {**forms, **{placebo_of(name): form for name, form in placebos.items()}}
         parts: list[dict[str, Any]] = []
         for number, run in enumerate(runs):
@@ -287,14 +319,52 @@ class Forecasts:
         return np.minimum(out, HORIZON)
 
     def where(self, which: str = "leading pairs") -> "Forecasts":
-        """The states of one of `WHERE` alone."""
+        """The states of one of `WHERE` alone.
+
+        Parameters
+        ----------
+        which : {"k*", "weighted k*", "leading pairs"}
+
+        Returns
+        -------
+        Forecasts
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate, validate
+        >>> world = simulate.planted("window-exchange", 3)
+        >>> about = {"probes": world.probes, "config": world.config}
+        >>> run = validate.GramSequence.from_inner_products(world.K, world.steps, world.P, **about)
+        >>> found = Forecasts.of([run], forms={}, placebos={})
+        >>> bool(found.where("k*").at_gap.all()), len(found.where("k*").run) <= len(found.run)
+        (True, True)
+        """
         keep = {"k*": self.at_gap, "weighted k*": self.at_weighted}.get(
             which, np.ones(len(self.run), dtype=bool)
         )
         return self.only(keep)
 
     def only(self, keep: NDArray[np.bool_]) -> "Forecasts":
-        """The states marked in `keep`."""
+        """The states marked in `keep`.
+
+        Parameters
+        ----------
+        keep : (n,) bool
+
+        Returns
+        -------
+        Forecasts
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate, validate
+        >>> world = simulate.planted("window-exchange", 3)
+        >>> about = {"probes": world.probes, "config": world.config}
+        >>> run = validate.GramSequence.from_inner_products(world.K, world.steps, world.P, **about)
+        >>> found = Forecasts.of([run], forms={}, placebos={})
+        >>> found.only(found.exchanged).counts == found.counts
+        True
+        """
         arrays: dict[str, Any] = {
             name: value[keep] for name, value in vars(self).items() if isinstance(value, np.ndarray)
         }
@@ -307,7 +377,27 @@ class Forecasts:
         return len(np.unique(seen, axis=0)), len(np.unique(seen[:, 0]))
 
     def score(self, form: str) -> Score:
-        """How good a form was on the states of which it can be evaluated: by name, `MEAN`, `SIZE` or a placebo."""
+        """How good a form was on the states of which it can be evaluated: by name, `MEAN`, `SIZE` or a placebo.
+
+        Parameters
+        ----------
+        form : str
+            A key of `predicted`.
+
+        Returns
+        -------
+        Score
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate, validate
+        >>> world = simulate.planted("window-exchange", 3)
+        >>> about = {"probes": world.probes, "config": world.config}
+        >>> run = validate.GramSequence.from_inner_products(world.K, world.steps, world.P, **about)
+        >>> found = Forecasts.of([run])  # gradient descent on a quadratic loss: the window says all
+        >>> found.score("propagated").error.value < 1e-3
+        True
+        """
         known = np.isfinite(self.predicted[form])
         run = np.unique(self.run[known], return_inverse=True)[1].ravel()
         return Score(
@@ -319,7 +409,28 @@ class Forecasts:
         )
 
     def pairs(self, forms: Sequence[str]) -> list[dict[str, Any]]:
-        """One row for each state that exchanged, JSON values: what `figures.collapse.agreement` draws."""
+        """One row for each state that exchanged, JSON values: what `figures.collapse.agreement` draws.
+
+        Parameters
+        ----------
+        forms : sequence of str
+            Keys of `predicted`.
+
+        Returns
+        -------
+        list of dict
+            Times in records.
+
+        Examples
+        --------
+        >>> from spectral_edge import simulate, validate
+        >>> world = simulate.planted("window-exchange", 3)
+        >>> about = {"probes": world.probes, "config": world.config}
+        >>> run = validate.GramSequence.from_inner_products(world.K, world.steps, world.P, **about)
+        >>> found = Forecasts.of([run], placebos={})
+        >>> sorted(found.pairs(["line"])[0])
+        ['horizon', 'line', 'mean of the others', 'observed', 'pair', 'run', 'step']
+        """
         return [
             {
                 "run": self.names[self.run[i]],
@@ -347,5 +458,19 @@ MEAN, SIZE = "mean of the others", "size of the ratio"
 
 
 def placebo_of(form: str) -> str:
-    """Name of a form's placebo."""
+    """Name of a form's placebo.
+
+    Parameters
+    ----------
+    form : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> placebo_of("propagated")
+    'propagated, curvature of another time'
+    """
     return f"{form}, curvature of another time"

@@ -130,7 +130,16 @@ def repelling(worlds: Mapping[str, Sequence[GramSequence]], ax: Axes, all_levels
 
 
 def repelling_figure(worlds: Mapping[str, Sequence[GramSequence]]) -> Figure:
-    """Both comparisons of `repelling` side by side.
+    """Both comparisons of `repelling` side by side (4.3).
+
+    Parameters
+    ----------
+    worlds : mapping of str to sequence of GramSequence
+        As in `repelling`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Examples
     --------

@@ -168,6 +168,16 @@ def window_figure(run: GramSequence, W: int, nu: float | None = None, level: Any
         where P is known.
     level : (n,) array, optional
         The 99 % level of noise in every window.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from spectral_edge import validate
+    >>> len(window_figure(validate.bundled()[0], W=10).axes) >= 4
+    True
     """
     windows = run.window(W)
     figure = Figure(figsize=(11, 7), layout="constrained")

@@ -46,6 +46,11 @@ class Published:
         What came out, or what is missing, in words.
     difference : str
         Where the referee does not agree: the choice of the author's that makes the difference, with its size.
+
+    Examples
+    --------
+    >>> str(Published(CONFIRMED, 4.0, found="4 of 4 runs"))
+    'As published: confirmed: 4 of 4 runs.'
     """
 
     verdict: str = NO_TEST
