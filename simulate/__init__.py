@@ -13,7 +13,8 @@
 `planted`              runs in which a claim holds by construction, with their truth; `scenarios`
 =====================  ==================================================================
 
-The numbered sections are those of docs/theory.md.
+The numbered sections are those of docs/theory.md; ``spectral-edge propositions 3.3`` prints a statement, and
+``spectral-edge propositions 3`` its section, wherever the package is installed.
 """
 
 from spectral_edge.simulate._colour import MEMORY, Colour, effective_dimension, local_colour

@@ -1,6 +1,9 @@
 """Top floor: claims against data.
 
 Three wings: ``gram`` (data comes in), ``runs`` (data is made), ``referee`` (data is judged).
+
+Numbers such as 2.7 or section 10 in a docstring are statements of the theory: ``spectral-edge propositions 2.7`` prints
+one, ``spectral-edge propositions 10`` a section.
 """
 
 from importlib import import_module

@@ -150,7 +150,9 @@ class GramSequence:
             At least two updates, parameter units.
         steps : (T,) int, optional
             Optimiser step at which each update ends, strictly increasing; 1 … T by default.
-        W_max, precision, progress, **extra
+        W_max, precision, progress
+            As in `from_parameters`.
+        **extra
             As in `from_parameters`.
 
         Returns

@@ -268,8 +268,8 @@ class Forecasts:
         >>> world = simulate.planted("window-exchange", 3)
         >>> about = {"probes": world.probes, "config": world.config}
         >>> run = validate.GramSequence.from_inner_products(world.K, world.steps, world.P, **about)
-        >>> Forecasts.of([run], forms={}, placebos={}).names == (run.config["run"],)
-        True
+        >>> sorted(Forecasts.of([run], forms={}, placebos={}).predicted)
+        ['mean of the others', 'size of the ratio']
         """
         chosen = {**forms, **{placebo_of(name): form for name, form in placebos.items()}}
         parts: list[dict[str, Any]] = []
