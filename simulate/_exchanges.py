@@ -102,7 +102,7 @@ def mode_exchanges(modes: FollowedModes, hold: int = 5, closed: float = 1.1) -> 
     modes : FollowedModes
         Of `follow_modes`.
     hold : int
-        Windows for which an order must last to count, before an event and after it: flicker is no exchange.
+        Windows for which an order must last to count, before an event and after it: flicker is not an exchange.
     closed : float
         Ratio of the two strengths below which a closest approach is called an avoided crossing, above 1.
 

@@ -42,7 +42,7 @@ def slow_mode_bound(h: ArrayLike, first: ArrayLike, eta: float, W: int) -> Float
     Parameters
     ----------
     h : array_like, (..., n)
-        Curvatures: eigenvalues of the Hessian, eta·h_j <= 2 for the slow ones (which is no restriction,
+        Curvatures: eigenvalues of the Hessian, eta·h_j <= 2 for the slow ones (which is not a restriction,
         those have eta·h_j < 1/W).
     first : array_like, (..., n)
         Components <delta_{t-W+1}, e_j> of the oldest update of the window, parameter units.

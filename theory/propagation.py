@@ -179,7 +179,7 @@ def _corrected(rows: FloatArray, P: FloatArray, Q: FloatArray, rank: int, rtol: 
 
 
 def _within(future: FloatArray, basis: _Basis, rtol: float) -> FloatArray:
-    """`future` with 0 along what is no direction, and NaN from where it outgrows the window that it comes from."""
+    """`future` with 0 along what is not a direction, and NaN from where it outgrows the window that it comes from."""
     largest = np.linalg.norm(basis.rows[..., :, :1], axis=(-2, -1))  # sigma_1
     with np.errstate(invalid="ignore"):
         lost = ~(np.abs(future).max(axis=-1, initial=0.0) <= (largest / rtol)[..., None])

@@ -61,7 +61,7 @@ def planted(scenario: str, seed: int, *, control: bool = False) -> PlantedRun:
     window-exchange            gradient descent on a quadratic loss                 curvatures of other directions
     =========================  ===================================================  ===============================
 
-    There is none for "projection-keeps-gap": a bound of 5.7 % for d = 10W is no construction's to give (8.6).
+    There is none for "projection-keeps-gap": a bound of 5.7 % for d = 10W cannot be made to hold (8.6).
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def numbers(name: str, text: str) -> list[float]:
     Raises
     ------
     ValueError
-        If a part is no number.
+        If a part is not a number.
     """
     try:
         return [float(part) for part in text.split(",")]

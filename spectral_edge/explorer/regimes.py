@@ -172,7 +172,7 @@ def plane(point: Point, x_name: str, y_name: str, *, n: int = GRID, ranges: Any 
     Raises
     ------
     ValueError
-        If the two are the same, or one is no parameter.
+        If the two are the same, or one is not a parameter.
     """
     names = tuple(f.name for f in fields(Point))
     for name in (x_name, y_name):

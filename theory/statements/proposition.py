@@ -111,7 +111,7 @@ def is_nonnegative(expression: Any) -> bool:
 
 
 def says(statement: Any, holds: dict[str, Any], fails: dict[str, Any]) -> bool:
-    """Whether a statement that is no equation is true at one set of values and false at another.
+    """Whether a statement that is not an equation is true at one set of values and false at another.
 
     It ties a proof that argues in other terms to what is written as the statement.
     """

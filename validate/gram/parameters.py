@@ -26,7 +26,7 @@ def normalised(name: str) -> str:
 
     A wrapper of the whole model may be called ``module`` (DataParallel, DistributedDataParallel), and so may a
     layer of it: only a leading ``module.`` is taken away. The other names (``_orig_mod.``,
-    ``_fsdp_wrapped_module.``, ``_checkpoint_wrapped_module.``) are no layer's, wherever they stand.
+    ``_fsdp_wrapped_module.``, ``_checkpoint_wrapped_module.``) belong to no layer, wherever they stand.
 
     Examples
     --------
@@ -112,7 +112,7 @@ class Chosen:
     frozen : dict of str to array
         Left out because they are not trained.
     buffers : list of str
-        Left out because they are no parameters.
+        Left out because they are not parameters.
     others : list of str
         Left out because they are not floating-point (integers, complex numbers, 8-bit floats).
     """

@@ -573,7 +573,7 @@ class GramSequence:
         OSError
             If the target cannot be written; nothing is left half-written.
         ValueError
-            If `path` does not end in ``.npz``, or `config` holds something that is no JSON value.
+            If `path` does not end in ``.npz``, or `config` holds something that is not a JSON value.
 
         Examples
         --------

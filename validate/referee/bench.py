@@ -148,7 +148,7 @@ def capped(verdict: Verdict, prediction: Prediction) -> Verdict:
         )
     else:
         return verdict
-    meaning = f"{verdict.verdict.capitalize()} by its rule, and that is no verdict: {why}. {verdict.meaning}"
+    meaning = f"{verdict.verdict.capitalize()} by its rule, but that does not count: {why}. {verdict.meaning}"
     return replace(verdict, verdict=instead, meaning=meaning)
 
 

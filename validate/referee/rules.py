@@ -22,7 +22,7 @@ SHARED = (
 def constants(prediction: "Prediction") -> dict[str, Any]:
     """The constants of a prediction's rule: the names in capitals of its file that stand for plain values.
 
-    Tables of functions are no values, and neither are the words for verdicts. Where a constant is written does not
+    Tables of functions do not count as values, nor do the words for verdicts. Where a constant is written does not
     matter, so that it may be imported.
 
     Examples

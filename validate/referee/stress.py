@@ -1,7 +1,7 @@
 """Worlds in which nothing that the predictions claim happens, by generators that share nothing with `simulate.noise`.
 
 Every update is drawn in full, in R^5000, and only then is K taken. What the runs of a world have in common is a habit
-of optimisers that is no signal: heavy tails, a colour that changes, norms that fall or burst, a direction that drifts.
+of optimisers that is not signal: heavy tails, a colour that changes, norms that fall or burst, a direction that drifts.
 Their cards, losses, gradients and Hessians are those of training runs, and have nothing to do with the updates.
 """
 
@@ -136,7 +136,7 @@ WORLDS: Mapping[str, World] = MappingProxyType({
     "weight decay reddens and shrinks": _by_decay,
 })  # fmt: skip
 
-#: Claims that a world makes true, in which *supported* is no error.
+#: Claims that a world makes true, in which *supported* is not an error.
 TRUE: Mapping[str, frozenset[str]] = MappingProxyType({
     "one direction drifts": frozenset({"gap-above-noise"}),
     "three directions rotate": frozenset({"gap-above-noise"}),

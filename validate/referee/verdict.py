@@ -166,7 +166,7 @@ class Verdict:
     refuted_world, refuted_sets : str, int
         That world, and how many sets of runs were judged in it.
     runs_to_decide : int or None
-        How many runs would decide what is undecided, see `deciding`; None where that is no matter of their number.
+        How many runs would decide what is undecided, see `deciding`; None where it is not a matter of their number.
     placebos : dict of str to str
         Verdicts of the same rule on statistics that measure nothing of the claim; of a *supported* one alone.
     published : Published
@@ -265,7 +265,7 @@ class Prediction:
     picture : callable, optional
         What the runs show beside the readings, one of its own or one that is `drawn`.
     noise_refutes : str
-        Why noise refutes the claim by the claim's own words, where it does: *refuted* is no error there.
+        Why noise refutes the claim by the claim's own words, where it does: *refuted* is not an error there.
     placebos : mapping of str to callable
         What the same rule must not support.
     boundaries : tuple of float

@@ -221,7 +221,7 @@ def test_a_verdict_that_noise_gets_as_well_is_not_given() -> None:
     held = supported(large, 40)
     assert held.verdict == "undecided"
     assert held.meaning.startswith(
-        "Supported by its rule, and that is no verdict: “bursts” is supported too, 20% of"
+        "Supported by its rule, but that does not count: “bursts” is supported too, 20% of"
     )
     against = judged("refuted", refuted_size=large, refuted_world="bursts", refuted_sets=40)
     assert against.verdict == "undecided"

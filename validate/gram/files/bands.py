@@ -165,7 +165,7 @@ def read_bands(
         Keep only the band |s − t| ≤ W_max. Default: all of K.
     select, exclude : str, list of str, or callable, optional
         Glob patterns for the tensors' names (without what wrappers add). Default: all floating tensors that change
-        and are no known buffers.
+        and are not known buffers.
     steps : str, callable or array, optional
         See `find_checkpoints`.
     skip_damaged : bool

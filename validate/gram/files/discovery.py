@@ -60,7 +60,7 @@ class Listing:
     contents : tuple of Content
         What each holds (headers only).
     left_out : tuple of (str, str)
-        Files and folders that are no checkpoint of the run, each with the reason.
+        Files and folders that are not checkpoints of the run, each with the reason.
     notes : tuple of str
         What a user should know of the steps.
     unit : str

@@ -104,7 +104,7 @@ def distributed(folder: Path) -> Content:
 
 
 def _witness(folder: Path) -> int | None:
-    beside = folder / "meta.pt"  # Lightning keeps there what is no tensor
+    beside = folder / "meta.pt"  # Lightning keeps there what is not a tensor
     return torch_file(beside).step if beside.exists() else None
 
 
@@ -170,7 +170,7 @@ def _is_flat(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 
 
 def _assembled(pieces: tuple[_Piece, ...], shape: tuple[int, ...]) -> NDArray[Any]:
-    """A tensor from blocks that are no rows, or transposed."""
+    """A tensor from blocks that are not rows, or are transposed."""
     whole: NDArray[Any] | None = None
     for offset, strides, flat in pieces:
         leaf = source(flat)

@@ -23,7 +23,7 @@ ENDINGS = {
 
 
 def foreign(path: Path) -> str:
-    """The format of `path` and how to convert it, "" if it is none of those known here."""
+    """The format of `path` and how to convert it, "" if it is not one of those known here."""
     if path.is_file():
         if path.name.startswith("mp_rank_") or path.name.startswith("zero_pp_rank_"):
             return _DEEPSPEED

@@ -28,7 +28,7 @@ from spectral_edge.validate.gram.files.tensors import (
 )
 from spectral_edge.validate.gram.files.torch_files import torch_file
 
-#: How files of weights end. ``.tar`` is PyTorch's own advice for checkpoints; it is no tape archive.
+#: How files of weights end. ``.tar`` is PyTorch's own advice for checkpoints; it is not a tape archive.
 TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 SUFFIXES = (".safetensors", *TORCH, ".npz", ".npy")
 SAFETENSORS: dict[str, str] = {

@@ -49,7 +49,7 @@ def read_metrics(path: Path, steps: ArrayLike, unit: str = "step") -> dict[str, 
     steps : (T + 1,) int
         Step of every checkpoint.
     unit : str
-        What the steps are; if they are no optimiser steps, the column of that name (``epoch``) tells.
+        What the steps are; if they are not optimiser steps, the column of that name (``epoch``) tells.
 
     Returns
     -------

@@ -37,7 +37,7 @@ def run_in_file(path: Path) -> Listing:
             return Listing(tuple(checkpoints), inside, left)
     n = len(content.leaves)
     raise ValueError(
-        f"path must hold at least 3 checkpoints, got one file with {n} tensor{'s' * (n != 1)} that are no list or "
+        f"path must hold at least 3 checkpoints, got one file with {n} tensor{'s' * (n != 1)} and no list or "
         f"mapping of state dicts: name the folder of checkpoints, not {path}"
     )
 

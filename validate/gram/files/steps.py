@@ -17,7 +17,7 @@ TIMES = (
     ("epoch", "epochs", "ep"),
     ("sample", "samples", "seq", "image", "images", "kimg", "token", "tokens", "tok", "phase", "stage"),
 )
-#: Words that are no time.
+#: Words that do not mean time.
 OTHER = re.compile(
     "loss|acc|accuracy|err|error|lr|wd|seed|rank|shard|fold|split|rep|replica|trial|score|ppl|perplexity|bpb|bleu|rouge|"
     "f|auc|map|mse|mae|rmse|reward|return|v|ver|version|exp|experiment|run|job|gpu|worker|part|mp|pp|tp|dp|top|"
@@ -71,7 +71,7 @@ class Steps:
 
 
 def numbers(name: str) -> list[Number]:
-    """The numbers of a name without its ending, each with its word; dates are no numbers.
+    """The numbers of a name without its ending, each with its word; dates do not count.
 
     Examples
     --------
@@ -228,7 +228,7 @@ def by_pattern(names: Sequence[str], pattern: str) -> Steps:
     Raises
     ------
     ValueError
-        If it is no regular expression, or a group is no number.
+        If it is not a regular expression, or a group is not a number.
     """
     try:
         compiled = re.compile(pattern)

@@ -69,7 +69,7 @@ def decoded(raw: bytes | bytearray, dtype: str) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Flat:
-    """A tensor that lies flat in a file, little-endian; `stored` is its type there if it is no real number."""
+    """A tensor that lies flat in a file, little-endian; `stored` is its type there if it is not a real number."""
 
     path: Path
     offset: int

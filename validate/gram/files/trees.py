@@ -30,7 +30,7 @@ COPY = re.compile(r"(^|_)(ema|swa|avg|averaged?|shadow|teacher|target|best|old|p
 _STATES = r"optim\w*|\w*schedulers?|(grad_?)?scaler|rng\w*|random_states?\w*|training_args|zero_pp_\w+"
 #: Names of files that hold no weights.
 BESIDE_FILE = re.compile(rf"(^|[_.-])({_STATES})([_.-]|$)")
-#: Keys of what is no model.
+#: Keys of what is not a model.
 BESIDE = re.compile(
     rf"(^|[_.-])({_STATES}|opt|opt_states?|amp|callbacks|loops|hyper_?parameters|hparams|args|config|loss(es)?|metrics|"
     r"history|batch_stats|dataloader|sampler|train_state|exp_avg\w*|lr|learning_rate|epochs?|steps?|acc|accuracy)([_.-]|$)"
@@ -115,7 +115,7 @@ def _alike(parts: Mapping[str, Mapping[Place, Leaf]]) -> list[list[str]]:
 def rivals(names: Collection[str], leaves: Mapping[Place, Leaf]) -> list[str]:
     """State dicts of the same tensors among `names`, of which one must be meant; [] where it is clear.
 
-    Modules of one shape are no rivals: what makes a state dict is that its own names have dots.
+    Modules of one shape are not rivals: what makes a state dict is that its own names have dots.
     """
     parts: dict[str, dict[Place, Leaf]] = {}
     for place, leaf in leaves.items():

@@ -137,7 +137,7 @@ class GramCallback(TrainerCallback, ExportableState):
         """Record what the Trainer logs, and put the window beside it."""
         if (
             self.tracker is None or not logs or "train_runtime" in logs
-        ):  # the summary at the end is no measurement
+        ):  # the summary at the end is not a measurement
             return
         rates = ("epoch", "learning_rate", "_runtime", "_per_second", "total_flos")
         found = {name: value for name, value in numbers(logs).items() if not name.endswith(rates)}

@@ -191,7 +191,7 @@ class Shards:
 
 
 class Mark:
-    """What tells replicas from shards: the values of the tensors that are no DTensors, in three small numbers.
+    """What tells replicas from shards: the values of the tensors that are not DTensors, in three small numbers.
 
     Attributes
     ----------

@@ -365,7 +365,7 @@ class GramTracker:
         Raises
         ------
         ValueError
-            If `step` is no whole number of at least 0.
+            If `step` is not a whole number of at least 0.
 
         Examples
         --------

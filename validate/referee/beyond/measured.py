@@ -79,8 +79,8 @@ def learning_coefficient(
     float
         In a quadratic loss of curvatures h_j around θ it estimates Σ nβh_j/(nβh_j + γ)/2, which is P/2 where γ is
         small: the learning coefficient of a regular model (Lau et al. 2023, arXiv:2308.12108). Where γ is not,
-        directions count whose curvature exceeds γ/(nβ). Below zero where θ is no minimum. Steps of finite size make it
-        larger, along a direction by 1/(1 − ε(nβh_j + γ)/4).
+        directions count whose curvature exceeds γ/(nβ). Below zero where θ is not a minimum. Steps of finite size make
+        it larger, along a direction by 1/(1 − ε(nβh_j + γ)/4).
 
     Examples
     --------

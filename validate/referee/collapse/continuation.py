@@ -18,7 +18,7 @@ HOLD = 5
 AHEAD = HORIZON + HOLD
 #: Windows whose products are made together.
 TOGETHER = 256
-#: A row this many times as long as the longest of its window is no forecast any more, nor are those after it.
+#: A row this many times as long as the longest of its window is not a forecast any more, nor are those after it.
 LONGEST = 1e6
 
 

@@ -208,7 +208,7 @@ def decay_factor(tracks: Tracks, h: Floats) -> Floats:
 
 
 def never(times: Floats) -> Floats:
-    """Infinite where a time is no number or lies in the past."""
+    """Infinite where a time is not a number or lies in the past."""
     return np.where(np.isfinite(times) & (times >= 0), times, np.inf)
 
 

@@ -80,7 +80,7 @@ class _Transition(NamedTuple):
 
 
 def _transitions(runs: Sequence[GramSequence]) -> list[_Transition]:
-    """Of the runs with weight decay; dense runs count whatever their decay, they are no pairs."""
+    """Of the runs with weight decay; dense runs count whatever their decay: they do not come in pairs."""
     treated, control = decay_pairs(runs)
     candidates = [(run, control.get(key)) for key, run in treated.items()]
     candidates += [(run, None) for run in runs if card(run).experiment == DENSE]
