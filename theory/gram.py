@@ -227,8 +227,10 @@ def window_blocks(K: ArrayLike, W: int, first: int = 0, count: int | None = None
     total = T - W + 1
     first = whole("first", first, 0, total)
     number = total - first if count is None else whole("count", count, 0, total - first)
-    rows = np.arange(first, first + number)[:, None] + np.arange(W)
-    s, t = rows[:, :, None], rows[:, None, :]
+    s, t = np.indices((W, W))
     if is_full(array):
-        return array[s, t]
-    return array[np.maximum(s, t), np.abs(s - t)]
+        block, onward = s * T + t, T + 1
+    else:
+        block, onward = np.maximum(s, t) * array.shape[1] + np.abs(s - t), array.shape[1]
+    # places in the array laid out flat: of all blocks that of the first, moved on; far quicker than pairs of indices
+    return array.ravel().take(block + onward * np.arange(first, first + number)[:, None, None])

@@ -177,7 +177,11 @@ def gap_position(sigma: ArrayLike, weighted: bool = False, rtol: float | None = 
     >>> gap_position([[9.0, 8.0, 1.0], [5.0, 0.0, 0.0]])
     array([ 2., nan])
     """
-    ratio = ratio_profile(sigma, rtol)
+    return _position(ratio_profile(sigma, rtol), sigma, weighted)
+
+
+def _position(ratio: FloatArray, sigma: ArrayLike, weighted: bool) -> FloatArray:
+    """The gap position, from the profile of ratios of `sigma`."""
     if weighted:
         array = np.asarray(sigma, dtype=np.float64)[..., :-1]
         ratio = ratio * array  # the common factor 1/sum(sigma) moves no maximum
@@ -207,7 +211,8 @@ def gap_ratio(sigma: ArrayLike, weighted: bool = False, rtol: float | None = Non
     >>> float(gap_ratio([9.0, 8.0, 1.0]))
     8.0
     """
-    return _at(ratio_profile(sigma, rtol), gap_position(sigma, weighted, rtol))
+    ratio = ratio_profile(sigma, rtol)
+    return _at(ratio, _position(ratio, sigma, weighted))
 
 
 def _at(values: FloatArray, k_star: FloatArray) -> FloatArray:

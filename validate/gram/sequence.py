@@ -1,10 +1,10 @@
 """`GramSequence`: the inner products of a run's updates, the one thing kept of a run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,8 @@ from spectral_edge.validate.gram.windows import WindowSpectra
 
 if TYPE_CHECKING:
     import xarray as xr
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class GramSequence:
     probes: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     rounding: float = products.EPS
-    _windows: dict[int, WindowSpectra] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     # -- making one --------------------------------------------------------------------------------------
 
@@ -409,18 +411,46 @@ class GramSequence:
         >>> windows.k_star.shape, windows.sigma.shape
         ((16,), (16, 5))
         """
-        if not 2 <= whole("W", W, 2) <= self.T:
+        W = whole("W", W, 2)
+        if W > self.T:
             raise ValueError(f"W must be at most the number of updates T = {self.T}, got {W}")
         if self.W_max < W:
             raise ValueError(f"W must be at most W_max = {self.W_max}, the band that was kept, got {W}")
-        if W not in self._windows:  # many look at the same windows
-            self._windows[W] = WindowSpectra.from_sequence(self, whole("W", W, 2))
-        spectra = self._windows[W]
+        spectra = self.once(("window", W), lambda: WindowSpectra.from_sequence(self, W))
         if not refine:
             return spectra
         from spectral_edge.validate.gram.arrays.refine import refined
 
         return refined(spectra, vectors, self.T)
+
+    def once(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What `make` returns: made when it is first asked for under `key`, kept as long as the sequence itself.
+
+        For what many ask of the same run. A sequence that is made of this one begins with nothing kept.
+
+        Parameters
+        ----------
+        key : hashable
+            Whose it is, and whatever it depends on beside the sequence.
+        make : callable
+            Without arguments.
+
+        Returns
+        -------
+        object
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from spectral_edge.validate import GramSequence
+        >>> sequence = GramSequence.from_inner_products(np.eye(6))
+        >>> sequence.once("its trace", sequence.K.trace) is sequence.once("its trace", sequence.K.trace)
+        True
+        """
+        if key not in self._known:
+            self._known[key] = make()
+        found: _T = self._known[key]
+        return found
 
     def effective_dimension(self, W: int) -> float:
         """Effective dimension P̂_eff from the pairs more than `W` apart (2.5); signal lowers it.

@@ -277,7 +277,7 @@ def card(run: GramSequence) -> Card:
     >>> card(run).optimizer, card(run).weight_decay, card(run).shift_step
     ('AdamW', 1.0, None)
     """
-    return read(run.config)
+    return run.once("card", lambda: read(run.config))
 
 
 def knows(run: GramSequence, *fields: str) -> bool:

@@ -1,6 +1,6 @@
 """The other two worlds: planted, where a claim holds by construction, and noise, where nothing happens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
@@ -59,6 +59,10 @@ def noise_model(run: GramSequence, W: int = W) -> NoiseModel:
     >>> 200 < noise_model(run).P_eff <= 400
     True
     """
+    return run.once(("noise model", W), lambda: _noise_model(run, W))
+
+
+def _noise_model(run: GramSequence, W: int) -> NoiseModel:
     norms = np.sqrt(norms_squared(run.K))
     memory = min(simulate.MEMORY, (W - 1) // 2, max_lag(run.K), run.T - 1)  # less than half a window
     colour = simulate.local_colour(run.K, memory=memory)
@@ -113,18 +117,35 @@ class Noise(Sequence[GramSequence]):
             self._made[number] = self._make(number)
         return self._made[number]
 
-    @cached_property
-    def _model(self) -> NoiseModel:
-        return noise_model(self._run)
-
     def _make(self, number: int) -> GramSequence:
-        run, model = self._run, self._model
+        run = self._run
         rng = np.random.default_rng([*key(run, self._seed), number])
         lags = None if is_full(run.K) else run.W_max  # stored as the run is, so that both are judged alike
-        K = _noise(model, lags, rng)
-        return GramSequence.from_inner_products(
-            K, run.steps, run.P, metrics=run.metrics, probes=isotropic(run, K, rng), config=run.config
-        )
+        K = _noise(noise_model(run), lags, rng)
+        return GramSequence(K, run.steps, run.P, run.metrics, _Isotropic(run, K, rng), run.config)
+
+
+class _Isotropic(Mapping[str, NDArray[np.float64]]):
+    """What `isotropic` returns, made when a probe is first looked at: of most copies none is."""
+
+    def __init__(self, run: GramSequence, *noise: Any) -> None:
+        self._run, self._noise = run, noise
+
+    @cached_property
+    def _made(self) -> dict[str, NDArray[np.float64]]:
+        return isotropic(self._run, *self._noise)
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._run.probes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._run.probes)
+
+    def __len__(self) -> int:
+        return len(self._run.probes)
 
 
 def _noise(model: NoiseModel, lags: int | None, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -165,7 +186,7 @@ def white_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[Gram
         simulate.noise(run.T, P=P, norms=norms, W_max=lags, fix_norms=True, seed=rng) for _ in range(copies)
     ]
     about: dict[str, Any] = {"metrics": run.metrics, "config": run.config}
-    return [GramSequence.from_inner_products(one.K, run.steps, run.P, **about) for one in made]
+    return [GramSequence(one.K, run.steps, run.P, **about) for one in made]
 
 
 def matched_noise(run: GramSequence, seed: int, copies: int = COPIES) -> Noise:
@@ -250,12 +271,8 @@ def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np
     model = noise_model(run, W)
     rng = np.random.default_rng(key(run, seed + 1))
     lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags
-    ratios = []
-    for _ in range(n):
-        K = _noise(model, lags, rng)
-        lam = np.linalg.eigvalsh(window_blocks(K, W))[:, ::-1]
-        ratios.append(theory.gap_ratio(np.sqrt(np.maximum(lam, 0)), rtol=np.sqrt(W * np.finfo(float).eps)))
-    return np.array(ratios)
+    lam = np.array([np.linalg.eigvalsh(window_blocks(_noise(model, lags, rng), W)) for _ in range(n)])
+    return theory.gap_ratio(np.sqrt(np.maximum(lam[..., ::-1], 0)), rtol=theory.gram_rtol(W))
 
 
 def key(run: GramSequence, seed: int) -> list[int]:

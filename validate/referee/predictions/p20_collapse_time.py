@@ -22,6 +22,7 @@ from spectral_edge.validate.referee.verdict import (
     Reading,
     Verdict,
     drawn,
+    tried,
 )
 
 EVENTS = 8  # fewer exchanges than this decide nothing
@@ -64,7 +65,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if not usable:
         reasons = sorted({str(_lacking(run)) for run in runs})
         return PREDICTION.not_run(f"no run with all it takes; missing: {'; '.join(reasons)}")
-    found = Forecasts.of(usable, FORMS)
+    found = Forecasts.of(usable, tried({FORM: FORMS[FORM], **FORMS}), tried(PLACEBOS, 0))
     scores = {where: _scores(found.where(where), where) for where in WHERE}
     (events, seen), first = found.where(GAP).counts, scores[GAP].get(FORM)
     if first is None:
@@ -130,6 +131,7 @@ def _scores(found: Forecasts, where: str) -> dict[str, Score]:
 def _told(scores: dict[str, dict[str, Score]], counts: tuple[int, int]) -> str:
     first, others = scores[GAP][FORM], scores[GAP]
     best: Any = others.get("propagated")
+    line = "" if "line" not in others else f", a straight line of ln σ by {others['line'].error.value:.0%}"
     found = "" if best is None else (
         f" The window propagated by the linearised optimiser errs by {best.error.value:.0%} (concordance "
         f"{short(best.concordance.value, 2)}), with the curvature of another time by "
@@ -139,8 +141,7 @@ def _told(scores: dict[str, dict[str, Score]], counts: tuple[int, int]) -> str:
     return (
         f"Over {counts[0]} exchanges at k* in {counts[1]} runs the flow errs by {first.error.value:.0%} in the median "
         f"(concordance {short(first.concordance.value, 2)}), the mean of the other exchanges by "
-        f"{first.control_error.value:.0%}, a straight line of ln σ by {others['line'].error.value:.0%}.{found} Times "
-        f"beyond {HORIZON} records count as {HORIZON}."
+        f"{first.control_error.value:.0%}{line}.{found} Times beyond {HORIZON} records count as {HORIZON}."
     )
 
 
