@@ -121,39 +121,40 @@ class Score:
         """Relative error of the exchanged states."""
         return np.abs(self.predicted - self.time)[self.exchanged] / self.time[self.exchanged]
 
-    def _resampled(self, *values: Floats) -> list[Floats]:
-        """Medians of `values`, one of each exchanged state, in every draw of runs."""
-        run = self.run[self.exchanged]
-        found = [np.full(len(self._weights), np.nan) for _ in values]
-        for draw, weights in enumerate(self._weights):
-            rows = np.repeat(np.arange(len(run)), weights[run])
-            if len(rows):
-                for into, one in zip(found, values, strict=True):
-                    into[draw] = np.median(one[rows])
-        return found
+    @cached_property
+    def _medians(self) -> Floats:
+        """Median error of the exchanged states in every draw of runs; NaN where it draws none."""
+        order = np.argsort(self._errors)
+        drawn = np.cumsum(self._weights[:, self.run[self.exchanged][order]], axis=1)
+        count, errors = drawn[:, -1:], self._errors[order]
+        one, other = (errors[(drawn > middle).argmax(axis=1)] for middle in ((count - 1) // 2, count // 2))
+        return np.where(count[:, 0] > 0, (one + other) / 2, np.nan)
+
+    @cached_property
+    def _against(self) -> "Score":
+        """The control in the place of the forecasts."""
+        return replace(self, predicted=self.control)
 
     @cached_property
     def error(self) -> Estimate:
         """Median relative error |predicted − observed|/observed."""
         if not self.exchanged.any():
             return UNKNOWN
-        return self._estimate(float(np.median(self._errors)), *self._resampled(self._errors))
+        return self._estimate(float(np.median(self._errors)), self._medians)
 
-    @cached_property
+    @property
     def control_error(self) -> Estimate:
         """Median relative error of the control."""
-        return replace(self, predicted=self.control).error
+        return self._against.error
 
     @cached_property
     def ratio(self) -> Estimate:
         """That error over the one of the control."""
         if not self.exchanged.any():
             return UNKNOWN
-        other = replace(self, predicted=self.control)._errors
-        mine, theirs = self._resampled(self._errors, other)
         with np.errstate(invalid="ignore", divide="ignore"):
-            value = float(np.median(self._errors) / np.median(other))
-            return self._estimate(value, mine / theirs)
+            value = float(np.median(self._errors) / np.median(self._against._errors))
+            return self._estimate(value, self._medians / self._against._medians)
 
     @cached_property
     def within(self) -> float:
@@ -179,17 +180,17 @@ class Score:
             return UNKNOWN
         slopes = (y[other] - y[one]) / (x[other] - x[one])
         order = np.argsort(slopes)
-        slopes, one, other = slopes[order], run[one[order]], run[other[order]]
+        slopes, of_pair = slopes[order], (run[one] * (run.max() + 1) + run[other])[order]
         draws = np.full(len(self._weights), np.nan)
-        for draw, weights in enumerate(self._weights):
-            total = np.cumsum(weights[one] * weights[other])
+        for draw, weights in enumerate(self._weights[:, : run.max() + 1]):
+            total = np.cumsum(np.outer(weights, weights).take(of_pair))
             if total[-1] > 0:
-                draws[draw] = slopes[np.searchsorted(total, total[-1] / 2)]
+                draws[draw] = slopes[np.searchsorted(total, (total[-1] + 1) // 2)]
         return self._estimate(float(np.median(slopes)), draws)
 
     def p_value(self) -> float:
         """Of the errors being below the control's: Wilcoxon's signed ranks of each run's median difference."""
-        differences = self._errors - replace(self, predicted=self.control)._errors
+        differences = self._errors - self._against._errors
         run = self.run[self.exchanged]
         medians = np.array([np.median(differences[run == number]) for number in np.unique(run)])
         medians = medians[medians != 0]
