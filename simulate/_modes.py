@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.simulate._compiling import compiling
 from spectral_edge.theory.checks import FloatArray, positive, whole
-from spectral_edge.theory.gram import inner_products, is_full, lagged, max_lag, window_blocks
+from spectral_edge.theory.gram import inner_products, is_full, max_lag, window_blocks
 from spectral_edge.theory.spectrum import gram_spectrum
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ def follow_modes(K: ArrayLike, W: int, memory: int = 6, rtol: float = FLOOR) -> 
     with compiling("the kernel that follows modes"):
         from spectral_edge.simulate._kernels import modes as kernel
     spectrum = gram_spectrum(window_blocks(array, W))
-    band = np.zeros((len(array), W + memory))
-    for lag in range(min(band.shape)):
-        band[lag:, lag] = lagged(array, lag)
+    t, lags = np.arange(len(array))[:, None], np.arange(W + memory)
+    inner = array[t, np.maximum(t - lags, 0)] if is_full(array) else array[:, : W + memory]
+    band = np.where(lags <= t, inner, 0.0)
     shape = spectrum.lam.shape
     rank, partner = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
     overlap, pair_overlap = np.empty(shape), np.empty(shape)

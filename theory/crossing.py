@@ -139,9 +139,11 @@ def roots(m: TwoModes) -> tuple[FloatArray, FloatArray]:
         late = _sign_at_infinity(m)
         start = np.sign(m.delta)
         same = m.ka == m.kb
-        before = _root(zero, t_m, ~same & (start * np.where(turns, turning, late) < 0), m)
+        wanted = ~same & (start * np.where(turns, turning, late) < 0), ~same & turns & (turning * late < 0)
+        low, high = (zero, np.where(turns, t_m, 0.0)), (t_m, zero + np.inf)
+        twice = TwoModes(*(np.concatenate([field, field]) for field in m))
+        before, after = np.split(_root(*map(np.concatenate, (low, high, wanted)), twice), 2)
         before = np.where(turns & (turning == 0), t_m, before)
-        after = _root(np.where(turns, t_m, 0.0), zero + np.inf, ~same & turns & (turning * late < 0), m)
     before = np.where(same, _equal_damping(m), before)
     first = np.where(np.isnan(before), after, before)
     second = np.where(np.isnan(before), np.nan, after)

@@ -14,15 +14,24 @@ def projected(run: GramSequence, W: int, d: int, seed: int) -> FloatArray:
     after the other, each given the 2W before it: exact within a window.
     """
     rng = np.random.default_rng([*worlds.key(run, seed), d])
-    lags = min(2 * W, run.W_max, run.T) if run.banded else min(2 * W, run.T)
-    blocks = run.blocks(lags)
+    first, following = run.once(("in turn", W), lambda: _in_turn(run, W))
+    lags = len(first)
     out = np.empty((run.T, d))
-    lam, u = np.linalg.eigh(blocks[0])
-    out[:lags] = (u * np.sqrt(np.maximum(lam, 0))) @ rng.standard_normal((lags, d))
-    for t in range(lags, run.T):
-        G = blocks[t - lags + 1]
-        weights = np.linalg.lstsq(G[:-1, :-1], G[:-1, -1], rcond=1e-12)[0]
-        rest = max(G[-1, -1] - weights @ G[:-1, -1], 0.0)
-        out[t] = weights @ out[t - lags + 1 : t] + np.sqrt(rest) * rng.standard_normal(d)
+    out[:lags] = first @ rng.standard_normal((lags, d))
+    for t, (weights, rest) in enumerate(following, start=lags):
+        out[t] = weights @ out[t - lags + 1 : t] + rest * rng.standard_normal(d)
     views = np.lib.stride_tricks.sliding_window_view(out, W, axis=0)
     return np.asarray(np.linalg.svd(views, compute_uv=False), dtype=np.float64)
+
+
+def _in_turn(run: GramSequence, W: int) -> tuple[FloatArray, list[tuple[FloatArray, float]]]:
+    """What makes the first 2W updates of as many white ones; of each later one its weights on those before, and what
+    is new in it.
+    """
+    blocks = run.blocks(min(2 * W, run.W_max, run.T) if run.banded else min(2 * W, run.T))
+    lam, u = np.linalg.eigh(blocks[0])
+    following = []
+    for G in blocks[1:]:
+        weights = np.linalg.lstsq(G[:-1, :-1], G[:-1, -1], rcond=1e-12)[0]
+        following.append((weights, np.sqrt(max(G[-1, -1] - weights @ G[:-1, -1], 0.0))))
+    return u * np.sqrt(np.maximum(lam, 0)), following
