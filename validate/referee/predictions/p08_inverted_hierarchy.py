@@ -1,6 +1,7 @@
 """Prediction 8: flatter modes are stronger, d_j ∝ |G_j|/√(h_j + ω)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,12 +116,19 @@ def rank_correlation(points: Points) -> float:
 def _permuted(run: GramSequence, points: Points) -> tuple[float, Floats]:
     """The slope where the modes of each window are permuted, and the rank correlation of many such permutations."""
     rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
-    # ranks once: Spearman's ρ of permuted values is Pearson's of permuted ranks
-    ranks = [tuple(stats.zscore(stats.rankdata(v)) for v in pair) for pair in points]
+    # ranks once: Spearman's ρ of permuted values is Pearson's of permuted ranks; windows of as many modes at a time
+    alike = [np.array(list(group)) for _, group in groupby(points, lambda pair: len(pair[0]))]
+    ranks = [stats.zscore(stats.rankdata(group, axis=2), axis=2) for group in alike]
     correlations = [
-        float(np.mean([rng.permutation(a) @ b / len(a) for a, b in ranks])) for _ in range(SHUFFLES)
+        float(np.mean(np.concatenate([_products(rng.permuted(r[:, 0], axis=1), r[:, 1]) for r in ranks])))
+        for _ in range(SHUFFLES)
     ]
     return slope([(rng.permutation(a), b) for a, b in points]), np.array(correlations)
+
+
+def _products(a: Floats, b: Floats) -> Floats:
+    """Mean product of the values in each row."""
+    return np.asarray((a[:, None, :] @ b[:, :, None])[:, 0, 0] / a.shape[1])
 
 
 def _agrees(one: Estimate) -> bool | None:
