@@ -47,7 +47,8 @@ def inner_products(K: ArrayLike) -> FloatArray:
         raise ValueError("K must be an array of numbers") from None
     if array.ndim != 2 or array.size == 0 or array.shape[1] > array.shape[0]:
         raise ValueError(f"K must be square (T, T) or a band (T, L + 1) with L + 1 < T, got {array.shape}")
-    if not np.all(np.isfinite(array[known(array)])):
+    finite = np.isfinite(array)
+    if not finite.all() and not finite[known(array)].all():
         raise ValueError("K must be finite (a band may be NaN only where l > t, any K only across a gap)")
     if np.any(norms_squared(array) < 0):
         raise ValueError("K must have a non-negative diagonal, got a negative squared norm")
