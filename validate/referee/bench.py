@@ -40,23 +40,28 @@ def judges(
     with processes(jobs, Bench.sit, runs, seed) as executor:
 
         def judge(predictions: Sequence[Prediction]) -> Iterator[Verdict]:
-            # by number: the maker of a planted world is a closure, which cannot be sent
-            begun = {
-                p.number: executor.submit(Bench.called, p.number) for p in sorted(predictions, key=_turn)
-            }
-            return (begun[p.number].result() for p in predictions)
+            begun = [(lot, executor.submit(Bench.called, lot)) for lot in _lots(predictions)]
+            where = {number: (at, done) for lot, done in begun for at, number in enumerate(lot)}
+            for prediction in predictions:
+                at, done = where[prediction.number]
+                yield done.result()[at]
 
         yield judge
 
 
-#: What takes longest is taken up first, or a process would wait for it at the end.
-LONGEST = ("collapse-time", "gap-above-noise", "gap-flow", "lag-flip", "krylov-bound", "stability-hierarchy")
+#: What takes longest. It is begun first, or a process would wait for it at the end.
+LONGEST = ("collapse-time", "gap-above-noise")
 
 
-def _turn(prediction: Prediction) -> tuple[int, int]:
-    """When a prediction is taken up."""
-    place = LONGEST.index(prediction.id) if prediction.id in LONGEST else len(LONGEST)
-    return place, prediction.number
+def _lots(predictions: Sequence[Prediction]) -> list[list[int]]:
+    """What one process judges at a stretch, by number: the maker of a planted world is a closure, which cannot be sent.
+
+    The other predictions about dense runs go together, since they look at the same noise.
+    """
+    alone = [[p.number] for id in LONGEST for p in predictions if p.id == id]
+    others = [p for p in predictions if p.id not in LONGEST]
+    together = [p.number for p in others if p.dense]
+    return [*alone, together, *([p.number] for p in others if not p.dense)]
 
 
 class Bench:
@@ -105,9 +110,10 @@ class Bench:
         cls.here = cls(runs, seed)
 
     @classmethod
-    def called(cls, number: int) -> Verdict:
+    def called(cls, numbers: Sequence[int]) -> list[Verdict]:
         """Judge in such a process."""
-        return cls.here.judge(next(p for p in PREDICTIONS if p.number == number))
+        by_number = {prediction.number: prediction for prediction in PREDICTIONS}
+        return [cls.here.judge(by_number[number]) for number in numbers]
 
 
 def _with_needs(verdict: Verdict, prediction: Prediction, runs: Sequence[GramSequence]) -> Verdict:
