@@ -139,10 +139,13 @@ def roots(m: TwoModes) -> tuple[FloatArray, FloatArray]:
         late = _sign_at_infinity(m)
         start = np.sign(m.delta)
         same = m.ka == m.kb
-        wanted = ~same & (start * np.where(turns, turning, late) < 0), ~same & turns & (turning * late < 0)
-        low, high = (zero, np.where(turns, t_m, 0.0)), (t_m, zero + np.inf)
-        twice = TwoModes(*(np.concatenate([field, field]) for field in m))
-        before, after = np.split(_root(*map(np.concatenate, (low, high, wanted)), twice), 2)
+        # both at once: a search takes as long for many as for few
+        low, high = np.append(zero, np.where(turns, t_m, 0.0)), np.append(t_m, zero + np.inf)
+        wanted = np.append(
+            ~same & (start * np.where(turns, turning, late) < 0), ~same & turns & (turning * late < 0)
+        )
+        twice = TwoModes(*(np.append(field, field) for field in m))
+        before, after = np.split(_root(low, high, wanted, twice), 2)
         before = np.where(turns & (turning == 0), t_m, before)
     before = np.where(same, _equal_damping(m), before)
     first = np.where(np.isnan(before), after, before)

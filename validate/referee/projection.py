@@ -25,9 +25,7 @@ def projected(run: GramSequence, W: int, d: int, seed: int) -> FloatArray:
 
 
 def _in_turn(run: GramSequence, W: int) -> tuple[FloatArray, list[tuple[FloatArray, float]]]:
-    """What makes the first 2W updates of as many white ones; of each later one its weights on those before, and what
-    is new in it.
-    """
+    """What makes the first 2W updates of white ones; of each later one its weights on those before, and what is new."""
     blocks = run.blocks(min(2 * W, run.W_max, run.T) if run.banded else min(2 * W, run.T))
     lam, u = np.linalg.eigh(blocks[0])
     following = []
