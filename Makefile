@@ -27,7 +27,7 @@ calibration: $(VENV)/.core  ## measure size and power of the tests again (an hou
 stress: $(VENV)/.core  ## count verdicts in noise of other kinds again (hours; goes on where it was stopped)
 	$(BIN)/spectral-edge validate --calibrate --stress --jobs 1 --out validate/referee
 
-planted: $(VENV)/.core  ## judge the planted worlds again, where the rules or what they share changed (a minute)
+planted: $(VENV)/.core  ## judge the planted worlds again, where the rules or what they share changed (seconds)
 	$(BIN)/python -c 'from spectral_edge.validate.referee import predictions, size_and_power as s; \
 	s.store_planted(predictions.PREDICTIONS, s.stored_file(), progress=lambda id, _: print(id))'
 

@@ -93,7 +93,7 @@ OF_NO_STATEMENT = {
             f"GramSequence.{name}"
             for name in ("T", "banded", "W_max", "from_checkpoints", "save", "load", "to_xarray")
         ),
-        *(f"GramSequence.{name}" for name in ("pieces", "parts")),
+        *(f"GramSequence.{name}" for name in ("pieces", "parts", "once")),
         *(f"WindowSpectra.{name}" for name in ("sigma_reliable", "stored_floor", "gap_is_stored")),
         *(f"WindowSpectra.{name}" for name in ("to_xarray", "to_dataframe", "plot")),
         *(

@@ -1,5 +1,7 @@
 """What every window looks like: K gives all of it at once, and tables carry it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,6 +61,14 @@ def test_effective_dimension_and_autocorrelation_of_noise():
     tau = sequence.autocorrelation(5)
     assert tau[0] == 1
     assert np.abs(tau[1:]).max() < 5 / np.sqrt(P * (T - 5))
+
+
+def test_what_many_ask_is_made_once_and_not_handed_on():
+    sequence = GramSequence.from_updates(updates_of())
+    assert sequence.window(4) is sequence.window(np.int64(4))
+    made = [sequence.once("a key", object) for _ in range(2)]
+    assert made[0] is made[1] is not sequence.once("another", object)
+    assert replace(sequence, config={"run": "other"}).once("a key", object) is not made[0]
 
 
 def test_tables(tmp_path):

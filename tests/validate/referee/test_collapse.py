@@ -28,7 +28,7 @@ from spectral_edge.validate.referee.figures import collapse as figures
 from spectral_edge.validate.referee.predictions import p20_collapse_time as p20
 from spectral_edge.validate.referee.report import collapse_tables
 from spectral_edge.validate.referee.scoreboard import check
-from spectral_edge.validate.referee.verdict import Verdict
+from spectral_edge.validate.referee.verdict import Verdict, verdict_alone
 from spectral_edge.validate.runs.dense import config
 
 W = 10
@@ -378,6 +378,23 @@ def test_slope_and_errors_by_hand() -> None:
     assert twice.control_error.value == pytest.approx(control)
 
 
+def test_draws_of_runs_by_hand() -> None:
+    """The medians and the slope of all draws, against each draw written out."""
+    found, errors, slopes = score(), [], []
+    run, error = found.run[found.exchanged], found._errors
+    time, told = np.log(found.time[found.exchanged]), np.log(found.predicted[found.exchanged])
+    one, other = np.triu_indices(len(run), 1)
+    apart = time[one] != time[other]
+    one, other = one[apart], other[apart]
+    slope = (told[other] - told[one]) / (time[other] - time[one])
+    for weights in found._weights:
+        errors.append(np.median(np.repeat(error, weights[run])))
+        pairs = np.sort(np.repeat(slope, weights[run[one]] * weights[run[other]]))
+        slopes.append(pairs[(len(pairs) - 1) // 2])
+    assert np.array_equal(found._medians, errors)
+    assert found.slope[1:] == tuple(np.quantile(slopes, [0.025, 0.975]))
+
+
 def test_intervals_hold_the_value_and_resample_runs() -> None:
     found = score()
     for one in (found.concordance, found.error, found.slope, found.ratio):
@@ -426,6 +443,18 @@ def test_planted_flow_is_supported(judged: Verdict) -> None:
     assert judged.statistic < judged.control
     assert judged.effect.low <= 1 <= judged.effect.high
     assert judged.readings[0].name == "flow, k*"
+
+
+def test_the_verdict_alone_carries_no_window_on(judged: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(forecasts, "continued", refused)
+    with verdict_alone():
+        alone = p20.judge(p20.PREDICTION.planted(0), [])
+    for name in ("verdict", "statistic", "control", "effect", "p_value", "n"):
+        assert getattr(alone, name) == getattr(judged, name), name
+    assert {one.name for one in alone.readings} < {one.name for one in judged.readings}
 
 
 def test_gradient_descent_refutes_the_flow(

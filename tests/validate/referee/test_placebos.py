@@ -28,6 +28,23 @@ def noise_of(runs: list[GramSequence], copies: int = 20) -> list[worlds.Noise]:
     return [worlds.matched_noise(run, 0, copies) for run in runs]
 
 
+def test_noise_makes_its_probes_when_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = worlds.planted("collapse-time", 1)(0)[0]
+    made = []
+    isotropic = worlds.isotropic
+    monkeypatch.setattr(worlds, "isotropic", lambda *given: made.append(1) or isotropic(*given))
+    copy = worlds.matched_noise(run, 3)[2]
+    assert copy.probes.keys() == run.probes.keys()
+    assert "gradient" in copy.probes
+    assert len(copy.window(10).ratio)
+    assert not made
+    np.testing.assert_array_equal(copy.probes["gradient"], worlds.matched_noise(run, 3)[2].probes["gradient"])
+    assert copy.probes["response"].shape == run.probes["response"].shape
+    assert len(made) == 2  # once for each of the two
+    again = GramSequence.from_inner_products(copy.K, copy.steps, copy.P, probes=copy.probes)
+    np.testing.assert_array_equal(again.K, copy.K)  # as checked
+
+
 #: Supported in the first set (the first of them with p = 0.013, and in none of the five sets after it), as a test of
 #: 5 % may be; whether it is more than that, counts must say. Asked of two other sets.
 BY_CHANCE = {(14, "time alone"), (14, "weight decay alone")}

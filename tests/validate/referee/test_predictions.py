@@ -12,7 +12,7 @@ import pytest
 from spectral_edge import simulate, validate
 from spectral_edge.theory.gram import norms_squared
 from spectral_edge.validate import GramSequence
-from spectral_edge.validate.referee import partners, worlds
+from spectral_edge.validate.referee import bench, partners, worlds
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.predictions import p10_gap_precedes_grokking as p10
 from spectral_edge.validate.referee.predictions import p19_shift_detection as p19
@@ -279,9 +279,17 @@ def test_findings_name_every_verdict_and_the_theses_numbers(board: validate.Scor
 
 
 def test_processes_judge_as_one_does(additions) -> None:
-    chosen = [p for p in PREDICTIONS if p.number in (3, 11, 17)]
+    chosen = [p for p in PREDICTIONS if p.number in (3, 4, 8, 11, 17)]
     alone = validate.check(additions, predictions=chosen)
     assert validate.check(additions, predictions=chosen, jobs=2).to_dict() == alone.to_dict()
+
+
+def test_each_is_judged_in_one_lot_the_longest_first_those_about_dense_runs_together() -> None:
+    lots = bench._lots(PREDICTIONS)
+    assert sorted(number for lot in lots for number in lot) == [p.number for p in PREDICTIONS]
+    assert lots[:2] == [[20], [2]]
+    assert lots[2] == [p.number for p in PREDICTIONS if p.dense and p.number != 20]
+    assert all(len(lot) == 1 for lot in lots[3:])
 
 
 def test_an_interrupt_drops_what_waits() -> None:

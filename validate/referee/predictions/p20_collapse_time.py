@@ -65,6 +65,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     if not usable:
         reasons = sorted({str(_lacking(run)) for run in runs})
         return PREDICTION.not_run(f"no run with all it takes; missing: {'; '.join(reasons)}")
+    # the flow first: where the verdict alone is asked for, it is all that is made
     found = Forecasts.of(usable, tried({FORM: FORMS[FORM], **FORMS}), tried(PLACEBOS, 0))
     scores = {where: _scores(found.where(where), where) for where in WHERE}
     (events, seen), first = found.where(GAP).counts, scores[GAP].get(FORM)
