@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -176,7 +176,7 @@ def count(
     for goal in sorted({max(1, sets // 10), sets, most}):
         for world in stress.WORLDS:
             tried = [p for p in predictions if world in tried_in(p)]
-            wanted = [p for p in tried if goal <= sets or _too_often(counts[p.id][world])]
+            wanted = [p for p in tried if goal <= sets or _too_often(p, world, counts[p.id][world])]
             for verdicts in _verdicts(world, goal, wanted, counts, executor):
                 for id, verdict in verdicts.items():
                     counts[id][world] = counts[id][world].plus(verdict)
@@ -187,8 +187,18 @@ def count(
     return counts
 
 
-def _too_often(tally: Tally) -> bool:
-    return tally.supported > LARGEST_SIZE * tally.judged
+def _too_often(prediction: Prediction, world: str, tally: Tally) -> bool:
+    return not _holds(prediction, world) and tally.supported > LARGEST_SIZE * tally.judged
+
+
+def _holds(prediction: Prediction, world: str) -> bool:
+    """Whether what the prediction claims is so in that world."""
+    return prediction.id in stress.TRUE.get(world, frozenset())
+
+
+def _fails(prediction: Prediction, world: str) -> bool:
+    """Whether it is known not to be so there."""
+    return prediction.id in stress.FALSE.get(world, frozenset())
 
 
 def _verdicts(
@@ -259,23 +269,22 @@ def store(predictions: Sequence[Prediction], counts: Tallies, path: str | Path) 
 
 
 def worst(prediction: Prediction, tallies: dict[str, Tally] | None = None) -> StressSize:
-    """The worst worlds of a prediction's test, of those in which its claim does not hold; by default as stored."""
+    """The worst worlds of a prediction's test, of those in which the verdict is an error; by default as stored."""
     tallies = stored_tallies(prediction) if tallies is None else tallies
-    counted = {
-        world: tally
-        for world, tally in tallies.items()
-        if tally.judged and prediction.id not in stress.TRUE.get(world, frozenset())
-    }
-    if not counted:
-        return StressSize()
 
-    def worse(what: str, one: str) -> tuple[float, float]:
-        share = counted[one].share(what)
-        return certain(share, counted[one].judged), share.value
+    def where(what: str, right: Callable[[Prediction, str], bool]) -> tuple[Estimate, str, int]:
+        shares = {
+            world: (tally.share(what), tally.judged)
+            for world, tally in tallies.items()
+            if tally.judged and not right(prediction, world)
+        }
+        if not shares:
+            return UNKNOWN, "", 0
+        world = max(shares, key=lambda one: (certain(*shares[one]), shares[one][0].value))
+        share, sets = shares[world]
+        return share, world, sets
 
-    world, other = (max(counted, key=partial(worse, what)) for what in ("supported", "refuted"))
-    one, two = counted[world], counted[other]
-    return StressSize(one.share("supported"), world, one.judged, two.share("refuted"), other, two.judged)
+    return StressSize(*where("supported", _holds), *where("refuted", _fails))
 
 
 def remarks(predictions: Sequence[Prediction]) -> list[str]:
