@@ -151,8 +151,8 @@ def count(
     sets : int
         Sets of runs of each world, of the seeds `FIRST`, `FIRST` + 1, …
     most : int
-        A world in which more than `LARGEST_SIZE` of those that can be judged come out supported is counted up to so
-        many: the worst of many worlds is bad by chance.
+        A world in which more than `LARGEST_SIZE` of those that can be judged come out supported, or refuted, where
+        that is an error, is counted up to so many: the worst of many worlds is bad by chance.
     path : path, optional
         File for the counts; what is there of the same rules is not done again.
     executor : concurrent.futures.Executor, optional
@@ -188,7 +188,9 @@ def count(
 
 
 def _too_often(prediction: Prediction, world: str, tally: Tally) -> bool:
-    return not _holds(prediction, world) and tally.supported > LARGEST_SIZE * tally.judged
+    most = LARGEST_SIZE * tally.judged
+    refuted = tally.refuted > most and not (prediction.noise_refutes or _fails(prediction, world))
+    return refuted or (tally.supported > most and not _holds(prediction, world))
 
 
 def _holds(prediction: Prediction, world: str) -> bool:
