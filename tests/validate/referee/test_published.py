@@ -267,6 +267,17 @@ def test_operations_that_are_controls_of_the_authors_do_not_count() -> None:
     assert "6 of 12" in found.difference
 
 
+def test_runs_that_grok_without_weight_decay_are_named() -> None:
+    runs = planted("weight-decay-needed")
+    treated = [run for run in runs if run.config["weight_decay"]]
+    for many, wanted in ((1, CONFIRMED), (2, NOT_CONFIRMED)):
+        late = with_config(treated[:many], weight_decay=0.0, run="late")
+        found = TESTS[11].judge([*runs, *late])
+        assert found.verdict == wanted
+        named = "late at step" in found.difference
+        assert named == (wanted == NOT_CONFIRMED)
+
+
 def test_alpha_above_a_first_gap_counts_as_one() -> None:
     (run,) = made(np.tile([60.0], (40, 1)), 1)
     above, at, below, there = stability.stabilities(run)

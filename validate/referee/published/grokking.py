@@ -128,12 +128,26 @@ def _groks(runs: Runs) -> Found:
         return lacking(f"{WITHOUT} (with it: {share(hits)} grok)", float(hits.mean()))
     false = np.array([grok_step(run) is not None for run in without])
     everyone = np.array([grok_step(run) is not None for run in decays])
+    if hits.all() and false.sum() > ALLOWED:
+        late = [
+            f"{card(run).run} at step {grok_step(run):,}"
+            for run, hit in zip(without, false, strict=True)
+            if hit
+        ]
+        difference = (
+            f"More than {ALLOWED} that groks without weight decay is too many ({', '.join(late)}); the referee "
+            "compares the shares."
+        )
+    else:
+        difference = (
+            f"Runs with weight decay of {' and '.join(CONTROLS)} are the author's controls and do not count: with "
+            f"them it is {share(everyone)}."
+        )
     return Found(
         float(hits.mean()),
         bool(hits.all() and false.sum() <= ALLOWED),
         f"{share(hits)} with weight decay, {share(false)} without",
-        f"Runs with weight decay of {' and '.join(CONTROLS)} are the author's controls and do not count: with them it "
-        f"is {share(everyone)}.",
+        difference,
     )
 
 
