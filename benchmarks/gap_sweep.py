@@ -160,7 +160,7 @@ def diffrax_dopri5(events: bool) -> Run:
         if not events:
             return jnp.nan, solve(0.0, y, args, None).ys
         crossing = diffrax.Event(lambda t, y, args, **_: y[0], optimistix.Newton(1e-8, 1e-8))
-        first = solve(0.0, y, args, crossing)
+        first: Any = solve(0.0, y, args, crossing)
         return first.ts[-1], solve(first.ts[-1], first.ys[-1], args, None).ys
 
     many = jax.jit(jax.vmap(one))
