@@ -44,7 +44,7 @@ def on_device(name: str) -> Iterator["torch.device"]:
 
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         line = str(error).splitlines()[0]
         raise ValueError(

@@ -190,9 +190,10 @@ def test_bad_words(words: list[str], message: str, tmp_path: Path) -> None:
     [
         (MODULAR, "abacus", "device must be one that this machine has, like 'cpu', got 'abacus'"),
         (MODULAR, "cuda:77", "device must be one that this machine has, like 'cpu', got 'cuda:77'"),
+        (MODULAR, "meta", "device must be one that this machine has, like 'cpu', got 'meta'"),
         (dense_runs()[0], "cuda", "device must be 'cpu' for a dense run, got 'cuda'"),
     ],
-    ids=["no-name", "not-here", "dense"],
+    ids=["no-name", "not-here", "no-numbers", "dense"],
 )
 def test_a_device_that_cannot_be_had(config: Any, device: str, wanted: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=wanted):

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from spectral_edge import theory
 from spectral_edge.validate import GramSequence
@@ -156,11 +155,3 @@ def test_a_dense_run_that_groks_counts_whatever_its_decay() -> None:
     own = next(reading for reading in told.readings if "tangent" in reading.name)
     assert own.treated.value > 0.9  # 1/(ηg²) alone: the planted gap nearly closes at the transition
     assert told.statistic == found.statistic
-
-
-@pytest.mark.parametrize("n", [2, 5, 10])
-def test_slopes_are_those_of_scipy(n: int) -> None:
-    rng = np.random.default_rng(n)
-    x, y = rng.integers(0, 9, n).astype(float), rng.standard_normal(n)
-    x[0] = -1.0  # ties, but not all
-    assert p08._theil_sen(x, y) == stats.theilslopes(y, x).slope
