@@ -159,6 +159,7 @@ class RunConfig:
     #: Examples a model is evaluated on at a time.
     chunk: ClassVar[int] = 8192
     #: Examples of a batch that go through the model together, shortest first: less padding, the same gradient.
+    #: On a processor; elsewhere the whole batch does, since there a launch takes longer than padding.
     together: ClassVar[int] = 8192
 
     def __post_init__(self) -> None:

@@ -19,6 +19,8 @@ W_MAX = 32
 WINDOW = 10
 #: The window Hessian is taken at every so many records: of the first hundred, and of the rest.
 HESSIAN_EVERY, LATER = 5, 10
+#: Examples that go through the model together where it is not on a processor: fewer would leave a GPU waiting.
+ELSEWHERE = 1024
 #: At how many records of a long run the directions are ablated, and the last of them.
 ABLATIONS, LAST_ABLATION = 10, 500
 #: The groups and the names they go by in a recording.
@@ -62,6 +64,8 @@ class Observer:
         #: group -> probe -> index of the record -> value
         self.extra: dict[str, dict[str, dict[int, Any]]] = {group: {} for group in GROUPS}
         self._ablated = ablated_records(config)
+        on_cpu = next(model.parameters()).device.type == "cpu"
+        self.chunk = config.chunk if on_cpu else max(config.chunk, ELSEWHERE)
 
     def _tracker(self, names: list[str], path: Path | None, resumed: bool) -> GramTracker:
         card = {**self.card, "group": GROUPS["attention"]}
@@ -83,7 +87,7 @@ class Observer:
 
     def record(self, step: int, data: Data) -> dict[str, float]:
         """Measure the model as it is after `step`; returns the losses and accuracies."""
-        chunk, whole, model = self.config.chunk, self.config.whole_sequence, self.model
+        chunk, whole, model = self.chunk, self.config.whole_sequence, self.model
         scores, probes = {}, {}
         scores["train"], probes["gradient"] = examine.measure(model, data.seen, chunk, whole)
         few = evenly(data.unseen, self.config.gradient_examples)
@@ -121,7 +125,7 @@ class Observer:
                 if group == "attention":
                     directions["ablation_random"] = window.random_directions(self.records)
                 for probe, rows in directions.items():
-                    found = examine.ablation(self.model, window, rows, probes, few, self.config.chunk)
+                    found = examine.ablation(self.model, window, rows, probes, few, self.chunk)
                     self._keep(group, probe, found)
 
     def _keep(self, group: str, probe: str, value: Any) -> None:

@@ -90,9 +90,8 @@ def _dyck(decay: float, seed: int, variant: str = "") -> DyckConfig:
 
 
 def _scan(decay: float, seed: int) -> ScanConfig:
-    if decay:
-        return ScanConfig(weight_decay=decay, seed=seed)
-    return ScanConfig(weight_decay=decay, seed=seed, max_steps=20_000, steps_after_target=None)
+    longest = ScanConfig.max_steps if decay else 20_000
+    return ScanConfig(weight_decay=decay, seed=seed, max_steps=longest)
 
 
 class Standing(NamedTuple):

@@ -201,7 +201,8 @@ class _Run:
             # the kernels of so small a model take longer to launch than to run
             graph = torch.cuda.CUDAGraph()
             self._forget_gradients()
-            with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+            stream = torch.cuda.current_stream()  # other threads may use the GPU meanwhile
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self._update(examples, chosen)
             self._graph = graph, examples, chosen
             graph.replay()
@@ -219,7 +220,8 @@ class _Run:
 
         from spectral_edge.validate.runs.examine import chunks, loss_of
 
-        for part, share in chunks(examples.take(chosen), self.config.together):
+        together = self.config.together if self.device.type == "cpu" else self.config.batch_size
+        for part, share in chunks(examples.take(chosen), together):
             (share * loss_of(self.model, part)).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         for optimizer in self.optimizers:
