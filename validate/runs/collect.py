@@ -14,6 +14,9 @@ from spectral_edge.validate.runs.bundle import Files, bundled_folder
 from spectral_edge.validate.runs.config import RunConfig
 from spectral_edge.validate.runs.plan import planned
 
+#: Of a longer run the attention weights alone are bundled, as of one made again: nothing is judged on all weights,
+#: and theirs would be a quarter of the package.
+LONGEST = 20_000
 #: What a recording says beside its configuration.
 _BESIDE = ("text_length", "text_sha256", "command", "spectral_edge", "torch", "group", "stop_step")
 
@@ -46,7 +49,7 @@ def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -
         for side, runs in sides.items():
             name = f"{subject} {side}".rstrip()
             fresh = [run for run in runs if Files(source, run.name).done]
-            there = [run for run in runs if run in fresh or Files(target / run.place, run.name).done]
+            there = [run for run in runs if run in fresh or _place(target, run).exists()]
             if len(there) < len(runs):
                 whole = False
                 yield f"{name}: {len(there)} of {len(runs)} are finished"
@@ -74,7 +77,12 @@ def _take(run: RunConfig, source: Path, target: Path) -> None:
         told |= {name: card[name] for name in ("run", "task", "experiment", "family", "recipe")}
         told |= {name: sequence.config[name] for name in _BESIDE if name in sequence.config}
         found[group] = replace(sequence, config=told)
-    Files(target / run.place, run.name).put(found)
+    lean = run.place or found["attention"].steps[-1] > LONGEST
+    Files(target / run.place, run.name, ("attention",) if lean else ("attention", "all")).put(found)
+
+
+def _place(target: Path, run: RunConfig) -> Path:
+    return Files(target / run.place, run.name).recordings["attention"]
 
 
 def _clear(run: RunConfig, target: Path) -> Iterator[str]:

@@ -10,7 +10,7 @@ from spectral_edge import validate
 from spectral_edge.validate.gram.live.journal import journal_path
 from spectral_edge.validate.runs import plan
 from spectral_edge.validate.runs.bundle import Files, recorded
-from spectral_edge.validate.runs.collect import collect
+from spectral_edge.validate.runs.collect import LONGEST, collect
 from spectral_edge.validate.runs.plan import planned, survey
 from spectral_edge.validate.runs.tasks.modular import OPERATIONS, ShiftConfig
 
@@ -80,9 +80,10 @@ def test_bundled_runs_are_those_of_the_plan() -> None:
         same = {name for name in config if name in run.config and "target" not in name}
         assert {name: config[name] for name in same} == {name: run.config[name] for name in same}
         assert run.config["task"] == planned()[run.config["run"]].task
-    names = [[run.config["run"] for run in validate.bundled(group)] for group in ("attention", "all")]
-    assert names[0] == names[1]
-    finished = [run for run in planned().values() if run.name in names[0]]
+    names = [run.config["run"] for run in validate.bundled()]
+    short = [run.config["run"] for run in validate.bundled() if run.steps[-1] <= LONGEST]
+    assert short == [run.config["run"] for run in validate.bundled("all")]
+    finished = [run for run in planned().values() if run.name in names]
     subjects = {run.subject for run in finished}
     whole = [
         subject
@@ -103,7 +104,7 @@ def test_bundled_runs_are_those_of_the_plan() -> None:
 
 @pytest.fixture
 def addition() -> validate.GramSequence:
-    return next(run for run in validate.bundled() if run.config["task"] == "modular-addition")
+    return next(run for run in validate.bundled() if run.config["run"] == "single-a+b-wd1-seed42")
 
 
 def test_survey_tells_recorded_from_bundled_from_missing(
@@ -169,6 +170,7 @@ def test_what_is_made_again_is_collected_apart(tmp_path: Path, addition: validat
     assert [path.stem for path in (tmp_path / "into").glob("*.npz")] == ["older"]  # supersedes no run
     found = recorded(tmp_path / "into", "again")
     assert sorted(run.config["run"] for run in found) == sorted(run.name for run in twins)
+    assert not (tmp_path / "into" / "again" / "all").exists()
 
 
 def _status(folder: Path) -> str:
