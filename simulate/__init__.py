@@ -10,6 +10,7 @@
 `noise`                a run in which nothing happens: K at any P, any autocorrelation; `projected`
 `local_colour`         the autocorrelation of a run's updates as it changes in time; `effective_dimension`
 `spiked`               signals in noise at any P: the exact band of K (9); `turning`
+`window_sigma`         singular values of every window, quick enough for thousands of sequences
 `planted`              runs in which a claim holds by construction, with their truth; `scenarios`
 =====================  ==================================================================
 
@@ -34,6 +35,7 @@ from spectral_edge.simulate._null import NullRatio, goe_spacings, null_quantile,
 from spectral_edge.simulate._planted.planted import PlantedRun, planted, scenarios
 from spectral_edge.simulate._spiked import SpikedTrajectory, spiked, turning
 from spectral_edge.simulate._sweep import GapSweep, gap_sweep
+from spectral_edge.simulate._windows import window_sigma
 
 __all__ = [
     "MEMORY",
@@ -71,4 +73,5 @@ __all__ = [
     "spiked",
     "time_to_exchange",
     "turning",
+    "window_sigma",
 ]

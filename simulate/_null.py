@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_edge.simulate import _autocorrelation
+from spectral_edge.simulate._windows import gram_sigma
 from spectral_edge.theory.checks import FloatArray, finite, whole
-from spectral_edge.theory.spectrum import gap_position, gap_ratio
+from spectral_edge.theory.spectrum import gap_position, gap_ratio, gram_rtol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -170,12 +171,13 @@ def null_ratio(
         raise ValueError(f"P must exceed W - 1 = {W - 1}, got {P:g}")
     tau = _autocorrelation.extended(_autocorrelation.checked(autocorrelation), W)
     L = _autocorrelation.factor(tau, W)
-    rng = np.random.default_rng(seed)
+    rng, rtol = np.random.default_rng(seed), gram_rtol(W)
     ratio, k_star = np.empty(n), np.empty(n)
     for start in range(0, n, size := max(1, _BLOCK // W**2)):
         rows = slice(start, min(start + size, n))
-        sigma = np.linalg.svd(L @ bartlett(rng, rows.stop - start, W, P), compute_uv=False)
-        ratio[rows], k_star[rows] = gap_ratio(sigma), gap_position(sigma)
+        X = L @ bartlett(rng, rows.stop - start, W, P)
+        sigma = gram_sigma(X @ np.swapaxes(X, 1, 2))
+        ratio[rows], k_star[rows] = gap_ratio(sigma, rtol=rtol), gap_position(sigma, rtol=rtol)
     return NullRatio(ratio, k_star, P, W, tau)
 
 

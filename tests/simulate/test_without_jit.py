@@ -28,6 +28,7 @@ found += [paths.sigma, paths.closest]
 updates = np.random.default_rng(5).normal(size=(24, 30)) + np.linspace(0, 9, 24)[:, None]
 modes = simulate.follow_modes(updates @ updates.T, 4, memory=3)
 found += [modes.rank, modes.overlap, modes.pair_overlap]
+found += [simulate.window_sigma(updates @ updates.T, 4)]
 numbers = np.concatenate([np.ravel(x).astype(float) for x in found])
 """
 

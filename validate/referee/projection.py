@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from spectral_edge import simulate
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
@@ -20,8 +21,10 @@ def projected(run: GramSequence, W: int, d: int, seed: int) -> FloatArray:
     out[:lags] = first @ rng.standard_normal((lags, d))
     for t, (weights, rest) in enumerate(following, start=lags):
         out[t] = weights @ out[t - lags + 1 : t] + rest * rng.standard_normal(d)
-    views = np.lib.stride_tricks.sliding_window_view(out, W, axis=0)
-    return np.asarray(np.linalg.svd(views, compute_uv=False), dtype=np.float64)
+    band = np.full((run.T, W), np.nan)
+    for lag in range(W):
+        band[lag:, lag] = np.einsum("td,td->t", out[lag:], out[: run.T - lag])
+    return simulate.window_sigma(band, W)
 
 
 def _in_turn(run: GramSequence, W: int) -> tuple[FloatArray, list[tuple[FloatArray, float]]]:

@@ -6,19 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import detrend
 
+from spectral_edge.simulate import window_sigma
+from spectral_edge.theory import gap_ratio, gram_rtol
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.cards import metric
 from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion
 
 
+def ratio(run: GramSequence, W: int) -> FloatArray:
+    """R of every window, (n,), NaN where there is no gap: ``run.window(W).ratio`` to rounding, for runs and copies.
+
+    Twenty copies of noise are asked for nothing else, and directions of their windows would take longest.
+    """
+
+    def make() -> FloatArray:
+        rtol = max(gram_rtol(W), float(np.sqrt(W * run.rounding)))
+        return np.asarray(gap_ratio(window_sigma(run.K, W), rtol=rtol))
+
+    return run.once(("ratio", W), make)
+
+
 def log_ratio(run: GramSequence, W: int) -> FloatArray:
     """Log R of every window, (n,); where a window has no gap, the line between its neighbours."""
-    ratio = run.window(W).ratio
-    known = np.flatnonzero(np.isfinite(ratio))
+    R = ratio(run, W)
+    known = np.flatnonzero(np.isfinite(R))
     if len(known) < 2:
-        return np.full(len(ratio), np.nan)
-    return np.asarray(np.interp(np.arange(len(ratio)), known, np.log(ratio[known])))
+        return np.full(len(R), np.nan)
+    return np.asarray(np.interp(np.arange(len(R)), known, np.log(R[known])))
 
 
 def validation_loss(run: GramSequence) -> FloatArray | None:
@@ -40,8 +55,8 @@ def has_gap(run: GramSequence, copies: Sequence[GramSequence], W: int) -> NDArra
 
     By chance that is one window in ``len(copies) + 1``.
     """
-    highest = np.max([np.nan_to_num(copy.window(W).ratio) for copy in copies], axis=0)
-    return np.asarray(run.window(W).ratio > highest)  # a window without ratio is not above
+    highest = np.max([np.nan_to_num(ratio(copy, W)) for copy in copies], axis=0)
+    return np.asarray(ratio(run, W) > highest)  # a window without ratio is not above
 
 
 def gap_share(
@@ -55,7 +70,7 @@ def gap_share(
     """
     counts = []
     for run, copies in pairs:
-        counted = np.ones(len(run.window(W).steps), dtype=bool) if among is None else among(run)
+        counted = np.ones(run.T - W + 1, dtype=bool) if among is None else among(run)
         counts.append((np.sum(has_gap(run, copies, W) & counted), np.sum(counted)))
     share = clustered_proportion(*np.array(counts, dtype=float).T / W)
     return share, share.low > 1 / (1 + min(len(copies) for _, copies in pairs))

@@ -43,7 +43,7 @@ UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 def short(x: float, digits: int = 3) -> str:
     """Return `x` to some digits, as 1.13e5 where it is large; a dash where there is no number."""
     if not np.isfinite(x):
-        return "∞" if x == np.inf else "–"
+        return "–" if np.isnan(x) else "∞" if x > 0 else "−∞"
     return f"{x:.{digits}g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 

@@ -271,8 +271,8 @@ def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np
     model = noise_model(run, W)
     rng = np.random.default_rng(key(run, seed + 1))
     lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags
-    lam = np.array([np.linalg.eigvalsh(window_blocks(_noise(model, lags, rng), W)) for _ in range(n)])
-    return theory.gap_ratio(np.sqrt(np.maximum(lam[..., ::-1], 0)), rtol=theory.gram_rtol(W))
+    sigma = np.array([simulate.window_sigma(_noise(model, lags, rng), W) for _ in range(n)])
+    return theory.gap_ratio(sigma, rtol=theory.gram_rtol(W))
 
 
 def key(run: GramSequence, seed: int) -> list[int]:

@@ -73,7 +73,15 @@ def test_monte_carlo_p_has_its_size_and_is_never_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "shown"), [(112910.2, "1.13e5"), (0.25, "0.25"), (1e-7, "1e-7"), (float("nan"), "–"), (np.inf, "∞")]
+    ("x", "shown"),
+    [
+        (112910.2, "1.13e5"),
+        (0.25, "0.25"),
+        (1e-7, "1e-7"),
+        (float("nan"), "–"),
+        (np.inf, "∞"),
+        (-np.inf, "−∞"),
+    ],
 )
 def test_short(x: float, shown: str) -> None:
     assert statistics.short(x) == shown

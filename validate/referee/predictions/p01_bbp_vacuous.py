@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_edge import theory
+from spectral_edge import simulate, theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import knows, metric, number
@@ -32,7 +32,7 @@ def training(run: GramSequence) -> NDArray[np.bool_]:
 
 
 def _sigma(run: GramSequence) -> NDArray[np.float64]:
-    return run.window(W).sigma[training(run)]
+    return simulate.window_sigma(run.K, W)[training(run)]
 
 
 def _a_priori(run: GramSequence) -> float:

@@ -9,6 +9,7 @@ from spectral_edge import simulate
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.published import spectra as published
+from spectral_edge.validate.referee.series import ratio
 from spectral_edge.validate.referee.statistics import Estimate, clustered_proportion, monte_carlo_p
 from spectral_edge.validate.referee.verdict import Prediction, Reading, Verdict, decide, passes, tried
 
@@ -49,7 +50,7 @@ READINGS: dict[str, Levels] = {
 
 
 def _share(run: GramSequence, levels: NDArray[np.float64]) -> float:
-    return float(np.mean(run.window(W).ratio > levels))
+    return float(np.mean(ratio(run, W) > levels))
 
 
 def _pooled(runs: Sequence[GramSequence], shares: Sequence[float]) -> Estimate:

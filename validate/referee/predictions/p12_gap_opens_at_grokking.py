@@ -73,15 +73,15 @@ def elsewhere(run: GramSequence, step: int) -> list[float]:
 
 def _estimates(
     treated: dict[Partner, GramSequence], control: dict[Partner, GramSequence], largest: bool
-) -> tuple[Estimate, Estimate, Estimate]:
-    """Rise with decay, at the same step without, and the difference in pairs."""
+) -> tuple[Estimate, Estimate, Estimate, int]:
+    """Rise with decay, at the same step without, the difference in pairs, and of how many pairs that is known."""
     steps = {
         key: step for key, run in treated.items() if (step := grok_step(run)) is not None and key in control
     }
     one = np.array([rise(treated[key], step, largest) for key, step in steps.items()])
     other = np.array([rise(control[key], step, largest) for key, step in steps.items()])
     both = ~np.isnan(one + other)
-    return mean(one[both]), mean(other[both]), mean((one - other)[both])
+    return mean(one[both]), mean(other[both]), mean((one - other)[both]), int(both.sum())
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
@@ -91,9 +91,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         "mean over the query matrices": _estimates(treated, control, False),
         "the query matrix that rises most": _estimates(treated, control, True),
     }
-    one, other, difference = found["mean over the query matrices"]
-    n = sum(grok_step(run) is not None and key in control for key, run in treated.items())
-    if not n or np.isnan(one.value):
+    one, other, difference, n = found["mean over the query matrices"]
+    if not n:
         return PREDICTION.not_run(
             "no grokked run with the singular values of W_Q beside one without weight decay of the same seed"
         )
@@ -128,7 +127,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         readings=(
             *(
                 Reading(name, _ratio(a), _ratio(b), passes(a, 0), passes(b, 0))
-                for name, (a, b, _) in found.items()
+                for name, (a, b, _, _) in found.items()
             ),
             *(
                 Reading(name, _ratio(a), _ratio(b), passes(a, 0), passes(b, 0))

@@ -22,7 +22,8 @@ def errors(run: GramSequence, d: int, seed: int = 17) -> Floats:
     """Relative error of R in every window that has one."""
     ratio = run.window(W).ratio
     known = np.isfinite(ratio)
-    return np.asarray(np.abs(theory.gap_ratio(projected(run, W, d, seed))[known] / ratio[known] - 1))
+    R = theory.gap_ratio(projected(run, W, d, seed), rtol=theory.gram_rtol(W))
+    return np.asarray(np.abs(R[known] / ratio[known] - 1))
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:

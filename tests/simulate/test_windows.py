@@ -1,0 +1,47 @@
+"""Singular values of all windows at once are those that LAPACK finds one by one."""
+
+import numpy as np
+import pytest
+
+from spectral_edge import simulate, theory
+from spectral_edge.simulate._windows import gram_sigma
+from spectral_edge.theory.gram import as_band
+
+
+def lapack(K: np.ndarray, W: int) -> np.ndarray:
+    return theory.gram_spectrum(theory.window_blocks(K, W)).lam
+
+
+@pytest.mark.parametrize("W", [1, 2, 3, 10, 20])
+@pytest.mark.parametrize("T", [22, 67])  # fewer windows than lanes, and more
+def test_full_and_band_agree_with_lapack(W: int, T: int) -> None:
+    K = simulate.noise(T, P=300, autocorrelation=0.7, norms=np.geomspace(1, 1e-3, T), seed=1).K
+    wanted = lapack(K, W)
+    for given in (K, as_band(K, min(W, T - 2))):
+        found = simulate.window_sigma(given, W) ** 2
+        assert np.abs(found - wanted).max(axis=1) == pytest.approx(0, abs=1e-14 * wanted.max())
+        assert (np.abs(found - wanted) <= 1e-14 * wanted[:, :1]).all()
+    assert np.allclose(gram_sigma(theory.window_blocks(K, W)) ** 2, wanted, rtol=0, atol=1e-14 * wanted.max())
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_bits_depend_on_nothing_but_the_window(scale: float) -> None:
+    K = scale * simulate.noise(80, P=40, autocorrelation=0.5, seed=2).K
+    whole = simulate.window_sigma(K, 6)
+    for first, last in ((0, 80), (3, 30), (41, 47)):
+        assert np.array_equal(simulate.window_sigma(K[first:last, first:last], 6), whole[first : last - 5])
+    assert np.allclose(whole**2, lapack(K, 6), rtol=0, atol=1e-14 * whole.max() ** 2)
+
+
+def test_what_has_no_gap_and_what_is_not_there() -> None:
+    assert not simulate.window_sigma(np.zeros((9, 9)), 4).any()
+    alike = simulate.window_sigma(np.ones((9, 9)), 4)
+    assert alike[:, 0] == pytest.approx(2)
+    assert (alike[:, 1:] < 1e-7).all()
+    K = np.eye(12)
+    K[:6, 6:] = K[6:, :6] = np.nan  # a gap in the recording
+    assert np.array_equal(
+        np.isnan(simulate.window_sigma(K, 4)).all(axis=1), np.isnan(lapack(K, 4)).any(axis=1)
+    )
+    with pytest.raises(ValueError, match="W must be at most 3 for this band of K, got 5"):
+        simulate.window_sigma(as_band(np.eye(12), 2), 5)
