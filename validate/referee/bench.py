@@ -49,19 +49,27 @@ def judges(
         yield judge
 
 
-#: What takes longest. It is begun first, or a process would wait for it at the end.
-LONGEST = ("collapse-time", "gap-above-noise")
+#: What takes longest, longest first. It is begun first, or a process would wait for it at the end.
+LONGEST = (
+    "gap-flow",
+    "collapse-time",
+    "gap-above-noise",
+    "stability-hierarchy",
+    "lag-flip",
+    "projection-keeps-gap",
+)
 
 
 def _lots(predictions: Sequence[Prediction]) -> list[list[int]]:
     """What one process judges at a stretch, by number: the maker of a planted world is a closure, which cannot be sent.
 
-    The other predictions about dense runs go together, since they look at the same noise.
+    Predictions about dense runs go together, since they look at the same noise; but collapse times look at none.
     """
-    alone = [[p.number] for id in LONGEST for p in predictions if p.id == id]
-    others = [p for p in predictions if p.id not in LONGEST]
-    together = [p.number for p in others if p.dense]
-    return [*alone, together, *([p.number] for p in others if not p.dense)]
+    together = [p for p in predictions if p.dense and p.id != "collapse-time"]
+    lots = [together, *([p] for p in predictions if p not in together)]
+    place = {id: i for i, id in enumerate(LONGEST)}
+    lots.sort(key=lambda lot: min((place.get(p.id, len(place)) for p in lot), default=len(place)))
+    return [[p.number for p in lot] for lot in lots if lot]
 
 
 class Bench:

@@ -13,6 +13,7 @@ the horizon, and what is never to come, counts as foreseen for the horizon.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ SEED = 20
 NEAR = 0.3
 #: The slope is taken of at most so many points, evenly spaced among them.
 POINTS = 300
+#: Of which the pairs are added up in so many stretches.
+STRETCHES = 128
 #: Exchanged states at a time in the count of concordant pairs.
 CHUNK = 256
 #: Which states: of all leading pairs, or of those around a gap.
@@ -179,13 +182,10 @@ class Score:
         if not len(one):
             return UNKNOWN
         slopes = (y[other] - y[one]) / (x[other] - x[one])
-        order = np.argsort(slopes)
-        slopes, of_pair = slopes[order], (run[one] * (run.max() + 1) + run[other])[order]
-        draws = np.full(len(self._weights), np.nan)
-        for draw, weights in enumerate(self._weights[:, : run.max() + 1]):
-            total = np.cumsum(np.outer(weights, weights).take(of_pair))
-            if total[-1] > 0:
-                draws[draw] = slopes[np.searchsorted(total, (total[-1] + 1) // 2)]
+        order, runs = np.argsort(slopes), int(run.max()) + 1
+        draws = _weighted_medians(
+            slopes[order], run[one][order] * runs + run[other][order], self._weights[:, :runs]
+        )
         return self._estimate(float(np.median(slopes)), draws)
 
     def p_value(self) -> float:
@@ -195,6 +195,26 @@ class Score:
         medians = np.array([np.median(differences[run == number]) for number in np.unique(run)])
         medians = medians[medians != 0]
         return float(stats.wilcoxon(medians, alternative="less").pvalue) if len(medians) else 1.0
+
+
+def _weighted_medians(values: Floats, of_pair: Integers, weights: Integers) -> Floats:
+    """Median of sorted `values` in every draw, (m,); a value counts as often as the two runs of its pair are drawn.
+
+    Of most values only the sum of a stretch is needed: that of the median is looked through one by one.
+    """
+    pairs = np.einsum("mi,mj->mij", weights, weights, dtype=float).reshape(len(weights), -1)
+    edges = np.linspace(0, len(values), min(STRETCHES, len(values)) + 1).astype(int)
+    stretches = [of_pair[start:end] for start, end in pairwise(edges)]
+    counts = np.array([np.bincount(stretch, minlength=pairs.shape[1]) for stretch in stretches], dtype=float)
+    total = np.cumsum(pairs @ counts.T, axis=1)  # whole numbers far below 2^53
+    middle = (total[:, -1] + 1) // 2
+    found = np.full(len(weights), np.nan)
+    for draw, place in enumerate((total < middle[:, None]).sum(axis=1)):
+        if total[draw, -1] > 0:
+            before = total[draw, place - 1] if place else 0.0
+            inside = before + np.cumsum(pairs[draw].take(stretches[place]))
+            found[draw] = values[edges[place] + np.searchsorted(inside, middle[draw])]
+    return found
 
 
 @dataclass(frozen=True, eq=False)
