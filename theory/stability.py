@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.theory.checks import FloatArray, nonnegative, positive, whole
 from spectral_edge.theory.gram import inner_products, window_blocks
-from spectral_edge.theory.spectrum import descending, gram_rtol, gram_spectrum
+from spectral_edge.theory.spectrum import GramSpectrum, descending, gram_rtol, gram_spectrum
 
 REGIMES = ("plateau", "transition", "forgetting", "undefined")
 
@@ -62,7 +62,7 @@ def rank_two_norms(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> tuple[FloatArray
     return np.asarray(frobenius), np.asarray(operator)
 
 
-def perturbation_norms(K: ArrayLike, W: int) -> PerturbationNorms:
+def perturbation_norms(K: ArrayLike, W: int, spectrum: GramSpectrum | None = None) -> PerturbationNorms:
     """[D] Norms of the change of C = X^T X from each window to the next (5.1, 5.2).
 
     Parameters
@@ -71,6 +71,8 @@ def perturbation_norms(K: ArrayLike, W: int) -> PerturbationNorms:
         Inner products of the updates, parameter units squared (`theory.gram` has the convention).
     W : int
         Window, 1 <= W < T.
+    spectrum : GramSpectrum, optional
+        That of all windows, where it is there already: finding it takes longest.
 
     Returns
     -------
@@ -94,10 +96,7 @@ def perturbation_norms(K: ArrayLike, W: int) -> PerturbationNorms:
     """
     blocks = _pairs(K, W)
     frobenius, operator = rank_two_norms(blocks[:, -1, -1], blocks[:, 0, 0], blocks[:, -1, 0])
-    windows = window_blocks(K, W)
-    whole_windows = ~np.isnan(windows).any(axis=(1, 2))
-    lam = np.full((len(windows), W), np.nan)
-    lam[whole_windows] = np.linalg.eigvalsh(windows[whole_windows])
+    lam = (spectrum or gram_spectrum(window_blocks(K, W))).lam
     return PerturbationNorms(frobenius, operator, np.linalg.norm(np.diff(lam, axis=0), axis=-1))
 
 
@@ -211,7 +210,7 @@ def guaranteed_overlap(lam: ArrayLike, a: ArrayLike, b: ArrayLike, c: ArrayLike)
     return np.where(held, 0.5 * (1 + np.sqrt(np.maximum((1 - ratio) * (1 + ratio), 0.0))), 0.0)
 
 
-def mode_overlaps(K: ArrayLike, W: int) -> FloatArray:
+def mode_overlaps(K: ArrayLike, W: int, spectrum: GramSpectrum | None = None) -> FloatArray:
     """[D] Exact overlaps <v_j(t), v_l(t+1)> of consecutive windows' directions, from K alone (5.5).
 
     Parameters
@@ -219,6 +218,8 @@ def mode_overlaps(K: ArrayLike, W: int) -> FloatArray:
     K : array_like, (T, T) full, or a band holding lags up to W
     W : int
         Window, 1 <= W < T.
+    spectrum : GramSpectrum, optional
+        That of all windows, where it is there already: finding it takes longest.
 
     Returns
     -------
@@ -238,7 +239,7 @@ def mode_overlaps(K: ArrayLike, W: int) -> FloatArray:
            [0., 1.]])
     """
     blocks = _pairs(K, W)
-    spectrum = gram_spectrum(window_blocks(K, W))
+    spectrum = spectrum or gram_spectrum(window_blocks(K, W))
     inner = np.swapaxes(spectrum.u[:-1], 1, 2) @ blocks[:, :-1, 1:] @ spectrum.u[1:]
     sigma = _resolved(spectrum.sigma)
     scale = sigma[:-1, :, None] * sigma[1:, None, :]

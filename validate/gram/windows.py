@@ -207,15 +207,20 @@ class WindowSpectra:
         """Sub-leading gap λ_2 − λ_3 (section 1), (n,), parameter units²; needs W ≥ 3."""
         return spectrum.subleading_gap(self.sigma)
 
+    @property
+    def _spectrum_of_K(self) -> spectrum.GramSpectrum | None:
+        """The eigenpairs where they are those of K; None where some were refined from the updates themselves."""
+        return None if self.refined.any() else spectrum.GramSpectrum(self.lam, self.u)
+
     @cached_property
     def delta(self) -> stability.PerturbationNorms:
         """Norms of ΔC from each window to the next (5.1, 5.2), (n − 1,) each, parameter units²."""
-        return stability.perturbation_norms(self.K, self.W)
+        return stability.perturbation_norms(self.K, self.W, self._spectrum_of_K)
 
     @cached_property
     def overlaps(self) -> Floats:
         """⟨v_j(t), v_l(t+1)⟩ for consecutive windows (5.5), (n − 1, W, W)."""
-        return stability.mode_overlaps(self.K, self.W)
+        return stability.mode_overlaps(self.K, self.W, self._spectrum_of_K)
 
     def alpha(self, C: float = 4.0, norm: str = "operator") -> Floats:
         """Stability coefficients α_j of each window on its way to the next (5.3).
