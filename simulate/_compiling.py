@@ -1,4 +1,4 @@
-"""Kernels compile where nothing can be written, and where it takes long they say so."""
+"""Kernels compile where nothing can be written, and say so where it takes long; one short run needs no compiler."""
 
 import atexit
 import shutil
@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +15,10 @@ from typing import Any
 _there: set[str] = set()
 #: Where numba keeps what it has compiled until this process ends, if it can keep it nowhere else.
 _place = ""
+#: Whether this is within `once`.
+_once: ContextVar[bool] = ContextVar("once", default=False)
+
+_KERNELS = "spectral_edge.simulate._kernels"
 
 
 @contextmanager
@@ -68,3 +73,41 @@ def cache_somewhere() -> None:
     except RuntimeError:
         _place = numba_settings().CACHE_DIR = tempfile.mkdtemp(prefix="spectral-edge-cache-")
         atexit.register(shutil.rmtree, _place, ignore_errors=True)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Within, a run of few steps is left to Python's interpreter: for a command that makes one run and ends.
+
+    Even a kernel that is in the cache takes longer to load than such a run to make. The numbers are those of the
+    compiled kernel but for rounding, which a processor that multiplies and adds at once does otherwise: tests hold
+    that they agree to 1e-9.
+    """
+    before = _once.set(True)
+    try:
+        yield
+    finally:
+        _once.reset(before)
+
+
+def is_once() -> bool:
+    """Whether this is within `once`."""
+    return _once.get()
+
+
+def in_python(name: str) -> Any:
+    """The kernels of the module `name` as the interpreter runs them; those that are compiled stay what they are."""
+    settings, compiled = numba_settings(), _take_out()
+    before, settings.DISABLE_JIT = settings.DISABLE_JIT, 1
+    try:
+        return import_module(f"{_KERNELS}.{name}")
+    finally:
+        settings.DISABLE_JIT = before
+        _take_out()
+        sys.modules.update(compiled)
+
+
+def _take_out() -> dict[str, Any]:
+    """Forget that the kernels have been imported; return their modules by name."""
+    vars(import_module("spectral_edge.simulate")).pop("_kernels", None)
+    return {key: sys.modules.pop(key) for key in list(sys.modules) if f"{key}.".startswith(f"{_KERNELS}.")}

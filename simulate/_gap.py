@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_edge.simulate import _coefficients
-from spectral_edge.simulate._compiling import compiling
+from spectral_edge.simulate._compiling import compiling, in_python, is_once
 from spectral_edge.theory import flow
 from spectral_edge.theory.checks import FloatArray, finite, nonnegative, positive, whole
 
@@ -21,6 +21,7 @@ Coefficient = float | Callable[[float], float]
 Pair = ArrayLike | tuple[Coefficient, Coefficient] | Callable[[float], tuple[float, float]]
 
 _MAX_STEPS = 5_000_000
+_FEW_STEPS = 500  # which take the interpreter about half as long as the compiled kernel takes to load
 
 
 class _Found(NamedTuple):
@@ -315,12 +316,24 @@ def _integrate_constant(
     c: tuple[float, ...], start: tuple[float, ...], max_step: float, rtol: float, atol: float, times: FloatArray
 ) -> _Found:  # fmt: skip
     """With constants, which have two crossings at most."""
+    if is_once():
+        with np.errstate(all="ignore"):  # the compiled kernel says nothing of an overflow either
+            found = _run_constant(in_python("taylor"), _FEW_STEPS, c, start, max_step, rtol, atol, times)
+        if found.steps < _FEW_STEPS:
+            return found
     with compiling("the gap kernel"):
         from spectral_edge.simulate._kernels import taylor as kernel
+    return _run_constant(kernel, _MAX_STEPS, c, start, max_step, rtol, atol, times)
+
+
+def _run_constant(
+    kernel: Any, max_steps: int, c: tuple[float, ...], start: tuple[float, ...], max_step: float, rtol: float,
+    atol: float, times: FloatArray,
+) -> _Found:  # fmt: skip
     g0, d0, omega, W, t_max = start
     gap, mean, out = np.empty(times.size), np.empty(times.size), np.empty((8, 1))
     columns = tuple(np.full(1, value) for value in (g0, d0, *c, omega, float(W), t_max))
-    kernel.integrate_part(columns, 0, 1, max_step, _MAX_STEPS, rtol, atol, times, gap, mean, out)
+    kernel.integrate_part(columns, 0, 1, max_step, max_steps, rtol, atol, times, gap, mean, out)
     first, second, _, minimum, _, status, reached, steps = map(float, out[:, 0])
     crossings = np.array([t for t in (first, second) if np.isfinite(t)])
     return _Found(int(status), reached, int(steps), minimum, gap, mean, crossings)

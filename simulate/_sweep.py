@@ -8,6 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class GapSweep:
     gap : numpy.ndarray, float64
         The gap at t_max, negative after a crossing (parameter units).
     minimal_gap : numpy.ndarray, float64
-        The smallest ordered gap until t_max, 0 where it crosses (parameter units).
+        The smallest ordered gap until t_max, 0 where it crosses (parameter units); NaN if it was not asked for.
     crossings : numpy.ndarray, int64
         Crossings of g = 0: for constants all there will ever be, for functions of time those before t_max. -1 is
         the marginal case of none and g* = 0.
@@ -168,6 +169,7 @@ def gap_sweep(
     W: ArrayLike,
     t_max: ArrayLike,
     method: str = "auto",
+    minimal_gap: bool = True,
     rtol: float = 1e-8,
     atol: float = 1e-10,
     executor: Executor | None = None,
@@ -188,6 +190,9 @@ def gap_sweep(
         Learning rate, or a schedule common to all.
     method : {"auto", "integrate", "exact"}
         The kernels of `gap_ode`, or the closed form 3.2 with a bracketed root; "auto" is exact for constants.
+    minimal_gap : bool
+        Whether to look for the smallest gap too. Without, the exact method takes less time, above all the first
+        time, when less is compiled.
     rtol, atol : float
         Tolerances of the integration.
     executor : concurrent.futures.Executor, optional
@@ -232,7 +237,7 @@ def gap_sweep(
         raise ValueError(f"the parameters must broadcast against one another, got {shapes}") from None
     columns = tuple(_column(value, shape) for value in parameters.values())
     _check_signals(columns)
-    job = _Job(method, functions if varying else None, rtol, atol)
+    job = _Job(method, functions if varying else None, rtol, atol, minimal_gap)
     out = _compute(job, columns, executor, whole("chunk", chunk, 1), checkpoint, progress)
     _check_status(job, columns, out)
     results = {name: out[i].reshape(shape) for i, name in enumerate(RESULTS)}
@@ -249,6 +254,7 @@ class _Job:
     functions: dict[str, Any] | None
     rtol: float
     atol: float
+    minimal_gap: bool = True
 
 
 def _parameters(
@@ -335,19 +341,25 @@ def compute_chunk(job: _Job, columns: Columns, alone: bool = True) -> FloatArray
     """
     out = np.zeros((_ROWS, columns[0].size))
     if job.method == "exact":
-        with compiling("the exact sweep"):
-            from spectral_edge.simulate._kernels import sweep_exact as exact
-
-        def solve(start: int, stop: int) -> None:
-            exact.solve_part(columns, start, stop, MARGINAL, out)
-
-        _side_by_side(solve, columns[0].size, alone)
-        return out
-    if job.functions:
+        _exact(job, columns, alone, out)
+    elif job.functions:
         _in_time(job, columns, alone, out)
     else:
         _constants(job, columns, alone, out)
+    if not job.minimal_gap:
+        out[3] = np.nan
     return out
+
+
+def _exact(job: _Job, columns: Columns, alone: bool, out: FloatArray) -> None:
+    with compiling("the exact sweep"):
+        name = "sweep_exact" if job.minimal_gap else "sweep_crossings"
+        kernel = import_module(f"spectral_edge.simulate._kernels.{name}")
+
+    def solve(start: int, stop: int) -> None:
+        kernel.solve_part(columns, start, stop, MARGINAL, out)
+
+    _side_by_side(solve, columns[0].size, alone)
 
 
 def _lowest(out: FloatArray) -> None:
@@ -441,7 +453,7 @@ def _bar(wanted: bool, total: int, completed: int) -> Iterator[Callable[[], None
 
 def _fingerprint(job: _Job, columns: Columns, n_pieces: int) -> str:
     names = sorted(job.functions) if job.functions else []
-    text = f"{job.method} {_ROWS} {names} {job.rtol} {job.atol} {n_pieces}".encode()
+    text = f"{job.method} {_ROWS} {names} {job.rtol} {job.atol} {job.minimal_gap} {n_pieces}".encode()
     return hashlib.sha256(text + b"".join(column.tobytes() for column in columns)).hexdigest()
 
 

@@ -19,6 +19,11 @@ def inner(function: Any = None, **options: Any) -> Any:
     return made if function is None else made(function)
 
 
+def merged(function: Any) -> Any:
+    """As `inner`, for what calls the stages of one kernel: compiled as a part of that, once, and not by itself too."""
+    return inner(function, inline="always")
+
+
 @inner(fastmath=_FAST, forceinline=True)
 def min_of(a, b):
     """The lesser number, as the processor's one instruction for it."""

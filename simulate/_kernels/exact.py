@@ -13,11 +13,12 @@ trajectory do not depend on where in a block it stands.
 import math
 
 import numpy as np
-from numba import float64, types
+from numba import float64, int64, types
 
-from spectral_edge.simulate._kernels.elementary import exponential, inner, log
+from spectral_edge.simulate._kernels.elementary import exponential, inner, log, merged
 
 COLUMNS = types.UniTuple(types.Array(float64, 1, "A", readonly=True), 10)  # a sweep's parameters
+SOLVE = int64(COLUMNS, int64, int64, float64, float64[:, ::1])
 
 FAST = {"contract", "nsz"}
 BLOCK = 128
@@ -145,8 +146,9 @@ def _count(n, w, marginal):
         count = (1.0 if before else 0.0) + (1.0 if after else 0.0)
         # the squares of the equilibrium strengths, in proportion
         x1, x2 = w[_H1 + i] + w[_OMEGA + i], w[_H2 + i] + w[_OMEGA + i]
-        larger = max(p1 * x2, p2 * x1)
-        nothing = x1 > 0.0 and x2 > 0.0 and abs(p1 * x2 - p2 * x1) <= 2.0 * marginal * larger
+        one, other = p1 * x2, p2 * x1
+        larger = one if one > other else other
+        nothing = x1 > 0.0 and x2 > 0.0 and abs(one - other) <= 2.0 * marginal * larger
         w[COUNT + i] = -1.0 if count == 0.0 and nothing else count
 
 
@@ -175,7 +177,7 @@ def _begin_roots(m, task, from_extremum):
         r1, r2, k1, k2 = task[R1 + j], task[R2 + j], task[K1 + j], task[K2 + j]
         t_m, t, f_m = task[_T_M + j], task[T_MAX + j], task[_AT_T_M + j]
         f, slope, bend = task[_DELTA + j], r1 - r2, k2 * r2 - k1 * r1
-        lo, hi = (t_m, t) if from_extremum else (0.0, min(t_m, t))
+        lo, hi = (t_m, t) if from_extremum else (0.0, t_m if t_m < t else t)
         below = 2.0 * slope * slope - f * bend
         x = -2.0 * f * slope / below
         if from_extremum:
@@ -214,7 +216,7 @@ _GIVEN = np.array([T_MAX, U2, R1, R2, S1, S2, K1, K2, INV1, INV2, _DELTA, _T_M, 
 _KEPT = np.array([U2, R1, R2, S1, S2, K1, K2, INV1, INV2, _DELTA, _SIGN, _LO, _HI, _X, OPEN])
 
 
-@inner
+@merged
 def _find_roots(n, w, from_extremum, chosen, inner, task):
     """The crossing before the extremum of f, or that after it, where it comes before t_max."""
     flag, sign, result = (_HAS2, _LATER, SECOND) if from_extremum else (_HAS1, _SIGN, FIRST)
@@ -257,7 +259,7 @@ def _order(n, w):
         w[SMALLEST + i] = ends if w[FIRST + i] != w[FIRST + i] else 0.0
 
 
-@inner
+@merged
 def load(columns, start, n, w):
     """The parameters of n trajectories from `start` on, BLOCK at most."""
     for c in range(len(columns)):
@@ -266,7 +268,7 @@ def load(columns, start, n, w):
             w[c * BLOCK + i] = column[start + i]
 
 
-@inner
+@merged
 def count(n, w, marginal):
     """Fill the rows that describe a trajectory, and COUNT, from the parameters of n trajectories."""
     _describe(n, w)
@@ -274,9 +276,24 @@ def count(n, w, marginal):
     _count(n, w, marginal)
 
 
-@inner
+@merged
 def cross(n, w, chosen, inner, task):
     """Fill FIRST, SECOND, and SMALLEST but for a minimum inside, after `count`."""
     for second in range(2):
         _find_roots(n, w, second > 0, chosen, inner, task)
     _order(n, w)
+
+
+_RESULTS = (FIRST, SECOND, LAST, SMALLEST, COUNT)
+
+
+@merged
+def write(columns, start, n, w, out):
+    """The results of n trajectories from `start` on, the status and the time reached."""
+    for c in range(5):
+        row = _RESULTS[c]
+        for i in range(n):
+            out[c, start + i] = w[row + i]
+    for i in range(n):
+        out[5, start + i] = 0.0 if math.isfinite(w[LAST + i]) else 2.0
+        out[6, start + i] = columns[9][start + i]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spectral_edge.simulate._kernels.elementary import exponential, inner
+from spectral_edge.simulate._kernels.elementary import exponential, inner, merged
 from spectral_edge.simulate._kernels.exact import (
     BLOCK,
     FAST,
@@ -167,7 +167,7 @@ def _choose(n, w):
         w[OPEN + i] = 1.0 if none and w[R1 + i] * w[R2 + i] > 0.0 else 0.0
 
 
-@inner
+@merged
 def lower(n, w, chosen, inner, task):
     """Lower SMALLEST where the gap has a minimum inside, after `exact.cross`."""
     _choose(n, w)

@@ -48,9 +48,11 @@ def ode(
     pairs: dict[str, Any] = {"h": numbers("h", h), "p": numbers("p", p)}
 
     from spectral_edge.simulate import gap_ode
+    from spectral_edge.simulate._compiling import once
 
     parameters = pairs | {"eta": eta, "omega": omega, "W": W}
-    run = gap_ode(g0, d0, **parameters, t_max=t_max, rtol=rtol)
+    with once():
+        run = gap_ode(g0, d0, **parameters, t_max=t_max, rtol=rtol)
     found = summary(run, (d0 + g0 / 2, d0 - g0 / 2), parameters)
     if target:
         write(run, found, target)

@@ -55,7 +55,10 @@ def sweep(
             raise ValueError(f"{name} must be two numbers (modes k and k+1), got {len(pair)}")
         values |= {f"{name}_k": pair[0], f"{name}_next": pair[1]}
     values |= {"eta": eta, "omega": omega, "W": W, "t_max": t_max}
-    result, x_name, y_name = run_sweep(x, y, values, method, progress=sys.stderr.isatty())
+    # the smallest gaps are not shown, only kept in data: without them, less is compiled the first time
+    data = target is not None and target.suffix == ".npz"
+    how = {"method": method, "minimal_gap": data, "progress": sys.stderr.isatty()}
+    result, x_name, y_name = run_sweep(x, y, values, how)
     if target:
         write(result, x_name, y_name, target)
     found = summary(result)
@@ -83,10 +86,8 @@ def axis(text: str) -> "tuple[str, NDArray[np.float64]]":
     return name, np.linspace(start, stop, count)
 
 
-def run_sweep(
-    x: str, y: str, values: dict[str, Any], method: str, progress: bool
-) -> "tuple[GapSweep, str, str]":
-    """Sweep over two axes; `values` holds every parameter by its name in `GapSweep`."""
+def run_sweep(x: str, y: str, values: dict[str, Any], how: dict[str, Any]) -> "tuple[GapSweep, str, str]":
+    """Sweep over two axes; `values` holds every parameter by its name in `GapSweep`, `how` is for `gap_sweep`."""
     from spectral_edge.simulate import gap_sweep
 
     (x_name, x_values), (y_name, y_values) = axis(x), axis(y)
@@ -99,7 +100,7 @@ def run_sweep(
     pairs: dict[str, Any] = {
         name: (values.pop(f"{name}_k"), values.pop(f"{name}_next")) for name in ("h", "p")
     }
-    return gap_sweep(**values, **pairs, method=method, progress=progress), x_name, y_name
+    return gap_sweep(**values, **pairs, **how), x_name, y_name
 
 
 def summary(sweep: "GapSweep") -> dict[str, Any]:

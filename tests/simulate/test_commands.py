@@ -1,12 +1,15 @@
 """`spectral-edge ode` and `spectral-edge sweep`."""
 
 import json
+import os
+import subprocess
 
 import numpy as np
 import pytest
 
 from spectral_edge import simulate, theory
-from tests.command_line import run
+from spectral_edge.simulate._compiling import once
+from tests.command_line import SCRIPT, run
 
 
 class TestOde:
@@ -44,7 +47,8 @@ class TestOde:
         )
         data = json.loads(run("ode", *words, "--json").stdout)
         own = {"h": (0.5, 1), "p": (3, 2), "eta": 2e-3, "omega": 0.3, "W": 7, "t_max": 900}
-        assert data["final_gap"] == simulate.gap_ode(1, 5, **own).gap[-1]
+        with once():
+            assert data["final_gap"] == simulate.gap_ode(1, 5, **own).gap[-1]
         assert data["regime"] == "viable"
 
     def test_writes_figures_and_data(self, tmp_path):
@@ -54,9 +58,27 @@ class TestOde:
             assert name in done.stdout
         assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
         table = np.genfromtxt(tmp_path / "run.csv", delimiter=",", names=True)
-        np.testing.assert_array_equal(table["gap"], simulate.gap_ode().gap)
+        with once():
+            np.testing.assert_array_equal(table["gap"], simulate.gap_ode().gap)
         assert json.loads((tmp_path / "run.json").read_text())["gap"] == table["gap"].tolist()
         assert sorted(path.name for path in tmp_path.iterdir()) == ["run.csv", "run.json", "run.png"]
+
+    def test_the_first_time_nothing_is_compiled(self, tmp_path):
+        done = subprocess.run(
+            [str(SCRIPT), "ode", "--json"], env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stderr == ""
+        assert not list(tmp_path.rglob("*.nb?"))
+        assert json.loads(done.stdout)["collapse_time"] == pytest.approx(
+            simulate.gap_ode().collapse_time, rel=1e-9
+        )
+
+    def test_a_long_run_is_that_of_the_compiled_kernel(self):
+        data = json.loads(run("ode", "--t-max", 1e7, "--json").stdout)
+        compiled = simulate.gap_ode(t_max=1e7)
+        assert data["steps"] == compiled.n_steps > 1000
+        assert data["collapse_time"] == compiled.collapse_time
 
 
 class TestSweep:
@@ -75,8 +97,23 @@ class TestSweep:
         )  # fmt: skip
         with np.load(tmp_path / "map.npz") as file:
             np.testing.assert_array_equal(file["regime"], direct.regime)
+            np.testing.assert_array_equal(file["minimal_gap"], direct.minimal_gap)
             np.testing.assert_array_equal(file["parameter_p_next"], np.linspace(0.5, 6, 30))
         assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_the_smallest_gaps_are_looked_for_only_where_they_are_kept(self, tmp_path, monkeypatch):
+        asked, sweep = [], simulate.gap_sweep
+
+        def recorded(*given, minimal_gap=True, **named):
+            asked.append(minimal_gap)
+            return sweep(*given, minimal_gap=minimal_gap, **named)
+
+        monkeypatch.setattr(simulate, "gap_sweep", recorded)
+        without, kept = (
+            run("sweep", *self.WORDS, "--json", *out) for out in ((), ("--out", tmp_path / "a.npz"))
+        )
+        assert asked == [False, True]
+        assert json.loads(without.stdout) == json.loads(kept.stdout)
 
     def test_integrated_gives_the_same_map(self):
         words = ("--x", "p_next:0.5:6:9", "--y", "omega:0.02:0.6:8", "--json")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spectral_edge import simulate, theory
+from spectral_edge.simulate._compiling import once
 from tests.reference import simulate_gap as reference
 
 
@@ -329,3 +330,29 @@ def test_the_kernel_is_the_same_without_jit():
     interpreted = [float.fromhex(word) for word in out.stdout.split()]
     compiled = simulate.gap_ode(t_eval=[0, 700, 3000], rtol=1e-6)
     np.testing.assert_allclose(interpreted, [*compiled.gap, compiled.collapse_time], rtol=1e-12)
+
+
+def test_a_command_leaves_a_short_run_to_the_interpreter():
+    rng = np.random.default_rng(8)
+    equal = 0
+    for t_max in 10 ** rng.uniform(2, 4.5, 25):
+        d_k, d_next, c = draw(rng)
+        compiled = run(d_k, d_next, t_max=t_max, **c)
+        with once():
+            found = run(d_k, d_next, t_max=t_max, **c)
+        assert (found.regime, found.n_steps) == (compiled.regime, compiled.n_steps)
+        assert np.all(
+            np.abs(found.sigma - compiled.sigma) <= 1e-9 * compiled.sigma.max(axis=1, keepdims=True)
+        )
+        np.testing.assert_allclose(found.crossings, compiled.crossings, rtol=1e-9)
+        np.testing.assert_array_equal(run(d_k, d_next, t_max=t_max, **c).gap, compiled.gap)  # compiled again
+        equal += np.array_equal(found.gap, compiled.gap)
+    assert equal < 25  # all of them only if none was left to the interpreter
+
+
+def test_a_command_has_a_long_run_compiled():
+    compiled = simulate.gap_ode(t_max=1e7)
+    with once():
+        found = simulate.gap_ode(t_max=1e7)
+    assert found.n_steps > 500
+    np.testing.assert_array_equal(found.gap, compiled.gap)

@@ -243,6 +243,16 @@ def case():
     return d, c, sweep(d, c, method="integrate")
 
 
+@pytest.mark.parametrize("method", ["exact", "integrate"])
+def test_all_else_is_the_same_without_the_smallest_gaps(method):
+    d, c = constants(1000, 4)
+    wanted, found = (sweep(d, c, method=method, minimal_gap=asked) for asked in (True, False))
+    assert np.isfinite(wanted.minimal_gap).all()
+    assert np.isnan(found.minimal_gap).all()
+    for name in (*(name for name in RESULTS if name != "minimal_gap"), "crossings"):
+        assert_array_equal(getattr(found, name), getattr(wanted, name))
+
+
 class TestWhereItRuns:
     def test_bits_do_not_depend_on_threads(self, case):
         d, c, wanted = case
@@ -280,8 +290,9 @@ class TestWhereItRuns:
         again = InOrder()
         assert_same(sweep(d, c, method="integrate", executor=again, chunk=300, checkpoint=path), wanted)
         assert again.calls == 0
-        with pytest.raises(ValueError, match="checkpoint must belong to this sweep"):
-            sweep(d, c, method="exact", chunk=300, checkpoint=path)
+        for other in ({"method": "exact"}, {"method": "integrate", "minimal_gap": False}):
+            with pytest.raises(ValueError, match="checkpoint must belong to this sweep"):
+                sweep(d, c, **other, chunk=300, checkpoint=path)
         path.write_bytes(b"something else")
         with pytest.raises(ValueError, match="checkpoint must be a file that gap_sweep wrote"):
             sweep(d, c, checkpoint=path)
