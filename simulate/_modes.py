@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.simulate._compiling import compiling
+from spectral_edge.simulate._windows import window_spectrum
 from spectral_edge.theory.checks import FloatArray, positive, whole
-from spectral_edge.theory.gram import inner_products, is_full, max_lag, window_blocks
-from spectral_edge.theory.spectrum import gram_spectrum
+from spectral_edge.theory.gram import inner_products, is_full, max_lag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,7 +137,7 @@ def follow_modes(K: ArrayLike, W: int, memory: int = 6, rtol: float = FLOOR) -> 
         )
     with compiling("the kernel that follows modes"):
         from spectral_edge.simulate._kernels import modes as kernel
-    spectrum = gram_spectrum(window_blocks(array, W))
+    spectrum = window_spectrum(array, W)
     t, lags = np.arange(len(array))[:, None], np.arange(W + memory)
     inner = array[t, np.maximum(t - lags, 0)] if is_full(array) else array[:, : W + memory]
     band = np.where(lags <= t, inner, 0.0)

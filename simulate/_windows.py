@@ -1,4 +1,4 @@
-"""Singular values of windows, and nothing else of them: quick enough for thousands of noise sequences."""
+"""Spectra of all windows of K at once: quick enough for thousands of noise sequences."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from spectral_edge.simulate._compiling import compiling
 from spectral_edge.theory.checks import FloatArray, whole
 from spectral_edge.theory.gram import inner_products, is_full, max_lag
+from spectral_edge.theory.spectrum import GramSpectrum
 
 
 def window_sigma(K: ArrayLike, W: int) -> FloatArray:
@@ -48,18 +49,26 @@ def window_sigma(K: ArrayLike, W: int) -> FloatArray:
     W = whole("W", W, 1, len(array))
     if max_lag(array) < W - 1:
         raise ValueError(f"W must be at most {max_lag(array) + 1} for this band of K, got {W}")
-    return _sigma(array, "FULL" if is_full(array) else "BAND", (len(array) - W + 1, W))
+    return np.sqrt(
+        _eigenpairs(array, "FULL" if is_full(array) else "BAND", (len(array) - W + 1, W), False).lam
+    )
 
 
 def gram_sigma(G: FloatArray) -> FloatArray:
     """The same of a stack of Gram matrices (n, W, W)."""
     n, W, _ = G.shape
-    return _sigma(G.reshape(n * W, W), "STACK", (n, W))
+    return np.sqrt(_eigenpairs(G.reshape(n * W, W), "STACK", (n, W), False).lam)
 
 
-def _sigma(K: FloatArray, layout: str, shape: tuple[int, int]) -> FloatArray:
-    with compiling("the kernel of singular values"):
+def window_spectrum(K: FloatArray, W: int) -> GramSpectrum:
+    """What ``theory.gram_spectrum(theory.window_blocks(K, W))`` says, to rounding and signs; of a K that is one."""
+    return _eigenpairs(K, "FULL" if is_full(K) else "BAND", (len(K) - W + 1, W), True)
+
+
+def _eigenpairs(K: FloatArray, layout: str, shape: tuple[int, int], vectors: bool) -> GramSpectrum:
+    with compiling("the kernel of windows"):
         from spectral_edge.simulate._kernels import windows as kernel
-    lam = np.empty(shape)
-    kernel.eigenvalues(np.ascontiguousarray(K), getattr(kernel, layout), lam)
-    return np.sqrt(lam, out=lam)
+    (n, W), lam = shape, np.empty(shape)
+    u = np.empty((n if vectors else 0, W, W))
+    kernel.eigenpairs(np.ascontiguousarray(K), getattr(kernel, layout), lam, u)
+    return GramSpectrum(lam, u)

@@ -95,7 +95,8 @@ def side_by_side(states, d0, decay, source, size, extra, n_steps, stride, sigma,
     for l in range(width):
         constants[l] = chi_square_constants(extra - l)
     block, gram = np.zeros((2 * W, W, LANES)), np.zeros((W, W, LANES))
-    u, e, work, drawn = np.zeros((W, LANES)), np.zeros((W, LANES)), np.zeros((6, LANES)), np.empty(2 * W * W)
+    u, e, halves = np.zeros((W, LANES)), np.zeros((W, LANES)), np.zeros((W, LANES))
+    work, drawn = np.zeros((6, LANES)), np.empty(2 * W * W)
     for j in range(W):
         for k in range(lanes):
             u[j, k] = d0[j] * d0[j]
@@ -115,7 +116,7 @@ def side_by_side(states, d0, decay, source, size, extra, n_steps, stride, sigma,
             _noise(states[k], size, extra, constants, drawn, k, block)
         _add_diagonal(lanes, u, block)
         _gram(lanes, block, width, gram)
-        tridiagonal(lanes, gram, u, e, work[0])
+        tridiagonal(lanes, gram, u, e, halves)
         rational_ql(lanes, u, e, work)
         sort_falling(lanes, u)
         for j in range(W):

@@ -12,6 +12,7 @@ from numba import njit
 
 _SAME = {"nsz"}  # flags that leave every lane its bits
 _QL_ITERATIONS = 60  # for one eigenvalue; three are usual
+_NEGLIGIBLE, _NONE = 2.2e-16, 1e-280  # beside a trace of 1, and its square: what rounding leaves; nothing
 LANES = 32  # at most; a constant, so that the compiler knows how far rows are apart
 _SHIFT, _TINY, _ACTIVE, _G, _H, _S = (row * LANES for row in range(6))  # rows of work space
 
@@ -42,11 +43,14 @@ def _householder(lanes, v, i, e, half):
 
 
 @njit(fastmath=_SAME, error_model="numpy")
-def tridiagonal(lanes, A, d, e, half):
-    """Reduce A (lower triangle, overwritten) to diagonal d and subdiagonal e[1:]."""
+def tridiagonal(lanes, A, d, e, halves):
+    """Reduce A (lower triangle, overwritten) to diagonal d and subdiagonal e[1:].
+
+    What is left in A[i, :i] are the vectors of the reflections, with `halves` (n, LANES) 2/|v|² or 0, for `rotation`.
+    """
     n = d.shape[0]
     for i in range(n - 1, 1, -1):
-        v = A[i]
+        v, half = A[i], halves[i]
         _householder(lanes, v, i, e[i], half)
         projection = e[0]
         for k in range(lanes):
@@ -82,6 +86,32 @@ def tridiagonal(lanes, A, d, e, half):
     edge, a = e[min(1, n - 1)], A[min(1, n - 1), 0]
     for k in range(lanes):
         edge[k] = a[k]
+
+
+@njit(fastmath=_SAME, error_model="numpy")
+def rotation(lanes, A, halves, projection, Z):
+    """The rotation that `tridiagonal` made: Z[c, r] is component r of its column c."""
+    n = A.shape[0]
+    for c in range(n):
+        for r in range(n):
+            x = Z[c, r]
+            for k in range(lanes):
+                x[k] = 1.0 if c == r else 0.0
+    for i in range(2, n):
+        half = halves[i]
+        for c in range(i):
+            for k in range(lanes):
+                projection[k] = 0.0
+            for r in range(i):
+                v, x = A[i, r], Z[c, r]
+                for k in range(lanes):
+                    projection[k] += v[k] * x[k]
+            for k in range(lanes):
+                projection[k] *= half[k]
+            for r in range(i):
+                v, x = A[i, r], Z[c, r]
+                for k in range(lanes):
+                    x[k] -= projection[k] * v[k]
 
 
 @njit(fastmath=_SAME, error_model="numpy")
@@ -194,3 +224,77 @@ def sort_falling(lanes, x):
                 ordered = a >= b
                 x[o + k] = a if ordered else b
                 x[o + LANES + k] = b if ordered else a
+
+
+@njit(fastmath=_SAME, error_model="numpy")
+def implicit_ql(lanes, d, e, Z, rows, work):
+    """Eigenvalues of tridiagonal matrices of trace about 1 into d, unsorted, and Z turned into their vectors.
+
+    Of the vectors only the first `rows` components are: 0 where none are wanted.
+
+    The QL algorithm with implicit shifts (Dubrulle, Martin and Wilkinson 1968), until beside the diagonal there is what
+    rounding leaves; NaN where one does not converge. `work` (6, LANES) is work space.
+    """
+    n = d.shape[0]
+    d, e, Z, work = d.reshape(d.size), e.reshape(e.size), Z.reshape(Z.size), work.reshape(work.size)
+    for i in range(1, n):
+        o = row(i)
+        for k in range(lanes):
+            e[o - LANES + k] = e[o + k]
+    for l in range(n - 1):
+        o, left = row(l), lanes
+        for _ in range(_QL_ITERATIONS):
+            left = 0
+            for k in range(lanes):
+                edge = e[o + k]
+                active = not abs(edge) <= _NEGLIGIBLE  # not a number never is
+                left += active
+                work[_ACTIVE + k] = 1.0 if active else 0.0
+                x = (d[o + LANES + k] - d[o + k]) / (2.0 * (edge if active else 1.0))
+                tail = edge / (x + math.copysign(math.sqrt(x * x + 1.0), x))
+                work[_G + k] = d[row(n - 1) + k] - d[o + k] + tail
+                work[_S + k], work[_H + k], work[_SHIFT + k] = 1.0, 1.0, 0.0
+            if left == 0:
+                break
+            _implicit_sweep(l, n, lanes, d, e, Z, rows, work)
+        if left:
+            for k in range(lanes):
+                d[o + k] = d[o + k] if work[_ACTIVE + k] == 0.0 else math.nan
+
+
+@njit(fastmath=_SAME, error_model="numpy")
+def _implicit_sweep(l, n, lanes, d, e, Z, rows, work):
+    """One sweep for eigenvalue l where active; rows of `work`: s, c (_H), p (_SHIFT) and g of the recurrence."""
+    for i in range(n - 2, l - 1, -1):
+        o = row(i)
+        for k in range(lanes):
+            moving = work[_ACTIVE + k] > 0.0
+            edge, own, below = e[o + k], d[o + k], d[o + LANES + k]
+            s, c, p, g = work[_S + k], work[_H + k], work[_SHIFT + k], work[_G + k]
+            f, b = s * edge, c * edge
+            square = f * f + g * g
+            there = square > _NONE  # else the rotation would not be one
+            r = math.sqrt(square) if there else 0.0
+            inverse = 1.0 / (r if there else 1.0)
+            s, c = f * inverse if there else 0.0, g * inverse if there else 1.0
+            moved = below - p
+            bent = (own - moved) * s + 2.0 * c * b
+            p = s * bent
+            e[o + LANES + k] = r if moving else e[o + LANES + k]
+            d[o + LANES + k] = moved + p if moving else below
+            work[_G + k], work[_SHIFT + k] = c * bent - b, p
+            work[_S + k], work[_H + k] = s if moving else 0.0, c if moving else 1.0
+        above = row(i * n)
+        beside = above + row(n)
+        for _ in range(rows):
+            for k in range(lanes):
+                s, c, x, y = work[_S + k], work[_H + k], Z[above + k], Z[beside + k]
+                Z[beside + k] = s * x + c * y
+                Z[above + k] = c * x - s * y
+            above += LANES
+            beside += LANES
+    o = row(l)
+    for k in range(lanes):
+        moving = work[_ACTIVE + k] > 0.0
+        d[o + k] = d[o + k] - work[_SHIFT + k] if moving else d[o + k]
+        e[o + k] = work[_G + k] if moving else e[o + k]

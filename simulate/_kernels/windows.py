@@ -1,11 +1,11 @@
-"""Section 1: eigenvalues of the Gram matrix of every window of K, several windows in one vector."""
+"""Section 1: eigenpairs of the Gram matrix of every window of K, several windows in one vector."""
 
 import math
 
 import numpy as np
 from numba import float64, int64, njit, void
 
-from spectral_edge.simulate._kernels.eigen import LANES, rational_ql, sort_falling, tridiagonal
+from spectral_edge.simulate._kernels.eigen import LANES, implicit_ql, rotation, tridiagonal
 
 FULL, BAND, STACK = range(3)
 
@@ -38,22 +38,38 @@ def _cut(K, layout, first, lanes, A, size):
                     A[i, j, k] = 1.0 if i == j else 0.0
 
 
-@njit(void(float64[:, ::1], int64, float64[:, ::1]), fastmath={"nsz"}, error_model="numpy", cache=True)
-def eigenvalues(K, layout, out):
-    """Fill `out` (n, W) with the eigenvalues of the windows of K, largest first.
+@njit(
+    void(float64[:, ::1], int64, float64[:, ::1], float64[:, :, ::1]),
+    fastmath={"nsz"}, error_model="numpy", cache=True,
+)  # fmt: skip
+def eigenpairs(K, layout, lam, u):
+    """Fill `lam` (n, W) with the eigenvalues of the windows of K, largest first, `u` (n, W, W) with their vectors.
 
-    K is `FULL` (T, T), a `BAND` (T, L + 1) or a `STACK` (nW, W) of n matrices one below the other. Below zero, where
-    rounding left them, they count as zero. A window that holds NaN has NaN.
+    K is `FULL` (T, T), a `BAND` (T, L + 1) or a `STACK` (nW, W) of n matrices one below the other. Eigenvectors go to
+    the columns; where `u` is empty, none are made. Below zero, where rounding left them, eigenvalues count as zero. A
+    window that holds NaN has NaN.
     """
-    n, W = out.shape
+    n, W = lam.shape
+    rows = W if u.shape[0] > 0 else 0
     A, d, e = np.zeros((W, W, LANES)), np.empty((W, LANES)), np.empty((W, LANES))
-    size, half, work = np.empty(LANES), np.empty(LANES), np.empty((6, LANES))
+    size, halves, work = np.empty(LANES), np.empty((W, LANES)), np.empty((6, LANES))
+    Z, order = np.empty((W, W, LANES)), np.empty(W, dtype=np.int64)
     for first in range(0, n, LANES):
         lanes = min(LANES, n - first)
         _cut(K, layout, first, lanes, A, size)
-        tridiagonal(lanes, A, d, e, half)
-        rational_ql(lanes, d, e, work)
-        sort_falling(lanes, d)
+        tridiagonal(lanes, A, d, e, halves)
+        if rows > 0:
+            rotation(lanes, A, halves, work[0], Z)
+        implicit_ql(lanes, d, e, Z, rows, work)
         for k in range(lanes):
             for j in range(W):
-                out[first + k, j] = max(d[j, k], 0.0) * size[k]
+                i = j
+                while i > 0 and d[order[i - 1], k] < d[j, k]:
+                    order[i] = order[i - 1]
+                    i -= 1
+                order[i] = j
+            for j in range(W):
+                c = order[j]
+                lam[first + k, j] = max(d[c, k], 0.0) * size[k]
+                for i in range(rows):
+                    u[first + k, i, j] = Z[c, i, k] if size[k] > 0.0 else math.nan

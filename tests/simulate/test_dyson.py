@@ -183,7 +183,7 @@ def eigenvalues(matrices):
     A = np.full((n, n, eigen.LANES), np.nan)
     A[..., :m] = np.moveaxis(matrices, 0, -1)
     d, e, work = np.empty((n, eigen.LANES)), np.empty((n, eigen.LANES)), np.empty((6, eigen.LANES))
-    eigen.tridiagonal(m, A, d, e, work[0])
+    eigen.tridiagonal(m, A, d, e, np.empty_like(d))
     eigen.rational_ql(m, d, e, work)
     eigen.sort_falling(m, d)
     return d[:, :m].T

@@ -64,8 +64,7 @@ def test_overlaps_are_at_most_one_and_ranks_a_permutation(updates, W, memory):
     assert np.all(modes.overlap <= modes.pair_overlap)
     np.testing.assert_array_equal(np.sort(modes.rank, axis=1), np.tile(np.arange(W), (len(modes.rank), 1)))
     np.testing.assert_array_equal(
-        -np.sort(-modes.sigma, axis=1),
-        theory.gram_spectrum(theory.window_blocks(updates @ updates.T, W)).sigma,
+        -np.sort(-modes.sigma, axis=1), simulate.window_sigma(updates @ updates.T, W)
     )
 
 

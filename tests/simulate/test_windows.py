@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spectral_edge import simulate, theory
-from spectral_edge.simulate._windows import gram_sigma
+from spectral_edge.simulate._windows import gram_sigma, window_spectrum
 from spectral_edge.theory.gram import as_band
 
 
@@ -45,3 +45,23 @@ def test_what_has_no_gap_and_what_is_not_there() -> None:
     )
     with pytest.raises(ValueError, match="W must be at most 3 for this band of K, got 5"):
         simulate.window_sigma(as_band(np.eye(12), 2), 5)
+
+
+@pytest.mark.parametrize("W", [1, 2, 10, 20])
+@pytest.mark.parametrize(
+    "decay", [0.0, 2.0, 9.0]
+)  # nine decades of updates: smaller than rounding of the largest
+def test_eigenvectors_are_orthonormal_and_leave_nothing(W: int, decay: float) -> None:
+    updates = np.random.default_rng(3).normal(size=(90, 30)) * np.logspace(0, -decay, 30)
+    K = np.cumsum(updates, axis=0) @ np.cumsum(updates, axis=0).T
+    G, (lam, u) = theory.window_blocks(K, W), window_spectrum(K, W)
+    assert np.array_equal(np.sqrt(lam), simulate.window_sigma(K, W))
+    assert np.abs(np.swapaxes(u, 1, 2) @ u - np.eye(W)).max() < 1e-13
+    assert (np.abs(G @ u - u * lam[:, None]).max(axis=(1, 2)) <= 1e-14 * lam[:, 0]).all()
+    assert (np.abs(lam - lapack(K, W)) <= 1e-14 * lam[:, :1]).all()
+
+
+def test_windows_of_rank_one_and_of_none_have_eigenvectors() -> None:
+    for K in (np.ones((40, 40)), np.zeros((40, 40)), np.eye(40), 1e-200 * np.eye(40)):
+        u = window_spectrum(K, 7).u
+        assert np.abs(np.swapaxes(u, 1, 2) @ u - np.eye(7)).max() < 1e-14
