@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
+    author,
     formation,
     function_space,
     own,
@@ -32,6 +33,7 @@ from spectral_edge.validate.referee.beyond.seen import Seen
 from spectral_edge.validate.referee.events import onset_step
 from spectral_edge.validate.runs.bundle import bundled
 from spectral_edge.validate.runs.dense.config import BUNDLED
+from spectral_edge.validate.runs.plan import SEEDS
 
 #: Sets of planted runs and of noise that are counted.
 SETS = 20
@@ -133,12 +135,18 @@ def _early_warning(seeds: Sequence[int], each: Each) -> Made:
 
 def _early_warning_own(seeds: Sequence[int], each: Each) -> Made:
     """Rivals in early warning that need a training of one's own."""
-    runs = []
-    for run in each(own.record, own.plans(seeds), kept=saved(GramSequence)):
-        runs.append(run)
-        _say(f"{run.config['run']}: onset at step {onset_step(run)} of {run.steps[-1]}")
-    found = warning.judged(runs, own_warning.RIVALS)
-    return own_warning.judge(found[own_warning.LEAD]), {
+    return _warned(list(each(own.record, own.plans(seeds), kept=saved(GramSequence))), warning.LEADS)
+
+
+def _early_warning_author(seeds: Sequence[int], each: Each) -> Made:
+    """The same on the author's single tasks."""
+    runs = list(each(author.record, author.plans(seeds), kept=saved(GramSequence)))
+    return _warned(runs, author.LEADS, "On the author's single tasks")
+
+
+def _warned(runs: list[GramSequence], leads: Sequence[int], where: str = "") -> Made:
+    found = warning.judged(runs, own_warning.RIVALS, leads)
+    return own_warning.judge(found[own_warning.LEAD], where), {
         "runs": len(runs),
         "onset_steps": {run.config["run"]: onset_step(run) for run in runs},
         "features": warning.rows(found),
@@ -165,8 +173,9 @@ CHECKS: dict[str, tuple[Callable[[Sequence[int], Each], Made], Sequence[int]]] =
     "formation": (_formation, BUNDLED),
     "tensor-programs": (_widths, widths.SEEDS),
     "lottery-ticket": (_ticket, ticket.SEEDS),
-    "early-warning": (_early_warning, (42, 137, 2024)),
+    "early-warning": (_early_warning, SEEDS),
     "early-warning-own": (_early_warning_own, watched.SEEDS),
+    "early-warning-author": (_early_warning_author, SEEDS),
     "early-warning-own-worlds": (_early_warning_worlds, range(SETS)),
     "intervention": (_intervention, removal.SEEDS),
     "intervention-worlds": (_intervention_worlds, range(6)),

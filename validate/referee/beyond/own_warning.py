@@ -76,13 +76,13 @@ RIVALS = (
 )  # fmt: skip
 
 
-def judge(found: EarlyWarning) -> list[Finding]:
-    """Each rival warns, and warns better than the validation loss."""
+def judge(found: EarlyWarning, where: str = "") -> list[Finding]:
+    """Each rival warns, and warns better than the validation loss; `where`, if not on networks of our own."""
     plain = found[PLAIN].auc
-    return [_judged(found, feature, plain) for feature in RIVALS]
+    return [_judged(found, feature, plain, where) for feature in RIVALS]
 
 
-def _judged(found: EarlyWarning, feature: Feature, plain: Estimate) -> Finding:
+def _judged(found: EarlyWarning, feature: Feature, plain: Estimate, where: str) -> Finding:
     warner = found[feature.name]
     auc, excess = warner.auc, warner.over_loss
     verdict = UNDECIDED
@@ -94,7 +94,9 @@ def _judged(found: EarlyWarning, feature: Feature, plain: Estimate) -> Finding:
         verdict = NOT_SPECIFIC
     return Finding(
         id=f"warning, {feature.name}",
-        claim=f"A transition is foretold by {_CLAIMS[feature.name]}, and better than by the validation loss.",
+        claim=f"{where} a transition is foretold by {_CLAIMS[feature.name]}, and better than by the validation loss."
+        if where
+        else f"A transition is foretold by {_CLAIMS[feature.name]}, and better than by the validation loss.",
         statistic=f"AUC {found.horizon} records ahead, matched in time, on a family not learned on",
         against="the validation loss", verdict=verdict,
         rule=f"AUC above {CHANCE:g}, and above that of the validation loss",
