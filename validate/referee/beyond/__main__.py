@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("name", choices=(*CHECKS, "table"), help="table: put what is stored into a page")
     parser.add_argument("--page", type=Path, default=Path("docs/beyond.md"), help="page of the table")
-    parser.add_argument("--seeds", type=int, nargs="+", help="default: those of the stored results")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: those that the check was planned for")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument(
@@ -220,11 +220,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.name == "table":
         table.put(chosen.page, chosen.out)
         return
-    make, seeds = CHECKS[chosen.name]
-    seeds = list(chosen.seeds or seeds)
+    make, usual = CHECKS[chosen.name]
+    seeds = list(chosen.seeds or usual)
     with threadpool_limits(limits=1):
         findings, about = make(seeds, partial(each, jobs=max(1, chosen.jobs), work=chosen.work))
     command = f"python -m spectral_edge.validate.referee.beyond {chosen.name}"
+    if seeds != list(usual):
+        command += f" --seeds {' '.join(map(str, seeds))}"
     path = save(chosen.name, findings, {"command": command, "seeds": seeds, **about}, chosen.out)
     for one in findings:
         print(

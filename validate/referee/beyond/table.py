@@ -103,10 +103,10 @@ def _warning(name: str, folder: Path) -> Iterator[str]:
     yield f"{transitions} of whose transitions have their onset (the fair label) late enough to be judged\n"
     off = found.get("off_bundled")
     if off:
-        yield (
-            f"K of {len(off)} of them was compared with that of the bundled runs of these names: it differs by at most"
-            f"\n{max(off.values()):.2g} of its largest entry\n"
+        least = (
+            f"by at most {max(off.values()):.2g} of its largest entry" if any(off.values()) else "in no bit"
         )
+        yield f"K of {len(off)} of them, compared with that of the bundled runs of the same names, differs {least}\n"
     labels = {"auc": "onset", "late": "accuracy 0.95"}
     kept = [of for of in labels if any(row.get(of) for row in found["features"])]
     heads = [f"{labels[of]}, {lead} records" for of in kept for lead in leads]
