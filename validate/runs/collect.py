@@ -18,7 +18,7 @@ from spectral_edge.validate.runs.plan import planned
 #: and theirs would be a quarter of the package.
 LONGEST = 20_000
 #: What a recording says beside its configuration.
-_BESIDE = ("text_length", "text_sha256", "command", "spectral_edge", "torch", "group", "stop_step")
+_BESIDE = ("text_length", "text_sha256", "command", "spectral_edge", "torch", "device", "group", "stop_step")
 
 
 def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -> Iterator[str]:

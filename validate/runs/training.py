@@ -104,7 +104,7 @@ def train(
     if files is not None and files.done:
         return {group: _same(config, GramSequence.load(path)) for group, path in files.recordings.items()}
     with one_thread(), on_device(device) as place:
-        return _Run(config, files, place).finish(progress)
+        return Training(config, files, place).finish(progress)
 
 
 def _same(config: RunConfig, sequence: GramSequence) -> GramSequence:
@@ -122,7 +122,7 @@ def _require_same(config: RunConfig, found: Mapping[str, Any], what: str) -> Non
             )
 
 
-class _Run:
+class Training:
     """A training run between two checkpoints."""
 
     def __init__(self, config: RunConfig, files: "bundle.Files | None", device: "torch.device") -> None:

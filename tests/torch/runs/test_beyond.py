@@ -1,5 +1,6 @@
 """Beyond the twenty predictions: what is measured in training is what an obvious second implementation finds."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from spectral_edge.validate.referee.beyond import (
+    author,
     function_space,
     measured,
     own,
@@ -22,9 +24,14 @@ from spectral_edge.validate.referee.beyond.finding import load
 from spectral_edge.validate.referee.beyond.seen import W
 from spectral_edge.validate.referee.beyond.training import Trainer
 from spectral_edge.validate.referee.verdict import SUPPORTED
+from spectral_edge.validate.runs import examine, training
+from spectral_edge.validate.runs.bundle import bundled
 from spectral_edge.validate.runs.dense import networks
 from spectral_edge.validate.runs.dense.config import dense_run
 from spectral_edge.validate.runs.dense.recording import train
+from spectral_edge.validate.runs.models import is_attention
+from spectral_edge.validate.runs.plan import planned
+from tests.torch.runs.tiny import MODULAR
 
 
 @pytest.fixture(autouse=True)
@@ -254,3 +261,83 @@ def test_arms_of_own_runs() -> None:
     with pytest.raises(ValueError, match="arm must be"):
         own.record(plan, 5, "other")
     assert sum(arm == own.ARMS[2] for _, _, arm in own.plans((1, 2))) == 4
+
+
+SMALL = dataclasses.replace(MODULAR, d_model=4, d_feedforward=6)
+
+
+def test_what_may_warn_does_not_disturb_the_authors_task() -> None:
+    run, plain = author.watch(SMALL, before=10), training.train(SMALL)["attention"]
+    np.testing.assert_array_equal(run.K, plain.K)
+    for name, values in plain.metrics.items():
+        np.testing.assert_array_equal(run.metrics[name], values, err_msg=name)
+    looked = np.arange(run.T) >= 10
+    for values in (run.metrics["commutator"], run.metrics["llc"], run.probes["response"][:, 0, 0]):
+        np.testing.assert_array_equal(np.isfinite(values), looked)
+
+
+def test_the_authors_task_is_measured_as_by_hand() -> None:
+    config = dataclasses.replace(SMALL, max_steps=55)  # eleven records
+    run = author.watch(config, before=10)
+    done = training.Training(config, None, torch.device("cpu"))
+    thetas: list[torch.Tensor] = []
+    names = [name for name, _ in done.model.named_parameters() if is_attention(name)]
+
+    def keep(step: int, metrics: dict[str, float]) -> None:
+        thetas.append(torch.cat([done.model.get_parameter(name).detach().flatten() for name in names]))
+
+    done.finish(keep)
+    model, examples = done.model.double(), done.phases[0][1].train
+    parameters = dict(model.named_parameters())
+    attention = [parameters[name] for name in names]
+    slope = torch.autograd.grad(examine.loss_of(model, examples), attention, create_graph=True)
+    flat = torch.cat([piece.flatten() for piece in slope])
+    H = torch.stack(
+        [
+            torch.cat([g.flatten() for g in torch.autograd.grad(one, attention, retain_graph=True)])
+            for one in flat
+        ]
+    )
+    state = [done.optimizers[0].state[parameters[name]] for name in names]
+    squares = torch.cat([one["exp_avg_sq"].flatten() for one in state]).double()
+    D = (squares / (1 - config.beta2**config.max_steps)).sqrt() + 1e-8
+    X = torch.stack(thetas[-W - 1 :]).double().diff(dim=0).flip(0)
+    np.testing.assert_allclose(run.probes["response"][-1], X @ ((X @ H) / D).T, rtol=1e-4, atol=1e-12)
+
+    generator = torch.Generator().manual_seed(config.seed + 7_000_000)
+
+    def slope_at(theta: list[torch.Tensor], rows: torch.Tensor) -> list[torch.Tensor]:
+        with torch.no_grad():
+            for parameter, value in zip(parameters.values(), theta, strict=True):
+                parameter.copy_(value)
+        loss = examine.loss_of(model, examples.take(rows))
+        return list(torch.autograd.grad(loss, list(parameters.values())))
+
+    def stepped(theta: list[torch.Tensor], rows: torch.Tensor) -> list[torch.Tensor]:
+        return [a - measured.STEP * g for a, g in zip(theta, slope_at(theta, rows), strict=True)]
+
+    def norm(tensors: list[torch.Tensor]) -> float:
+        return float(torch.cat([tensor.flatten() for tensor in tensors]).norm())
+
+    theta, found = [parameter.detach().clone() for parameter in parameters.values()], []
+    for _ in range(measured.PAIRS):
+        A, B = (torch.randint(examples.size, (config.batch_size,), generator=generator) for _ in range(2))
+        one, other = stepped(stepped(theta, A), B), stepped(stepped(theta, B), A)
+        apart = norm([a - b for a, b in zip(one, other, strict=True)])
+        found.append(apart / (measured.STEP**2 * norm(slope_at(theta, A)) * norm(slope_at(theta, B))))
+    assert run.metrics["commutator"][-1] == pytest.approx(np.median(found), rel=1e-6)
+
+
+def test_the_authors_runs_are_those_planned() -> None:
+    names = [name for (name,) in author.plans((42, 137))]
+    assert len(set(names)) == len(names) == 12
+    assert set(names) <= set(planned())
+
+
+@pytest.mark.slow
+def test_the_authors_run_is_the_bundled_one() -> None:
+    """On another machine, but for rounding."""
+    (name,) = author.plans((42,))[0]
+    run = author.watch(dataclasses.replace(planned()[name], max_steps=200, ablation_examples=1))
+    (other,) = (one for one in bundled() if one.config["run"] == name)
+    np.testing.assert_allclose(run.band(0), other.band(0)[: run.T], rtol=1e-4)

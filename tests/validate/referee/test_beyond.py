@@ -13,6 +13,8 @@ import pytest
 from spectral_edge.theory.spectrum import gap_position
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
+    author,
+    author_warning,
     formation,
     function_space,
     own,
@@ -32,6 +34,7 @@ from spectral_edge.validate.referee.early_warning.features import FEATURES, Feat
 from spectral_edge.validate.referee.early_warning.judge import PLAIN, early_warning
 from spectral_edge.validate.referee.early_warning.rivals import RIVALS
 from spectral_edge.validate.referee.verdict import NOT_RUN, NOT_SPECIFIC, REFUTED, SUPPORTED, UNDECIDED
+from spectral_edge.validate.runs.bundle import bundled
 
 ROOT = Path(__file__).parents[3]
 
@@ -372,6 +375,41 @@ def test_own_rivals_look_back_only() -> None:
     assert np.isnan(llc[0])
     assert set(llc[1:]) == {2.0}  # known until there is a newer one
     assert np.isnan(scores(frozen, own_warning.RIVALS[:1])["commutator"]).all()
+
+
+@pytest.mark.parametrize("kind", ["planted", "noise"])
+def test_the_authors_tasks_in_both_worlds(kind: str) -> None:
+    named = [f"warning, {feature.name}" for feature in own_warning.RIVALS]
+    assert author_warning.supported(1, kind) == (named if kind == "planted" else [])
+
+
+def test_what_weight_decay_alone_passes_is_not_specific(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measure that is marked by decay passes the rule without its placebo, whatever it knows of the transition."""
+    monkeypatch.setattr(own_warning, "RIVALS", own_warning.RIVALS[:2])
+    known = [one for one in FEATURES if one.name in (PLAIN, author_warning.PLACEBO)]
+    runs, features = author_warning.world(1, planted=False), (*known, *own_warning.RIVALS)
+    found = {lead: early_warning(runs, features=features, horizon=lead) for lead in author.LEADS}
+    assert [one.verdict for one in own_warning.judge(found[own_warning.LEAD])] == [SUPPORTED] * 2
+    judged_here = author_warning.judge(found)
+    assert [one.verdict for one in judged_here] == [NOT_SPECIFIC] * 2
+    assert judged_here[0].claim.startswith("On the author's single tasks a transition")
+    assert judged_here[0].readings["3 records ahead"] == found[3]["commutator"].auc
+
+
+def test_how_far_a_run_is_off_the_bundled_one() -> None:
+    (run,) = (one for one in bundled() if one.config["run"] == "single-a+b-wd1-seed42")
+    assert author_warning.off_bundled([run]) == {"single-a+b-wd1-seed42": 0}
+    K = run.K.copy()
+    K[7, 2] += 0.25 * np.nanmax(np.abs(K))
+    assert author_warning.off_bundled([replace(run, K=K)])["single-a+b-wd1-seed42"] == pytest.approx(0.25)
+    assert author_warning.off_bundled([replace(run, config={**run.config, "torch": "0"})]) == {}
+
+
+def test_the_authors_runs_that_were_judged_are_the_bundled_ones() -> None:
+    found = load("early-warning-author")
+    compared = found["off_bundled"]
+    assert set(compared) == {name for name in found["onset_steps"] if "-wd1-" in name}
+    assert max(compared.values()) < 1e-9
 
 
 def test_the_command_stores_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

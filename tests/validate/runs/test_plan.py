@@ -142,7 +142,7 @@ def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: valid
     put(into, "older-a+b", seed=3)
     put(into, "older-a-b", operation="a-b", task="modular")
     for run in most:
-        put(out, run.name, stop_step=900, forgotten=True, torch="2.13", recipe="of old")
+        put(out, run.name, stop_step=900, forgotten=True, torch="2.13", device="a GPU", recipe="of old")
     said = list(collect(out, into))
     assert "single-a+b wd1: 3 taken, 0 were there" in said
     assert "single-a+b wd0: 2 of 3 are finished" in said
@@ -156,7 +156,7 @@ def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: valid
     for group in ("attention", "all"):
         assert {path.stem for path in (into if group == "attention" else into / "all").glob("*.npz")} == there
     card = validate.GramSequence.load(into / f"{most[0].name}.npz").config
-    assert card == {**most[0].card(), "stop_step": 900, "torch": "2.13"}
+    assert card == {**most[0].card(), "stop_step": 900, "torch": "2.13", "device": "a GPU"}
     assert "single-a+b wd1: 0 taken, 3 were there" in list(collect(tmp_path / "nothing", into))
 
 

@@ -5,6 +5,7 @@ that they stay finite on seed 0.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,13 +77,14 @@ RIVALS = (
 )  # fmt: skip
 
 
-def judge(found: EarlyWarning) -> list[Finding]:
-    """Each rival warns, and warns better than the validation loss."""
+def judge(found: EarlyWarning, where: str = "") -> list[Finding]:
+    """Each rival warns, and warns better than the validation loss; `where`, if not on networks of our own."""
     plain = found[PLAIN].auc
-    return [_judged(found, feature, plain) for feature in RIVALS]
+    return [_judged(found, feature, plain, where) for feature in RIVALS]
 
 
-def _judged(found: EarlyWarning, feature: Feature, plain: Estimate) -> Finding:
+def _judged(found: EarlyWarning, feature: Feature, plain: Estimate, where: str) -> Finding:
+    subject = f"{where} a transition" if where else "A transition"
     warner = found[feature.name]
     auc, excess = warner.auc, warner.over_loss
     verdict = UNDECIDED
@@ -94,7 +96,7 @@ def _judged(found: EarlyWarning, feature: Feature, plain: Estimate) -> Finding:
         verdict = NOT_SPECIFIC
     return Finding(
         id=f"warning, {feature.name}",
-        claim=f"A transition is foretold by {_CLAIMS[feature.name]}, and better than by the validation loss.",
+        claim=f"{subject} is foretold by {_CLAIMS[feature.name]}, and better than by the validation loss.",
         statistic=f"AUC {found.horizon} records ahead, matched in time, on a family not learned on",
         against="the validation loss", verdict=verdict,
         rule=f"AUC above {CHANCE:g}, and above that of the validation loss",
@@ -113,15 +115,40 @@ _CLAIMS = {
 
 # -- planted and noise -----------------------------------------------------------------------------------------
 
-#: Records of a run of these worlds, transitions of their four families, runs of each kind in a family.
-T, EVENTS, PER_FAMILY = 140, (70, 80, 90, 100), 3
+#: Runs of each kind in a family.
+PER_FAMILY = 3
+
+
+class Shape(NamedTuple):
+    """How long the runs of a world are, and when their transitions come.
+
+    Attributes
+    ----------
+    T : int
+        Records of a run.
+    events : tuple of int
+        The record of the transition, by family.
+    spread : int
+        By how many records more or less it comes.
+    soonest : int
+        In noise, the first record at which something may be announced.
+    """
+
+    T: int
+    events: tuple[int, ...]
+    spread: int
+    soonest: int
+
+
+#: That of the runs of `own`.
+SHAPE = Shape(T=140, events=(70, 80, 90, 100), spread=4, soonest=30)
 #: Records before the transition from which what warns rises, and after it at which two modes would be equally
 #: strong; by how much one of them grows in a record, and how strong noise is beside it.
 BEFORE, AFTER, GROWS, NOISE = 14, 15, 0.12, 0.3
 
 
-def world(number: int, planted: bool = True) -> list[GramSequence]:
-    """Runs of four families, half of which have a transition that something announces, or that nothing does.
+def world(number: int, planted: bool = True, shape: Shape = SHAPE) -> list[GramSequence]:
+    """Runs of a few families, half of which have a transition that something announces, or that nothing does.
 
     Parameters
     ----------
@@ -130,6 +157,7 @@ def world(number: int, planted: bool = True) -> list[GramSequence]:
     planted : bool
         Whether it is where a transition comes that commutator and learning coefficient rise 14 records before, and a
         second mode grows towards the first. Else they do so at some time of any run. The losses never say anything.
+    shape : Shape
 
     Returns
     -------
@@ -143,15 +171,17 @@ def world(number: int, planted: bool = True) -> list[GramSequence]:
     """
     rng = np.random.default_rng([whole("number", number, 0), int(planted)])
     made = []
-    for family, event in enumerate(EVENTS):
+    for family, event in enumerate(shape.events):
         for i in range(2 * PER_FAMILY):
-            at, comes = event + int(rng.integers(-4, 5)), i < PER_FAMILY
-            told = (at if comes else None) if planted else int(rng.integers(30, T))
-            made.append(_run(rng, f"family {family}", i, at if comes else None, told))
+            at, comes = event + int(rng.integers(-shape.spread, shape.spread + 1)), i < PER_FAMILY
+            told = (at if comes else None) if planted else int(rng.integers(shape.soonest, shape.T))
+            made.append(_run(rng, f"family {family}", i, at if comes else None, told, shape.T))
     return made
 
 
-def _run(rng: np.random.Generator, task: str, seed: int, at: int | None, told: int | None) -> GramSequence:
+def _run(
+    rng: np.random.Generator, task: str, seed: int, at: int | None, told: int | None, T: int
+) -> GramSequence:
     """Descent on a quadratic loss: one direction is flat, one so curved that updates along it turn at every record."""
     t = np.arange(T)
     away = np.full(T, -30.0) if told is None else np.clip(t - told, -30.0, 10.0)

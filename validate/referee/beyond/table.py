@@ -10,11 +10,11 @@ from spectral_edge.validate.referee.statistics import Estimate
 #: Results in the order in which they are shown.
 ORDER = (
     "function-space", "intervention", "recorded", "formation", "tensor-programs", "lottery-ticket",
-    "early-warning-own",
+    "early-warning-own", "early-warning-author",
 )  # fmt: skip
 #: Worlds that were counted, and early warnings.
-WORLDS = ("function-space-worlds", "early-warning-own-worlds")
-WARNINGS = ("early-warning", "early-warning-own")
+WORLDS = ("function-space-worlds", "early-warning-own-worlds", "early-warning-author-worlds")
+WARNINGS = ("early-warning", "early-warning-own", "early-warning-author")
 #: Between these lines the page is made by the command.
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
@@ -101,6 +101,12 @@ def _warning(name: str, folder: Path) -> Iterator[str]:
     transitions = max(row["transitions"] for row in found["features"])
     yield f"\n`{found['command']}`: AUC matched in time, on families nothing was learned on, {found['runs']} runs,"
     yield f"{transitions} of whose transitions have their onset (the fair label) late enough to be judged\n"
+    off = found.get("off_bundled")
+    if off:
+        least = (
+            f"by at most {max(off.values()):.2g} of its largest entry" if any(off.values()) else "in no bit"
+        )
+        yield f"K of {len(off)} of them, compared with that of the bundled runs of the same names, differs {least}\n"
     labels = {"auc": "onset", "late": "accuracy 0.95"}
     kept = [of for of in labels if any(row.get(of) for row in found["features"])]
     heads = [f"{labels[of]}, {lead} records" for of in kept for lead in leads]
