@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_edge.simulate._windows import window_spectrum
 from spectral_edge.theory import spectrum, stability
 from spectral_edge.theory.gram import as_band, window_blocks
 
@@ -96,7 +97,7 @@ class WindowSpectra:
         >>> np.array_equal(WindowSpectra.from_sequence(sequence, 5).lam, windows.lam)
         True
         """
-        lam, u = spectrum.gram_spectrum(window_blocks(sequence.K, W))
+        lam, u = window_spectrum(sequence.K, W)
         refined = np.zeros(len(lam), dtype=bool)
         steps = sequence.steps[W - 1 :]
         return cls(W, sequence.P, steps, lam, u, sequence.K, sequence.rounding, refined, sequence.probes)
