@@ -43,8 +43,8 @@ from spectral_edge.validate.runs.plan import SEEDS
 
 #: Sets of planted runs and of noise that are counted.
 SETS = 20
-#: How many of the runs with twins are judged so far, one of each family first: the others are planned and not trained.
-TWINS = 2
+#: How many of the runs with twins are judged so far: the others of `lockstep.plans` are not trained yet.
+TWINS = 1
 
 Made = tuple[list[Finding], dict[str, Any]]
 #: `jobs.each` with its processes and its folder.
