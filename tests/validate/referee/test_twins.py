@@ -8,8 +8,8 @@ import pytest
 from spectral_edge import simulate
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
+from spectral_edge.validate.referee.beyond import __main__ as command
 from spectral_edge.validate.referee.beyond import lockstep, table, twin_noise, twin_worlds
-from spectral_edge.validate.referee.beyond.__main__ import main
 from spectral_edge.validate.referee.beyond.finding import Finding, load
 from spectral_edge.validate.referee.beyond.twins import Twins
 from spectral_edge.validate.referee.verdict import SUPPORTED
@@ -106,10 +106,11 @@ def test_the_command_stores_what_it_made(tmp_path: Path, monkeypatch: pytest.Mon
     MADE.clear()
     monkeypatch.setattr(lockstep, "plans", lambda seeds: [(str(number),) for number in range(3)])
     monkeypatch.setattr(lockstep, "record", made)
+    monkeypatch.setattr(command, "TWINS", 3)
     arguments = ["twins", "--seeds", "1", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
-    main(arguments)
+    command.main(arguments)
     first = load("twins", tmp_path)
-    main(arguments)
+    command.main(arguments)
     assert MADE == ["0", "1", "2"]  # what is kept is read again
     assert load("twins", tmp_path) == first
     assert [one["id"] for one in first["findings"]] == [*twin_noise.SHARED, twin_noise.NOISE]
