@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.runs import bundle
-from spectral_edge.validate.runs.config import RunConfig
+from spectral_edge.validate.runs.config import Data, RunConfig
 from spectral_edge.validate.runs.dense.config import DenseConfig
 from spectral_edge.validate.runs.tasks.modular import ModularConfig
 from spectral_edge.validate.runs.threads import on_device, one_thread
@@ -159,9 +159,7 @@ class Training:
         """Train to the end and put the recordings in their place."""
         config = self.config
         while self.step < self.stop:
-            self.step += 1
-            data = [data for first, data in self.phases if first <= self.step][-1]
-            self._train(data.train)
+            data = self.advance()
             if self.step % config.record_every:
                 continue
             metrics = self.observer.record(self.step, data)
@@ -175,6 +173,13 @@ class Training:
         if self.files is not None:
             self.files.put(sequences)
         return sequences
+
+    def advance(self) -> Data:
+        """Take one step; returns the data that it was taken on."""
+        self.step += 1
+        data = [data for first, data in self.phases if first <= self.step][-1]
+        self._train(data.train)
+        return data
 
     def _aim(self, accuracy: float) -> None:
         """Where the published run stops, and this one."""

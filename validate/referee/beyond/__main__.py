@@ -17,6 +17,7 @@ from spectral_edge.validate.referee.beyond import (
     author_warning,
     formation,
     function_space,
+    lockstep,
     own,
     own_warning,
     planted,
@@ -24,6 +25,8 @@ from spectral_edge.validate.referee.beyond import (
     removal,
     table,
     ticket,
+    twin_noise,
+    twin_worlds,
     warning,
     watched,
     widths,
@@ -31,6 +34,7 @@ from spectral_edge.validate.referee.beyond import (
 from spectral_edge.validate.referee.beyond.finding import RESULTS, Finding, save
 from spectral_edge.validate.referee.beyond.jobs import VALUES, each, saved, tuples
 from spectral_edge.validate.referee.beyond.seen import Seen
+from spectral_edge.validate.referee.beyond.twins import Twins
 from spectral_edge.validate.referee.early_warning.result import EarlyWarning
 from spectral_edge.validate.referee.events import onset_step
 from spectral_edge.validate.runs.bundle import bundled
@@ -39,6 +43,8 @@ from spectral_edge.validate.runs.plan import SEEDS
 
 #: Sets of planted runs and of noise that are counted.
 SETS = 20
+#: How many of the runs with twins are judged so far: the others of `lockstep.plans` are not trained yet.
+TWINS = 1
 
 Made = tuple[list[Finding], dict[str, Any]]
 #: `jobs.each` with its processes and its folder.
@@ -181,6 +187,37 @@ def _early_warning_worlds(module: Any, seeds: Sequence[int], each: Each) -> Made
     }
 
 
+def _twins(seeds: Sequence[int], each: Each) -> Made:
+    """Runs beside their twins."""
+    runs, found, narrow = [], [], []
+    for run in each(lockstep.record, lockstep.plans(seeds)[:TWINS], kept=saved(Twins)):
+        runs.append(run)
+        found.append(twin_noise.beside(run))
+        narrow.append(twin_noise.beside(run, twin_noise.NARROW))
+        _say(
+            f"{run.name}: log R {found[-1].run.log_R:.3f}, of the difference {found[-1].difference.log_R:.3f}"
+        )
+    looked = {
+        run.name: {kind: getattr(one, kind)._asdict() for kind in ("run", "difference", "sum", "refereed")}
+        for run, one in zip(runs, found, strict=True)
+    }
+    return twin_noise.judge(runs, found, narrow), {"runs": looked}
+
+
+def _twins_worlds(seeds: Sequence[int], each: Each) -> Made:
+    """How often each of those is supported in planted sets and in sets of noise."""
+    counts: dict[str, Counter[str]] = {"planted": Counter(), "noise": Counter()}
+    sets = [(number, kind) for number in seeds for kind in counts]
+    for (number, kind), found in zip(sets, each(twin_worlds.supported, sets, kept=VALUES), strict=True):
+        counts[kind].update(found)
+        _say(f"set {number}, {kind}: {', '.join(found) or 'none'}")
+    return [], {
+        "sets": len(seeds),
+        "runs_in_a_set": twin_worlds.RUNS,
+        "supported": {kind: dict(found) for kind, found in counts.items()},
+    }
+
+
 #: What can be made, with the seeds it is made of.
 CHECKS: dict[str, tuple[Callable[[Sequence[int], Each], Made], Sequence[int]]] = {
     "function-space": (_function_space, watched.SEEDS),
@@ -193,6 +230,8 @@ CHECKS: dict[str, tuple[Callable[[Sequence[int], Each], Made], Sequence[int]]] =
     "early-warning-author": (_early_warning_author, SEEDS),
     "early-warning-own-worlds": (partial(_early_warning_worlds, own_warning), range(SETS)),
     "early-warning-author-worlds": (partial(_early_warning_worlds, author_warning), range(SETS)),
+    "twins": (_twins, (42, 137)),
+    "twins-worlds": (_twins_worlds, range(SETS)),
     "intervention": (_intervention, removal.SEEDS),
     "intervention-worlds": (_intervention_worlds, range(6)),
     "function-space-worlds": (_function_space_worlds, range(SETS)),

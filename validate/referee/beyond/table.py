@@ -9,11 +9,13 @@ from spectral_edge.validate.referee.statistics import Estimate
 
 #: Results in the order in which they are shown.
 ORDER = (
-    "function-space", "intervention", "recorded", "formation", "tensor-programs", "lottery-ticket",
-    "early-warning-own", "early-warning-author",
+    "function-space", "intervention", "twins", "recorded", "formation", "tensor-programs",
+    "lottery-ticket", "early-warning-own", "early-warning-author",
 )  # fmt: skip
 #: Worlds that were counted, and early warnings.
-WORLDS = ("function-space-worlds", "early-warning-own-worlds", "early-warning-author-worlds")
+WORLDS = (
+    "function-space-worlds", "twins-worlds", "early-warning-own-worlds", "early-warning-author-worlds",
+)  # fmt: skip
 WARNINGS = ("early-warning", "early-warning-own", "early-warning-author")
 #: Between these lines the page is made by the command.
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
