@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 SCRIPTS: dict[str, list[str]] = {
     "cold_starts": [],
     "gram_kernel": [],
+    "windows": [],
     "gap_sweep": [],
     "dyson": [],
     "tracker": [],
