@@ -71,6 +71,11 @@ def gram_spectrum(G: ArrayLike) -> GramSpectrum:
     )
 
 
+def quadratic_forms(u: FloatArray, M: FloatArray) -> FloatArray:
+    """u_jᵀMu_j of every mode, (..., W), of eigenvectors in the columns of `u` (..., W, W)."""
+    return np.asarray((u * (M @ u)).sum(axis=-2))
+
+
 def gram_rtol(W: int) -> float:
     """Rank tolerance (section 1), relative to sigma_1, of singular values taken from a W×W Gram matrix.
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from spectral_edge.theory.checks import FloatArray, positive, whole
 from spectral_edge.theory.gram import inner_products, window_blocks
-from spectral_edge.theory.spectrum import GramSpectrum, gram_rtol, gram_spectrum
+from spectral_edge.theory.spectrum import GramSpectrum, gram_rtol, gram_spectrum, quadratic_forms
 
 
 class InOut(NamedTuple):
@@ -112,7 +112,7 @@ def transport_rate(K: ArrayLike, W: int, lagged: bool = False) -> FloatArray:
     blocks, spectrum = _windows(K, W, last=lagged)
     rows = slice(1, None) if lagged else slice(None, -1)
     shift = blocks[:, 1:, rows] - blocks[:, :-1, rows]
-    return np.einsum("nsj,nsr,nrj->nj", spectrum.u, shift, spectrum.u) / _resolved(spectrum)
+    return quadratic_forms(spectrum.u, shift) / _resolved(spectrum)
 
 
 def optimizer_curvature(K_block: ArrayLike, response: ArrayLike) -> FloatArray:
@@ -141,7 +141,7 @@ def optimizer_curvature(K_block: ArrayLike, response: ArrayLike) -> FloatArray:
     array([2., 3.])
     """
     spectrum, (M,) = gram_spectrum(K_block), _alike(K_block, response=response)
-    return np.einsum("...sj,...sr,...rj->...j", spectrum.u, M, spectrum.u) / _resolved(spectrum)
+    return quadratic_forms(spectrum.u, M) / _resolved(spectrum)
 
 
 class MetricModes(NamedTuple):
@@ -202,7 +202,7 @@ def metric_modes(metric: ArrayLike, hessian: ArrayLike, gradient: ArrayLike | No
         if values.shape[-1:] != spectrum.lam.shape[-1:]:
             raise ValueError(f"gradient must have one value per update, got shape {values.shape}")
         G = np.einsum("...sj,...s->...j", spectrum.u, values) / np.sqrt(resolved)
-    h = np.einsum("...sj,...sr,...rj->...j", spectrum.u, M, spectrum.u) / resolved
+    h = quadratic_forms(spectrum.u, M) / resolved
     return MetricModes(np.sqrt(resolved), h, G)
 
 
@@ -245,8 +245,8 @@ def projected_curvature(
     floor = gram_rtol(D.shape[-1]) if rtol is None else float(positive("rtol", rtol))
     held = own.lam > floor**2 * own.lam[..., :1]
     inverse = np.divide(1.0, own.lam, out=np.full_like(own.lam, np.nan), where=held)
-    seen = np.einsum("...sk,...k,...rk->...sr", own.u, inverse, own.u) @ M
-    h = np.einsum("...sj,...sr,...rj->...j", spectrum.u, seen, spectrum.u)
+    seen = (own.u * inverse[..., None, :]) @ np.swapaxes(own.u, -1, -2) @ M
+    h = quadratic_forms(spectrum.u, seen)
     return np.where(np.isfinite(_resolved(spectrum)), h, np.nan)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spectral_edge.simulate._windows import window_spectrum
 from spectral_edge.theory import spectrum, stability
 from spectral_edge.theory.gram import as_band, window_blocks
+from spectral_edge.theory.spectrum import quadratic_forms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -385,7 +386,7 @@ class WindowSpectra:
         [2.0, 2.0, 2.0]
         """
         M = self._probe(probe, 3)[self.W - 1 :, self.W - 1 :: -1, self.W - 1 :: -1]
-        return np.einsum("nsj,nsr,nrj->nj", self.u, M, self.u) / self._resolved**2
+        return quadratic_forms(self.u, M) / self._resolved**2
 
     @cached_property
     def _resolved(self) -> Floats:
