@@ -106,7 +106,6 @@ def test_the_command_stores_what_it_made(tmp_path: Path, monkeypatch: pytest.Mon
     MADE.clear()
     monkeypatch.setattr(lockstep, "plans", lambda seeds: [(str(number),) for number in range(3)])
     monkeypatch.setattr(lockstep, "record", made)
-    monkeypatch.setattr(command, "TWINS", 3)
     arguments = ["twins", "--seeds", "1", "--out", str(tmp_path), "--work", str(tmp_path / "work")]
     command.main(arguments)
     first = load("twins", tmp_path)

@@ -43,8 +43,6 @@ from spectral_edge.validate.runs.plan import SEEDS
 
 #: Sets of planted runs and of noise that are counted.
 SETS = 20
-#: How many of the runs with twins are judged so far: the others of `lockstep.plans` are not trained yet.
-TWINS = 1
 
 Made = tuple[list[Finding], dict[str, Any]]
 #: `jobs.each` with its processes and its folder.
@@ -190,7 +188,7 @@ def _early_warning_worlds(module: Any, seeds: Sequence[int], each: Each) -> Made
 def _twins(seeds: Sequence[int], each: Each) -> Made:
     """Runs beside their twins."""
     runs, found, narrow = [], [], []
-    for run in each(lockstep.record, lockstep.plans(seeds)[:TWINS], kept=saved(Twins)):
+    for run in each(lockstep.record, lockstep.plans(seeds), kept=saved(Twins)):
         runs.append(run)
         found.append(twin_noise.beside(run))
         narrow.append(twin_noise.beside(run, twin_noise.NARROW))

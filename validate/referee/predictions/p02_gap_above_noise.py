@@ -112,7 +112,8 @@ PREDICTION = Prediction(
     boundaries=(MAJORITY,),
     changed_by=(
         "Twin runs (same start, other batches): what two of them share is signal, and no model of noise is "
-        "needed. It takes the time of the runs once more. Or records at every step with full batch, where a "
+        "needed. Nine were made (docs/beyond.md): the gaps of a run are no larger than those of what sets it "
+        "apart from its twin. More of them, with shorter stretches. Or records at every step with full batch, where a "
         "direction outlasts the four updates that noise remembers."
     ),
     judge=judge,
