@@ -15,6 +15,7 @@ _QL_ITERATIONS = 60  # for one eigenvalue; three are usual
 _NEGLIGIBLE, _NONE = 2.2e-16, 1e-280  # beside a trace of 1, and its square: what rounding leaves; nothing
 LANES = 32  # at most; a constant, so that the compiler knows how far rows are apart
 _SHIFT, _TINY, _ACTIVE, _G, _H, _S = (row * LANES for row in range(6))  # rows of work space
+_END = _ACTIVE  # where a sweep begins, of the implicit kind
 
 
 @njit(forceinline=True)
@@ -246,31 +247,34 @@ def implicit_ql(lanes, d, e, Z, rows, work):
         for _ in range(_QL_ITERATIONS):
             left = 0
             for k in range(lanes):
-                edge = e[o + k]
-                active = not abs(edge) <= _NEGLIGIBLE  # not a number never is
-                left += active
-                work[_ACTIVE + k] = 1.0 if active else 0.0
-                x = (d[o + LANES + k] - d[o + k]) / (2.0 * (edge if active else 1.0))
+                m = l  # a sweep begins where the matrix falls apart
+                while m < n - 1 and not abs(e[row(m) + k]) <= _NEGLIGIBLE:  # not a number never is
+                    m += 1
+                edge = e[o + k] if m > l else 1.0
+                x = (d[o + LANES + k] - d[o + k]) / (2.0 * edge)
                 tail = edge / (x + math.copysign(math.sqrt(x * x + 1.0), x))
-                work[_G + k] = d[row(n - 1) + k] - d[o + k] + tail
-                work[_S + k], work[_H + k], work[_SHIFT + k] = 1.0, 1.0, 0.0
+                work[_G + k] = d[row(m) + k] - d[o + k] + tail
+                work[_END + k] = m
+                left += m > l
             if left == 0:
                 break
             _implicit_sweep(l, n, lanes, d, e, Z, rows, work)
         if left:
             for k in range(lanes):
-                d[o + k] = d[o + k] if work[_ACTIVE + k] == 0.0 else math.nan
+                d[o + k] = d[o + k] if work[_END + k] == l else math.nan
 
 
 @njit(fastmath=_SAME, error_model="numpy")
 def _implicit_sweep(l, n, lanes, d, e, Z, rows, work):
-    """One sweep for eigenvalue l where active; rows of `work`: s, c (_H), p (_SHIFT) and g of the recurrence."""
+    """One sweep for eigenvalue l, from where `work` says; its other rows: s, c (_H), p (_SHIFT), g of the recurrence."""
     for i in range(n - 2, l - 1, -1):
         o = row(i)
         for k in range(lanes):
-            moving = work[_ACTIVE + k] > 0.0
+            end = work[_END + k]
+            moving, begins = i < end, i + 1 == end
             edge, own, below = e[o + k], d[o + k], d[o + LANES + k]
-            s, c, p, g = work[_S + k], work[_H + k], work[_SHIFT + k], work[_G + k]
+            s, c = 1.0 if begins else work[_S + k], 1.0 if begins else work[_H + k]
+            p, g = 0.0 if begins else work[_SHIFT + k], work[_G + k]
             f, b = s * edge, c * edge
             square = f * f + g * g
             there = square > _NONE  # else the rotation would not be one
@@ -280,9 +284,11 @@ def _implicit_sweep(l, n, lanes, d, e, Z, rows, work):
             moved = below - p
             bent = (own - moved) * s + 2.0 * c * b
             p = s * bent
+            r = 0.0 if begins else r  # it stays apart from what lies below
             e[o + LANES + k] = r if moving else e[o + LANES + k]
             d[o + LANES + k] = moved + p if moving else below
-            work[_G + k], work[_SHIFT + k] = c * bent - b, p
+            work[_G + k] = c * bent - b if moving else g
+            work[_SHIFT + k] = p if moving else 0.0
             work[_S + k], work[_H + k] = s if moving else 0.0, c if moving else 1.0
         above = row(i * n)
         beside = above + row(n)
@@ -295,6 +301,6 @@ def _implicit_sweep(l, n, lanes, d, e, Z, rows, work):
             beside += LANES
     o = row(l)
     for k in range(lanes):
-        moving = work[_ACTIVE + k] > 0.0
+        moving = work[_END + k] > l
         d[o + k] = d[o + k] - work[_SHIFT + k] if moving else d[o + k]
         e[o + k] = work[_G + k] if moving else e[o + k]

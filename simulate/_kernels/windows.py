@@ -63,6 +63,9 @@ def eigenpairs(K, layout, lam, u):
         implicit_ql(lanes, d, e, Z, rows, work)
         for k in range(lanes):
             for j in range(W):
+                if math.isnan(d[j, k]):
+                    size[k] = math.nan
+            for j in range(W):
                 i = j
                 while i > 0 and d[order[i - 1], k] < d[j, k]:
                     order[i] = order[i - 1]

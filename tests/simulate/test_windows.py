@@ -1,5 +1,7 @@
 """Singular values of all windows at once are those that LAPACK finds one by one."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,36 @@ def test_windows_of_rank_one_and_of_none_have_eigenvectors() -> None:
     for K in (np.ones((40, 40)), np.zeros((40, 40)), np.eye(40), 1e-200 * np.eye(40)):
         u = window_spectrum(K, 7).u
         assert np.abs(np.swapaxes(u, 1, 2) @ u - np.eye(7)).max() < 1e-14
+
+
+def clustered(rng: np.random.Generator, W: int) -> np.ndarray:
+    """One large eigenvalue over many that are nearly equal, as strong drift in noise has it."""
+    lam = np.r_[1.0, 1e-3 * (1 + 10.0 ** rng.uniform(-14, -1) * rng.normal(size=W - 1))]
+    return rng.permutation(lam)
+
+
+def graded(rng: np.random.Generator, W: int) -> np.ndarray:
+    return 10.0 ** rng.uniform(-18, 0, W)
+
+
+def repeated(rng: np.random.Generator, W: int) -> np.ndarray:
+    return rng.choice([0.0, 1e-9, 0.5, 1.0], W)
+
+
+@pytest.mark.parametrize("law", [clustered, graded, repeated])
+@pytest.mark.parametrize("W", [2, 3, 5, 10, 15, 20, 32])
+def test_clusters_grades_and_repetitions_converge(law: Callable[..., np.ndarray], W: int) -> None:
+    rng = np.random.default_rng(W)
+    Q = np.linalg.qr(rng.normal(size=(150, W, W)))[0]
+    G = np.einsum("nij,nj,nkj->nik", Q, np.array([law(rng, W) for _ in Q]), Q)
+    G[::3] = [np.diag(law(rng, W)) for _ in G[::3]]  # and those that are diagonal already
+    G = (G + np.swapaxes(G, 1, 2)) / 2
+    found, wanted = gram_sigma(G) ** 2, np.maximum(np.linalg.eigvalsh(G)[:, ::-1], 0.0)
+    assert (np.abs(found - wanted) <= 2e-14 * wanted[:, :1] + 1e-300).all()
+    K = np.zeros((3 * W, 3 * W))
+    for n in range(3):  # three blocks on the diagonal, and all windows that lie across them
+        K[n * W : (n + 1) * W, n * W : (n + 1) * W] = G[n]
+    lam, u = window_spectrum(K, W)
+    blocks = theory.window_blocks(K, W)
+    assert np.abs(np.swapaxes(u, 1, 2) @ u - np.eye(W)).max() < 1e-13
+    assert np.abs(blocks @ u - u * lam[:, None]).max() <= 2e-14 * lam.max()

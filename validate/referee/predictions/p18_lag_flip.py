@@ -72,10 +72,11 @@ def _of_phases(run: GramSequence, ratio: Floats, loss: Floats) -> Floats:
 
 def _of_copies(copies: Sequence[GramSequence], W: int, loss: Floats) -> Floats:
     """The largest |r| of log R of each of the noise copies, beside the loss of their run."""
-    ratios = np.array([log_ratio(copy, W) for copy in copies])
-    found, known = np.full(len(ratios), np.nan), np.isfinite(ratios).all(axis=1)
-    rows = np.array([without_trend(ratio) for ratio in ratios[known]]).reshape(-1, ratios.shape[1])
-    found[known] = np.abs(cross_correlation(rows, loss)).max(axis=1)
+    ratios = [log_ratio(copy, W) for copy in copies]
+    found, known = np.full(len(ratios), np.nan), [i for i, R in enumerate(ratios) if np.isfinite(R).all()]
+    if known:
+        rows = np.array([without_trend(ratios[i]) for i in known])
+        found[known] = np.abs(cross_correlation(rows, loss)).max(axis=1)
     return found
 
 
