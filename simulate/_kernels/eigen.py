@@ -266,7 +266,7 @@ def implicit_ql(lanes, d, e, Z, rows, work):
 
 @njit(fastmath=_SAME, error_model="numpy")
 def _implicit_sweep(l, n, lanes, d, e, Z, rows, work):
-    """One sweep for eigenvalue l, from where `work` says; its other rows: s, c (_H), p (_SHIFT), g of the recurrence."""
+    """One sweep for eigenvalue l, from where `work` says; its other rows: s, c (_H), p (_SHIFT), g of the sweep."""
     for i in range(n - 2, l - 1, -1):
         o = row(i)
         for k in range(lanes):
