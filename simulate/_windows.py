@@ -45,13 +45,7 @@ def window_sigma(K: ArrayLike, W: int) -> FloatArray:
     >>> theory.gap_ratio(sigma, rtol=theory.gram_rtol(10)).shape
     (191,)
     """
-    array = inner_products(K)
-    W = whole("W", W, 1, len(array))
-    if max_lag(array) < W - 1:
-        raise ValueError(f"W must be at most {max_lag(array) + 1} for this band of K, got {W}")
-    return np.sqrt(
-        _eigenpairs(array, "FULL" if is_full(array) else "BAND", (len(array) - W + 1, W), False).lam
-    )
+    return np.sqrt(_of_windows(inner_products(K), W, vectors=False).lam)
 
 
 def gram_sigma(G: FloatArray) -> FloatArray:
@@ -62,7 +56,14 @@ def gram_sigma(G: FloatArray) -> FloatArray:
 
 def window_spectrum(K: FloatArray, W: int) -> GramSpectrum:
     """What ``theory.gram_spectrum(theory.window_blocks(K, W))`` says, to rounding and signs; of a K that is one."""
-    return _eigenpairs(K, "FULL" if is_full(K) else "BAND", (len(K) - W + 1, W), True)
+    return _of_windows(K, W, vectors=True)
+
+
+def _of_windows(K: FloatArray, W: int, vectors: bool) -> GramSpectrum:
+    W = whole("W", W, 1, len(K))
+    if max_lag(K) < W - 1:  # the kernel would read beside K
+        raise ValueError(f"W must be at most {max_lag(K) + 1} for this band of K, got {W}")
+    return _eigenpairs(K, "FULL" if is_full(K) else "BAND", (len(K) - W + 1, W), vectors)
 
 
 def _eigenpairs(K: FloatArray, layout: str, shape: tuple[int, int], vectors: bool) -> GramSpectrum:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from spectral_edge import simulate, theory
+from spectral_edge import simulate, theory, validate
 from spectral_edge.simulate._windows import gram_sigma, window_spectrum
 from spectral_edge.theory.gram import as_band
 
@@ -45,8 +45,21 @@ def test_what_has_no_gap_and_what_is_not_there() -> None:
     assert np.array_equal(
         np.isnan(simulate.window_sigma(K, 4)).all(axis=1), np.isnan(lapack(K, 4)).any(axis=1)
     )
-    with pytest.raises(ValueError, match="W must be at most 3 for this band of K, got 5"):
-        simulate.window_sigma(as_band(np.eye(12), 2), 5)
+
+
+def test_a_window_that_K_does_not_hold_is_refused() -> None:
+    band = as_band(np.eye(12), 2)
+    run = validate.GramSequence.from_inner_products(band)
+    for work in (
+        lambda W: simulate.window_sigma(band, W),
+        lambda W: window_spectrum(band, W),
+        lambda W: validate.WindowSpectra.from_sequence(run, W),
+    ):
+        with pytest.raises(ValueError, match="W must be at most 3 for this band of K, got 5"):
+            work(5)
+        for W in (0, 13):
+            with pytest.raises(ValueError, match=f"W must be between 1 and 12, got {W}"):
+                work(W)
 
 
 @pytest.mark.parametrize("W", [1, 2, 10, 20])
