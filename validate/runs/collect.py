@@ -15,7 +15,7 @@ from spectral_edge.validate.runs.config import RunConfig
 from spectral_edge.validate.runs.plan import planned
 
 #: Of a longer run the attention weights alone are bundled, as of one made again: nothing is judged on all weights,
-#: and theirs would be a quarter of the package.
+#: and the package is to stay small.
 LONGEST = 20_000
 #: What a recording says beside its configuration.
 _BESIDE = ("text_length", "text_sha256", "command", "spectral_edge", "torch", "device", "group", "stop_step")
