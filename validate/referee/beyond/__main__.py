@@ -15,6 +15,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
     author,
     author_warning,
+    collapses,
     formation,
     function_space,
     lockstep,
@@ -185,6 +186,15 @@ def _early_warning_worlds(module: Any, seeds: Sequence[int], each: Each) -> Made
     }
 
 
+def _collapses(seeds: Sequence[int], each: Each) -> Made:
+    """Prediction 16 on as many dense runs as decide it."""
+    runs = []
+    for run in each(collapses.record, collapses.plans(seeds), kept=saved(GramSequence)):
+        runs.append(run)
+        _say(f"{run.config['run']}: {run.T} records")
+    return [collapses.judge(runs, bundled("dense"))], {"runs": len(runs)}
+
+
 def _twins(seeds: Sequence[int], each: Each) -> Made:
     """Runs beside their twins."""
     runs, found, narrow = [], [], []
@@ -228,6 +238,7 @@ CHECKS: dict[str, tuple[Callable[[Sequence[int], Each], Made], Sequence[int]]] =
     "early-warning-author": (_early_warning_author, SEEDS),
     "early-warning-own-worlds": (partial(_early_warning_worlds, own_warning), range(SETS)),
     "early-warning-author-worlds": (partial(_early_warning_worlds, author_warning), range(SETS)),
+    "collapses": (_collapses, collapses.SEEDS),
     "twins": (_twins, (42, 137)),
     "twins-worlds": (_twins_worlds, range(SETS)),
     "intervention": (_intervention, removal.SEEDS),

@@ -9,7 +9,7 @@ from spectral_edge.validate.referee.statistics import Estimate
 
 #: Results in the order in which they are shown.
 ORDER = (
-    "function-space", "intervention", "twins", "recorded", "formation", "tensor-programs",
+    "function-space", "intervention", "collapses", "twins", "recorded", "formation", "tensor-programs",
     "lottery-ticket", "early-warning-own", "early-warning-author",
 )  # fmt: skip
 #: Worlds that were counted, and early warnings.
