@@ -1,5 +1,6 @@
 """``spectral-edge validate``: recorded runs judged, or the tests themselves measured."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,13 +21,13 @@ from spectral_edge.commands.console import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from spectral_edge.validate import EarlyWarning, Scoreboard
+    from spectral_edge.validate import EarlyWarning, GramSequence, Scoreboard
     from spectral_edge.validate.referee.size_and_power import Count
     from spectral_edge.validate.referee.stress_size import Tally
     from spectral_edge.validate.referee.verdict import Prediction
 
-#: Parts of the work beside the predictions: the noise world, the early warning, the report.
-_OTHER_PARTS = 3
+#: Parts of the work beside the predictions: the noise world, the report.
+_OTHER_PARTS = 2
 
 
 def validate(
@@ -83,15 +84,15 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
     """Judge, write the report and print the verdicts."""
     from dataclasses import replace
 
-    from spectral_edge.validate import check, early_warning
-    from spectral_edge.validate.referee.bench import without_dense
+    from spectral_edge.validate.referee.bench import without_dense, workers
     from spectral_edge.validate.referee.conditions import with_event
     from spectral_edge.validate.referee.predictions import PREDICTIONS
     from spectral_edge.validate.referee.reading import Read, read_runs
-    from spectral_edge.validate.referee.report.page import write_report
+    from spectral_edge.validate.referee.report import page
+    from spectral_edge.validate.referee.scoreboard import check_beside
     from spectral_edge.validate.runs.bundle import judged
 
-    with progress_bar() as progress:
+    with workers(jobs) as executor, progress_bar() as progress:
         task = progress.add_task("reading", total=len(PREDICTIONS) + _OTHER_PARTS)
         read = (
             read_runs(paths, lambda name: progress.update(task, description=name))
@@ -104,23 +105,33 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
         def tell(part: str) -> None:
             progress.update(task, description=part, advance=1)
 
-        board = check(runs, seed=seed, jobs=jobs, progress=tell)
+        board, (families, figures, (warning, why)), pictures = check_beside(
+            (page.drawn_families, page.drawn_figures, partial(warned, seed=seed)), page.drawn_verdict,
+            runs, seed, None, PREDICTIONS, executor, tell,
+        )  # fmt: skip
         shown = without_dense(board.runs)
         board = replace(board, runs=tuple(shown), notes=(*read.notes, *board.notes))
-        tell("early warning")
-        try:
-            warning, why = early_warning(shown, seed=seed), ""
-        except ValueError as error:  # no transitions to warn of
-            warning, why = None, str(error)
         tell("report")
-        page = write_report(board, out, warning, dense=len(runs) - len(shown))
+        drawn = page.Drawn(families, figures, pictures)
+        written = page.write_report(board, out, warning, dense=len(runs) - len(shown), drawn=drawn)
     for note in board.notes:
         say(f"note: {note}", stderr)
     if as_json:
         print_json({**board.to_dict(), "early_warning": None if warning is None else warning.to_dict()})
         return
     show(board, warning, why)
-    say(f"\nreport: {page}")
+    say(f"\nreport: {written}")
+
+
+def warned(runs: "list[GramSequence]", seed: int) -> "tuple[EarlyWarning | None, str]":
+    """What warned of the transitions of the runs that are not dense, or why nothing can be said of that."""
+    from spectral_edge.validate import early_warning
+    from spectral_edge.validate.referee.bench import without_dense
+
+    try:
+        return early_warning(without_dense(runs), seed=seed), ""
+    except ValueError as error:  # no transitions to warn of
+        return None, str(error)
 
 
 def show(board: "Scoreboard", warning: "EarlyWarning | None", why: str) -> None:

@@ -1,9 +1,14 @@
 """One prediction judged in its three worlds, here or in other processes, and what may speak against its verdict."""
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import ClassVar
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -27,26 +32,77 @@ from spectral_edge.validate.referee.verdict import (
     verdict_alone,
 )
 
+_T = TypeVar("_T")
+
 
 @contextmanager
-def judges(
-    runs: list[GramSequence], seed: int, jobs: int
-) -> Iterator[Callable[[Sequence[Prediction]], Iterator[Verdict]]]:
-    """What turns predictions into verdicts, in their order: here, or in processes of its own."""
+def workers(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes that come up while the runs are being read; none where one is enough."""
     if jobs == 1:
-        bench = Bench(runs, seed)
-        yield lambda predictions: map(bench.judge, predictions)
+        yield None
         return
-    with processes(jobs, Bench.sit, runs, seed) as executor:
+    with processes(jobs, ready) as executor:
+        yield executor
 
-        def judge(predictions: Sequence[Prediction]) -> Iterator[Verdict]:
-            begun = [(lot, executor.submit(Bench.called, lot)) for lot in _lots(predictions)]
-            where = {number: (at, done) for lot, done in begun for at, number in enumerate(lot)}
-            for prediction in predictions:
-                at, done = where[prediction.number]
-                yield done.result()[at]
 
-        yield judge
+def ready() -> None:
+    """Nothing: a process that is asked for it has this module and all that it imports."""
+
+
+@contextmanager
+def judges(runs: list[GramSequence], seed: int, executor: ProcessPoolExecutor | None) -> Iterator["Judges"]:
+    """Those who turn predictions into verdicts: here, or in the processes of `executor`."""
+    if executor is None:
+        yield Judges(Bench(runs, seed))
+        return
+    with TemporaryDirectory(prefix="spectral-edge-") as folder:
+        # by a file: a process reads it when it has time, and none waits until another has read
+        place = Path(folder) / "bench"
+        place.write_bytes(pickle.dumps((runs, seed), protocol=pickle.HIGHEST_PROTOCOL))
+        yield Judges(place, executor)
+
+
+class Judges:
+    """Predictions judged, and whatever else is made of the runs, by one bench here or by one in every process."""
+
+    def __init__(self, bench: "Bench | Path", executor: ProcessPoolExecutor | None = None) -> None:
+        self._bench, self._executor = bench, executor
+
+    def verdicts(self, predictions: Sequence[Prediction]) -> Iterator[Verdict]:
+        """The verdicts, in the order of the predictions."""
+        if self._executor is None:
+            yield from map(_bench(self._bench).judge, predictions)
+            return
+        begun = [(lot, self._executor.submit(_judged, self._bench, lot)) for lot in _lots(predictions)]
+        where = {number: (at, done) for lot, done in begun for at, number in enumerate(lot)}
+        for prediction in predictions:
+            at, done = where[prediction.number]
+            yield done.result()[at]
+
+    def beside(self, make: Callable[[list[GramSequence]], _T]) -> Callable[[], _T]:
+        """Have ``make(runs)`` made, `make` a function of a module; what is returned gives it when it is there."""
+        if self._executor is None:
+            return partial(_made, self._bench, make)
+        return self._executor.submit(_made, self._bench, make).result
+
+
+def _judged(bench: "Bench | Path", numbers: Sequence[int]) -> list[Verdict]:
+    by_number = {prediction.number: prediction for prediction in PREDICTIONS}
+    return [_bench(bench).judge(by_number[number]) for number in numbers]
+
+
+def _made(bench: "Bench | Path", make: Callable[[list[GramSequence]], _T]) -> _T:
+    return make(_bench(bench).runs)
+
+
+def _bench(found: "Bench | Path") -> "Bench":
+    return found if isinstance(found, Bench) else _read(found)
+
+
+@lru_cache(maxsize=1)
+def _read(place: Path) -> "Bench":
+    """The bench of this process."""
+    return Bench(*pickle.loads(place.read_bytes()))  # written by the process that started this one
 
 
 #: What takes longest, longest first. It is begun first, or a process would wait for it at the end.
@@ -74,8 +130,6 @@ def _lots(predictions: Sequence[Prediction]) -> list[list[int]]:
 
 class Bench:
     """The runs with their noise, which is made once for all predictions that are judged in a process."""
-
-    here: ClassVar["Bench"]
 
     def __init__(self, runs: list[GramSequence], seed: int) -> None:
         self.runs, self.seed = runs, seed
@@ -111,17 +165,6 @@ class Bench:
             noise = [worlds.matched_noise(run, self.seed) for run in runs]
             found[name] = prediction.judge(runs, noise).verdict
         return found
-
-    @classmethod
-    def sit(cls, runs: list[GramSequence], seed: int) -> None:
-        """Make a process ready."""
-        cls.here = cls(runs, seed)
-
-    @classmethod
-    def called(cls, numbers: Sequence[int]) -> list[Verdict]:
-        """Judge in such a process."""
-        by_number = {prediction.number: prediction for prediction in PREDICTIONS}
-        return [cls.here.judge(by_number[number]) for number in numbers]
 
 
 def _with_needs(verdict: Verdict, prediction: Prediction, runs: Sequence[GramSequence]) -> Verdict:

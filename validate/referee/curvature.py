@@ -39,16 +39,19 @@ def source(run: GramSequence, W: int) -> str | None:
     >>> source(run, 3) is None
     True
     """
-    there = {
-        name for name in ("response", "hessian", "metric")
-        if name in run.probes and run.probes[name].ndim == 3 and run.probes[name].shape[1] >= W
-    }  # fmt: skip
-    if "response" in there:
+    if _reaches(run, "response", W):
         return "response"
+    if not _reaches(run, "hessian", W):
+        return None
     name = (card(run).optimizer or "").lower()
-    if "hessian" in there and name and not any(word in name for word in PRECONDITIONED):
+    if name and not any(word in name for word in PRECONDITIONED):
         return "hessian"
-    return "metric" if there >= {"hessian", "metric"} else None
+    return "metric" if _reaches(run, "metric", W) else None
+
+
+def _reaches(run: GramSequence, name: str, W: int) -> bool:
+    """Whether the probe is there, over windows of `W`; of noise one that nobody asks for is not made."""
+    return name in run.probes and run.probes[name].ndim == 3 and run.probes[name].shape[1] >= W
 
 
 def seen(run: GramSequence, W: int) -> Floats:

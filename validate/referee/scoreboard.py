@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from spectral_edge.theory.files import jsonable
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import cards, stress_size, worlds
 from spectral_edge.validate.referee import size_and_power as calibration
-from spectral_edge.validate.referee.bench import capped, judges, with_rates, with_runs
+from spectral_edge.validate.referee.bench import capped, judges, with_rates, with_runs, workers
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.conditions import Event, with_event
 from spectral_edge.validate.referee.events import grok_step, is_watched, transition
@@ -239,27 +241,51 @@ def check(
     >>> board["weight-decay-needed"].verdict
     'not run'
     """
+    if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
+        raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
+    with workers(jobs) as executor:
+        return check_beside((), None, runs, seed, event, predictions, executor, progress)[0]
+
+
+def check_beside(
+    of_runs: Sequence[Callable[[list[GramSequence]], Any]],
+    of_verdict: Callable[[Verdict, int, list[GramSequence]], Any] | None,
+    runs: GramSequence | Sequence[GramSequence],
+    seed: int,
+    event: Event | None,
+    predictions: Sequence[Prediction],
+    executor: ProcessPoolExecutor | None,
+    progress: Callable[[str], None] | None,
+) -> tuple[Scoreboard, list[Any], dict[str, Any]]:
+    """What `check` returns, and beside it what functions of modules make of the runs, and of each verdict by its id.
+
+    All of it is made by the processes of `executor` (`bench.workers`), which have the runs; without one, here.
+    """
     runs = [runs] if isinstance(runs, GramSequence) else list(runs)
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
     seed = whole("seed", seed, 0)
     runs, gaps = _uninterrupted(with_event(runs, event))
     runs, narrow = _reaching(runs)
-    if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
-        raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     report = progress or (lambda part: None)
     report("noise world")
     verdicts = []
-    with judges(runs, seed, jobs) as judge:
-        for prediction, verdict in zip(predictions, judge(predictions), strict=True):
+    with judges(runs, seed, executor) as bench:
+        begun = [bench.beside(make) for make in of_runs]
+        begun_of_verdicts: dict[str, Callable[[], Any]] = {}
+        for prediction, verdict in zip(predictions, bench.verdicts(predictions), strict=True):
             report(prediction.id)
             found = with_runs(capped(with_rates(verdict, prediction), prediction), prediction)
             verdicts.append(replace(found, published=found.published.beside(found.verdict == SUPPORTED)))
+            if of_verdict is not None:
+                begun_of_verdicts[prediction.id] = bench.beside(partial(of_verdict, verdicts[-1], seed))
+        made = [one() for one in begun]
+        made_of_verdicts = {id: one() for id, one in begun_of_verdicts.items()}
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
     notes = [*gaps, *narrow, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
     notes += stress_size.remarks(predictions)
-    return Scoreboard(judged, tuple(runs), seed, tuple(notes))
+    return Scoreboard(judged, tuple(runs), seed, tuple(notes)), made, made_of_verdicts
 
 
 def _uninterrupted(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[str]]:

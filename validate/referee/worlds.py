@@ -15,6 +15,8 @@ from spectral_edge.validate.gram import GramSequence
 W = 10
 #: Noise sequences made beside every run.
 COPIES = 20
+#: Probes that are linear in the updates, and quadratic.
+VECTORS, MATRICES = ("gradient", "validation_gradient", "parameters"), ("hessian", "response", "metric")
 
 
 class NoiseModel(NamedTuple):
@@ -126,17 +128,21 @@ class Noise(Sequence[GramSequence]):
 
 
 class _Isotropic(Mapping[str, NDArray[np.float64]]):
-    """What `isotropic` returns, made when a probe is first looked at: of most copies none is."""
+    """What `isotropic` returns, made when a probe is first looked at: of most copies none is, of many one kind."""
 
-    def __init__(self, run: GramSequence, *noise: Any) -> None:
-        self._run, self._noise = run, noise
+    def __init__(self, run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator) -> None:
+        self._run, self._K, self._rng = run, K, rng
+        self._matrices: dict[str, NDArray[np.float64]] = {}
 
     @cached_property
-    def _made(self) -> dict[str, NDArray[np.float64]]:
-        return isotropic(self._run, *self._noise)
+    def _vectors(self) -> dict[str, NDArray[np.float64]]:
+        return _random_vectors(self._run, self._K, self._rng)
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
-        return self._made[name]
+        if name not in self._matrices and name in MATRICES:
+            self._matrices |= _multiples(self._run, self._K, (name,))
+        made = self._vectors if name in VECTORS else self._matrices
+        return made[name] if name in made else self._run.probes[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._run.probes
@@ -220,30 +226,54 @@ def isotropic(
     run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
     """Probes of the noise K: random vectors, and multiples of the identity, of the size that the run's have."""
-    probes = dict(run.probes)
-    rows = slice(min(W, run.T), None)
-    blocks = window_blocks(K, W + 1)[:, ::-1, ::-1] if run.T > W else np.zeros((0, W + 1, W + 1))
+    return {**run.probes, **_random_vectors(run, K, rng), **_multiples(run, K)}
+
+
+def _random_vectors(
+    run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Inner products of the updates with random vectors; of those of `VECTORS` that reach over a window and one."""
+    given = {
+        name: run.probes[name] for name in VECTORS if name in run.probes and run.probes[name].shape[1] > W
+    }
+    if not given:
+        return {}
+    rows, blocks = slice(min(W, run.T), None), _newest_first(run, K)
     lam, u = np.linalg.eigh(blocks)
     trace = np.trace(blocks, axis1=1, axis2=2)
-    for name in ("gradient", "validation_gradient", "parameters"):
-        if name in probes and probes[name].shape[1] > W:
-            given = probes[name][rows, : W + 1]
-            drawn = np.einsum(
-                "nij,nj->ni", u * np.sqrt(np.maximum(lam, 0))[:, None], rng.standard_normal(lam.shape)
-            )
-            size = np.sqrt(
-                np.divide((given**2).sum(axis=1), trace, out=np.zeros(len(trace)), where=trace > 0)
-            )
-            probes[name] = np.full((run.T, W + 1), np.nan)
-            probes[name][rows] = size[:, None] * drawn
-    inner = blocks[:, :W, :W]
-    for name in ("hessian", "response", "metric"):
-        if name in probes and probes[name].shape[1] >= W:
-            mean = np.trace(probes[name][rows, :W, :W], axis1=1, axis2=2)
-            flat = mean / np.trace(inner, axis1=1, axis2=2)
-            probes[name] = np.full((run.T, W, W), np.nan)
-            probes[name][rows] = flat[:, None, None] * inner
-    return probes
+    roots = u * np.sqrt(np.maximum(lam, 0))[:, None]
+    made = {}
+    for name, probe in given.items():
+        drawn = np.einsum("nij,nj->ni", roots, rng.standard_normal(lam.shape))
+        squares = (probe[rows, : W + 1] ** 2).sum(axis=1)
+        size = np.sqrt(np.divide(squares, trace, out=np.zeros(len(trace)), where=trace > 0))
+        made[name] = np.full((run.T, W + 1), np.nan)
+        made[name][rows] = size[:, None] * drawn
+    return made
+
+
+def _multiples(
+    run: GramSequence, K: NDArray[np.float64], names: Sequence[str] = MATRICES
+) -> dict[str, NDArray[np.float64]]:
+    """Quadratic forms of the updates in multiples of the identity; of those of `names` that reach over a window."""
+    given = {
+        name: run.probes[name] for name in names if name in run.probes and run.probes[name].shape[1] >= W
+    }
+    if not given:
+        return {}
+    rows, inner = slice(min(W, run.T), None), _newest_first(run, K)[:, :W, :W]
+    trace = np.trace(inner, axis1=1, axis2=2)
+    made = {}
+    for name, probe in given.items():
+        flat = np.trace(probe[rows, :W, :W], axis1=1, axis2=2) / trace
+        made[name] = np.full((run.T, W, W), np.nan)
+        made[name][rows] = flat[:, None, None] * inner
+    return made
+
+
+def _newest_first(run: GramSequence, K: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gram matrices of all windows of W + 1 updates, the newest first, as probes have them."""
+    return window_blocks(K, W + 1)[:, ::-1, ::-1] if run.T > W else np.zeros((0, W + 1, W + 1))
 
 
 def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np.float64]:

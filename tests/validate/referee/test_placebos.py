@@ -30,19 +30,43 @@ def noise_of(runs: list[GramSequence], copies: int = 20) -> list[worlds.Noise]:
 
 def test_noise_makes_its_probes_when_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     run = worlds.planted("collapse-time", 1)(0)[0]
-    made = []
-    isotropic = worlds.isotropic
-    monkeypatch.setattr(worlds, "isotropic", lambda *given: made.append(1) or isotropic(*given))
+    made: list[object] = []
+    vectors, multiples = worlds._random_vectors, worlds._multiples
+    monkeypatch.setattr(worlds, "_random_vectors", lambda *given: made.append("vectors") or vectors(*given))
+    monkeypatch.setattr(worlds, "_multiples", lambda *given: made.append(given[2:]) or multiples(*given))
     copy = worlds.matched_noise(run, 3)[2]
     assert copy.probes.keys() == run.probes.keys()
     assert "gradient" in copy.probes
     assert len(copy.window(10).ratio)
     assert not made
-    np.testing.assert_array_equal(copy.probes["gradient"], worlds.matched_noise(run, 3)[2].probes["gradient"])
-    assert copy.probes["response"].shape == run.probes["response"].shape
-    assert len(made) == 2  # once for each of the two
+    for _ in range(2):
+        assert copy.probes["response"].shape == run.probes["response"].shape
+        assert made == [(("response",),)]  # no vector was drawn, nor another matrix made
+    gradient = copy.probes["gradient"]
+    np.testing.assert_array_equal(gradient, worlds.matched_noise(run, 3)[2].probes["gradient"])
+    assert made.count("vectors") == 2  # once for each of the two
     again = GramSequence.from_inner_products(copy.K, copy.steps, copy.P, probes=copy.probes)
     np.testing.assert_array_equal(again.K, copy.K)  # as checked
+
+
+def test_probes_of_noise_are_the_same_made_one_by_one_or_all_at_once() -> None:
+    run = worlds.planted("collapse-time", 1)(0)[0]
+    run = replace(run, probes={**run.probes, "hessian": 2 * run.probes["response"], "other": np.ones(run.T)})
+    copy = worlds.matched_noise(run, 3)[0]
+    rng = np.random.default_rng([*worlds.key(run, 3), 0])
+    K = worlds._noise(worlds.noise_model(run), None, rng)
+    np.testing.assert_array_equal(copy.K, K)
+    for name in ("response", "gradient", "other", "hessian"):
+        kept = dict(copy.probes)[name]
+        np.testing.assert_array_equal(kept, worlds.isotropic(run, K, _again(rng))[name])
+    assert {"hessian", "response", "gradient", "other"} <= copy.probes.keys()
+
+
+def _again(rng: np.random.Generator) -> np.random.Generator:
+    """Another generator in the same state."""
+    state = np.random.default_rng()
+    state.bit_generator.state = rng.bit_generator.state
+    return state
 
 
 #: Supported in the first set (the first of them with p = 0.013, and in none of the five sets after it), as a test of

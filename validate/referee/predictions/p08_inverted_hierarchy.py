@@ -99,20 +99,36 @@ def _steady(run: GramSequence) -> Points:
 
 def slope(points: Points) -> float:
     """Mean of the Theil–Sen slopes of log d_j: scale free, and one mode of noise does not turn them."""
-    return float(np.mean([stats.theilslopes(b, a).slope for a, b in points]))
+    return float(np.mean(np.concatenate([_theil_sen(group) for group in _alike(points)])))
+
+
+def _alike(points: Points) -> list[Floats]:
+    """Windows of as many modes at a time, in their order, each (n, 2, modes): one after another they take too long."""
+    return [np.array(list(group)) for _, group in groupby(points, lambda pair: len(pair[0]))]
+
+
+def _theil_sen(group: Floats) -> Floats:
+    """Median slope over all pairs of modes with another abscissa, of every window: that of `stats.theilslopes`."""
+    one, other = np.triu_indices(group.shape[2], 1)
+    x, y = np.moveaxis(group[:, :, other] - group[:, :, one], 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = np.where(x != 0, y / x, np.nan)
+    return np.asarray((np.nanmedian if np.isnan(slopes).any() else np.median)(slopes, axis=1))
+
+
+def _ranks(points: Points) -> list[Floats]:
+    """Standardised ranks: Spearman's ρ is their mean product, and that of permuted values of permuted ranks."""
+    return [stats.zscore(stats.rankdata(group, axis=2), axis=2) for group in _alike(points)]
 
 
 def rank_correlation(points: Points) -> float:
     """Mean over windows of Spearman's ρ between the modes."""
-    return float(np.mean([stats.spearmanr(a, b).statistic for a, b in points]))
+    return float(np.mean(np.concatenate([_products(r[:, 0], r[:, 1]) for r in _ranks(points)])))
 
 
 def _permuted(run: GramSequence, points: Points) -> tuple[float, Floats]:
     """The slope where the modes of each window are permuted, and the rank correlation of many such permutations."""
-    rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
-    # ranks once: Spearman's ρ of permuted values is Pearson's of permuted ranks; windows of as many modes at a time
-    alike = [np.array(list(group)) for _, group in groupby(points, lambda pair: len(pair[0]))]
-    ranks = [stats.zscore(stats.rankdata(group, axis=2), axis=2) for group in alike]
+    rng, ranks = np.random.default_rng(worlds.key(run, PREDICTION.number)), _ranks(points)
     correlations = [
         float(np.mean(np.concatenate([_products(rng.permuted(r[:, 0], axis=1), r[:, 1]) for r in ranks])))
         for _ in range(SHUFFLES)

@@ -50,9 +50,14 @@ def _of_copies(copies: Sequence[GramSequence], loss: Floats) -> Floats:
 def _of_phases(run: GramSequence, ratio: Floats, loss: Floats) -> Floats:
     """|r| of series of the spectrum of log R, with random phases, with the log loss."""
     rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
-    rows = detrend(phase_randomised(ratio, SURROGATES, rng))
-    length = np.linalg.norm(rows, axis=1)
-    return np.array([strength(row, loss) for row in rows / np.where(length > 0, length, 1.0)[:, None]])
+    return _strengths(phase_randomised(ratio, SURROGATES, rng), loss)
+
+
+def _strengths(rows: Floats, other: Floats) -> Floats:
+    """|r| of each of the rows, without its trend, with `other`."""
+    rest = detrend(rows)
+    length = np.linalg.norm(rest, axis=1)
+    return np.array([strength(row, other) for row in rest / np.where(length > 0, length, 1.0)[:, None]])
 
 
 def _of_others(run: GramSequence, ratio: Floats, others: Sequence[tuple[GramSequence, Floats]]) -> Floats:
@@ -62,11 +67,12 @@ def _of_others(run: GramSequence, ratio: Floats, others: Sequence[tuple[GramSequ
     """
     side = card(run).contrast[1]
     along = np.linspace(0, 1, len(ratio))
-    return np.array([
-        strength(ratio, without_trend(np.interp(along, np.linspace(0, 1, len(loss)), loss)))
+    stretched = [
+        np.interp(along, np.linspace(0, 1, len(loss)), loss)
         for other, loss in others
         if other is not run and card(other).contrast[1] == side
-    ])  # fmt: skip
+    ]
+    return _strengths(np.array(stretched), ratio) if stretched else np.zeros(0)
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:

@@ -6,11 +6,12 @@ from functools import cache, partial
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spectral_edge.theory.files import replace_atomically, utf8
 from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.referee.bench import without_dense
 from spectral_edge.validate.referee.cards import card, metric
 from spectral_edge.validate.referee.events import transition
 from spectral_edge.validate.referee.figures import predictions as prediction_figures
@@ -22,7 +23,7 @@ from spectral_edge.validate.referee.published.record import OUTCOMES
 from spectral_edge.validate.referee.report import typeset
 from spectral_edge.validate.referee.scoreboard import FAMILY, Scoreboard, run_row
 from spectral_edge.validate.referee.statistics import Estimate, short
-from spectral_edge.validate.referee.verdict import VERDICTS
+from spectral_edge.validate.referee.verdict import VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from spectral_edge.validate.referee.early_warning.result import EarlyWarning
@@ -34,10 +35,11 @@ SIGNS = dict(zip(VERDICTS, "✓≈✗?–", strict=True))
 
 def verdict_pictures(board: Scoreboard) -> dict[str, list[Picture]]:
     """Return the pictures of every verdict, by its id."""
-    return {
-        verdict.id: [picture(panel) for panel in prediction_figures.pictures(verdict, board.runs, board.seed)]
-        for verdict in board
-    }
+    return {verdict.id: _pictures(verdict, board.seed, board.runs) for verdict in board}
+
+
+def _pictures(verdict: Verdict, seed: int, runs: Sequence[GramSequence]) -> list[Picture]:
+    return [picture(panel) for panel in prediction_figures.pictures(verdict, runs, seed)]
 
 
 def family_pictures(runs: Sequence[GramSequence]) -> dict[str, list[Picture]]:
@@ -63,13 +65,48 @@ def family_pictures(runs: Sequence[GramSequence]) -> dict[str, list[Picture]]:
 def thesis_pictures(runs: Sequence[GramSequence]) -> list[tuple[ThesisFigure, list[Picture]]]:
     """Return the five figures of the thesis: 1 to 4 from `runs`, 5 from the propositions."""
     found = thesis_figures(runs, W) if runs else []
-    drawn = [(one, [picture(panel) for panel in one.panels]) for one in found]
+    # without the panels, which hold the runs: the pictures may be sent from one process to another
+    drawn = [(one._replace(panels=()), [picture(panel) for panel in one.panels]) for one in found]
     caption = (
         "An arrow runs from a result to what rests on it. The list in words: spectral-edge propositions; what "
         "commutation of preconditioner and Hessian is needed for: docs/theory.md, 8.7."
     )
     leaning = ThesisFigure(5, "What rests on commuting [P, H] ≈ 0", caption, ())
     return [*drawn, (leaning, [_network()])]
+
+
+def long_enough(runs: Sequence[GramSequence]) -> list[GramSequence]:
+    """Those that hold a window and more."""
+    return [run for run in runs if run.T > W and run.W_max >= W]
+
+
+class Drawn(NamedTuple):
+    """The pictures that need no more than the runs and one verdict, which other processes may draw (`beside`)."""
+
+    families: dict[str, list[Picture]]
+    figures: list[tuple[ThesisFigure, list[Picture]]]
+    verdicts: dict[str, list[Picture]]
+
+    @classmethod
+    def of(cls, board: Scoreboard) -> "Drawn":
+        """Those of a board and its runs."""
+        runs = long_enough(board.runs)
+        return cls(family_pictures(runs), thesis_pictures(runs), verdict_pictures(board))
+
+
+def drawn_families(runs: Sequence[GramSequence]) -> dict[str, list[Picture]]:
+    """The families of the runs that are shown: without dense ones."""
+    return family_pictures(long_enough(without_dense(runs)))
+
+
+def drawn_figures(runs: Sequence[GramSequence]) -> list[tuple[ThesisFigure, list[Picture]]]:
+    """The figures of the thesis of the runs that are shown."""
+    return thesis_pictures(long_enough(without_dense(runs)))
+
+
+def drawn_verdict(verdict: Verdict, seed: int, runs: Sequence[GramSequence]) -> list[Picture]:
+    """The pictures of one verdict beside the runs that are shown."""
+    return _pictures(verdict, seed, without_dense(runs))
 
 
 @cache
@@ -101,7 +138,13 @@ def warning_pictures(warning: "EarlyWarning") -> list[Picture]:
     return [picture(panel) for panel in panels]
 
 
-def render(board: Scoreboard, warning: "EarlyWarning | None" = None, *, dense: int = 0) -> str:
+def render(
+    board: Scoreboard,
+    warning: "EarlyWarning | None" = None,
+    *,
+    dense: int = 0,
+    drawn: Drawn | None = None,
+) -> str:
     """Return the report as one HTML document that needs nothing else.
 
     Parameters
@@ -111,6 +154,8 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None, *, dense: i
         What warns of a transition; without it that section is left out.
     dense : int
         How many runs recorded at every step were judged and are not among those of `board`.
+    drawn : Drawn, optional
+        Pictures that are there already.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -125,7 +170,7 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None, *, dense: i
         "figure": figure, "interval": interval, "percent": percent, "formula": typeset.html,
     }  # fmt: skip
     environment.filters |= filters
-    long_enough = [run for run in board.runs if run.T > W and run.W_max >= W]
+    families, thesis, of_verdicts = drawn or Drawn.of(board)
     rows = [{**run_row(run), "family": card(run).heading} for run in board.runs]
     context: dict[str, Any] = {
         "board": board,
@@ -135,9 +180,9 @@ def render(board: Scoreboard, warning: "EarlyWarning | None" = None, *, dense: i
         "signs": SIGNS,
         "predictions": {prediction.id: prediction for prediction in PREDICTIONS},
         "runs": sorted(rows, key=_order),
-        "pictures": verdict_pictures(board),
-        "families": family_pictures(long_enough),
-        "figures": thesis_pictures(long_enough),
+        "pictures": of_verdicts,
+        "families": families,
+        "figures": thesis,
         "warning": warning,
         "warning_pictures": [] if warning is None else warning_pictures(warning),
         "version": version("spectral-edge"),
@@ -178,7 +223,12 @@ def percent(estimate: Estimate) -> str:
 
 
 def write_report(
-    board: Scoreboard, folder: str | PathLike[str], warning: "EarlyWarning | None" = None, *, dense: int = 0
+    board: Scoreboard,
+    folder: str | PathLike[str],
+    warning: "EarlyWarning | None" = None,
+    *,
+    dense: int = 0,
+    drawn: Drawn | None = None,
 ) -> Path:
     """Write ``index.html`` into `folder` (made if missing), as `render` makes it; returns its path.
 
@@ -187,5 +237,5 @@ def write_report(
     OSError
         If the folder cannot be written; nothing is left half-written.
     """
-    page = utf8(render(board, warning, dense=dense))
+    page = utf8(render(board, warning, dense=dense, drawn=drawn))
     return replace_atomically(Path(folder) / "index.html", lambda file: file.write(page))
