@@ -11,6 +11,7 @@ import torch
 
 from spectral_edge.validate.referee.beyond import (
     author,
+    collapses,
     function_space,
     measured,
     own,
@@ -149,6 +150,18 @@ def test_an_untouched_run_is_the_run() -> None:
         losses.append(float(trainer.loss(trainer.theta.detach(), trainer.problem.train)))
     needed = next(i for i, loss in enumerate(losses, 1) if loss <= losses[8])
     assert found.delay["leading"] <= np.log(24 / needed) + 1e-12
+
+
+def test_runs_for_prediction_16_are_dense_runs_without_curvature() -> None:
+    plans = [config for (config,) in collapses.plans([1, 2])]
+    assert len({config.name for config in plans}) == 2 * len(collapses.REGIMES)
+    config = dataclasses.replace(plans[2], max_steps=40)
+    run = collapses.record(config)
+    whole = train(dense_run(config.regime, 1, max_steps=40))["dense"]
+    np.testing.assert_array_equal(run.K, whole.K)
+    assert "hessian" in whole.probes
+    assert run.probes.keys() == {"gradient"}
+    assert run.config["experiment"] == "dense"
 
 
 def test_masks() -> None:

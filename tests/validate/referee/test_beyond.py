@@ -1,6 +1,7 @@
 """Beyond the twenty predictions: every statement can pass and can fail, and the page shows what is stored."""
 
 import inspect
+import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond import (
     author,
     author_warning,
+    collapses,
     formation,
     function_space,
     own,
@@ -34,6 +36,7 @@ from spectral_edge.validate.referee.early_warning.features import FEATURES, Feat
 from spectral_edge.validate.referee.early_warning.judge import PLAIN, early_warning
 from spectral_edge.validate.referee.early_warning.rivals import RIVALS
 from spectral_edge.validate.referee.verdict import NOT_RUN, NOT_SPECIFIC, REFUTED, SUPPORTED, UNDECIDED
+from spectral_edge.validate.referee.worlds import matched_noise
 from spectral_edge.validate.runs.bundle import bundled
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +53,21 @@ def test_function_space_in_both_worlds(
 ) -> None:
     assert statement(worlds[True]).verdict == SUPPORTED
     assert statement(worlds[False]).verdict != SUPPORTED
+
+
+def test_prediction_16_on_more_runs_in_both_worlds() -> None:
+    runs = [
+        replace(run, config={**run.config, "regime": name})
+        for run, name in zip(collapses.PREDICTION.planted(0), itertools.cycle(("one", "two")), strict=False)
+    ]
+    found = collapses.judge(runs)
+    assert found.verdict == SUPPORTED
+    assert found.excess == collapses.PREDICTION.judge(runs, []).effect
+    assert [name.split(" (")[0] for name in found.readings if "excess" in name][:2] == ["one", "two"]
+    together = collapses.judge(runs[:2], runs[2:]).readings
+    assert together[f"with the bundled runs ({found.n} runs), excess"] == found.excess
+    assert collapses.judge([matched_noise(run, 1)[0] for run in runs]).verdict != SUPPORTED
+    assert collapses.judge([run.every(40) for run in runs]).verdict == NOT_RUN
 
 
 def test_a_transition_at_another_time_is_not_supported(worlds: dict[bool, list[seen.Seen]]) -> None:

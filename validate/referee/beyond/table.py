@@ -59,7 +59,7 @@ def _lines(folder: Path) -> Iterator[str]:
             )
             yield f"| {one['claim']} | {one['verdict']} | {treated} | {control} | {_said(one['excess'])} | {one['n']} |"
     for result in stored:
-        yield f"\n`{result['command']}` (seeds {', '.join(map(str, result['seeds']))})\n"
+        yield f"\n`{result['command']}` (seeds {_row(result['seeds'])})\n"
         for one in result["findings"]:
             claim = one["claim"].replace("*", r"\*")  # k* is not the end of the emphasis
             yield f"- *{claim}* Rule: {one['rule']}. p = {_p(one['p_value'])}."
@@ -72,6 +72,14 @@ def _lines(folder: Path) -> Iterator[str]:
     yield from _worlds(folder)
     for name in WARNINGS:
         yield from _warning(name, folder)
+
+
+def _row(seeds: list[int]) -> str:
+    """The seeds; of many that follow one another the ends."""
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) > 9 and seeds == list(range(first, last + 1)):
+        return f"{first} to {last}"
+    return ", ".join(map(str, seeds))
 
 
 def _worlds(folder: Path) -> Iterator[str]:
