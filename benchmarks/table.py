@@ -19,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SCRIPTS: dict[str, list[str]] = {
     "cold_starts": [],
+    "judging": [],
     "gram_kernel": [],
     "windows": [],
     "gap_sweep": [],
