@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.simulate._compiling import compiling
-from spectral_edge.simulate._windows import window_spectrum
+from spectral_edge.simulate._windows import stack_spectrum
 from spectral_edge.theory.checks import FloatArray, positive, whole
 from spectral_edge.theory.gram import inner_products, is_full, max_lag
 
@@ -135,16 +135,35 @@ def follow_modes(K: ArrayLike, W: int, memory: int = 6, rtol: float = FLOOR) -> 
             "K must be full (T, T) to follow modes, or a band (T, L + 1) with L + 1 at least "
             f"W + memory = {W + memory}, got shape {array.shape}"
         )
+    reach = array if is_full(array) else array[:, : W + memory]
+    return FollowedModes(*(x[0] for x in _followed(reach[None], W, memory, rtol)), memory)
+
+
+def follow_each(
+    K: FloatArray, W: int, memory: int, rtol: float = FLOOR
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """Rank and sigma, (m, n, W), of the `FollowedModes` of each of m sequences of one length, full K (m, T, T).
+
+    One call for all of them: a forecast is followed from every window, and each is short.
+    """
+    return _followed(K, W, memory, rtol)[:2]
+
+
+def _followed(
+    K: FloatArray, W: int, memory: int, rtol: float
+) -> tuple[Any, FloatArray, FloatArray, FloatArray, Any]:
+    """The fields of `FollowedModes`, each (m, n, W), of full K (m, T, T) or of bands (m, T, W + memory)."""
     with compiling("the kernel that follows modes"):
         from spectral_edge.simulate._kernels import modes as kernel
-    spectrum = window_spectrum(array, W)
-    t, lags = np.arange(len(array))[:, None], np.arange(W + memory)
-    inner = array[t, np.maximum(t - lags, 0)] if is_full(array) else array[:, : W + memory]
-    band = np.where(lags <= t, inner, 0.0)
+    T, lags = K.shape[1], np.arange(W + memory)
+    t = np.arange(T)[:, None]
+    inner = K[:, t, np.maximum(t - lags, 0)] if K.shape[1] == K.shape[2] else K
+    bands = np.ascontiguousarray(np.where(lags <= t, inner, 0.0))
+    spectrum = stack_spectrum(bands, W)
     shape = spectrum.lam.shape
     rank, partner = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
     overlap, pair_overlap = np.empty(shape), np.empty(shape)
-    lam, u = (np.ascontiguousarray(x) for x in (spectrum.lam, np.swapaxes(spectrum.u, 1, 2)))
-    kernel.follow(band, W, memory, rtol, lam, u, rank, overlap, pair_overlap, partner)
-    sigma = np.take_along_axis(spectrum.sigma, rank, axis=1)
-    return FollowedModes(rank, sigma, overlap, pair_overlap, partner, memory)
+    lam, u = spectrum.lam, np.ascontiguousarray(np.swapaxes(spectrum.u, 2, 3))
+    kernel.follow_each(bands, W, memory, rtol, lam, u, rank, overlap, pair_overlap, partner)
+    sigma = np.take_along_axis(spectrum.sigma, rank, axis=2)
+    return rank, sigma, overlap, pair_overlap, partner

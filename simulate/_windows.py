@@ -59,6 +59,15 @@ def window_spectrum(K: FloatArray, W: int) -> GramSpectrum:
     return _of_windows(K, W, vectors=True)
 
 
+def stack_spectrum(bands: FloatArray, W: int) -> GramSpectrum:
+    """The same of several sequences of one length, bands (m, T, L + 1); (m, T - W + 1, W) and vectors."""
+    m, T, lags = bands.shape
+    # one below the other; windows that reach from one into the next are made too, and left out
+    lam, u = _eigenpairs(bands.reshape(m * T, lags), "BAND", (m * T - W + 1, W), vectors=True)
+    first = np.arange(m)[:, None] * T + np.arange(T - W + 1)
+    return GramSpectrum(lam[first], u[first])
+
+
 def _of_windows(K: FloatArray, W: int, vectors: bool) -> GramSpectrum:
     W = whole("W", W, 1, len(K))
     if max_lag(K) < W - 1:  # the kernel would read beside K

@@ -191,3 +191,16 @@ def follow(band, W, memory, rtol, lam, u, rank, overlap, pair, partner):
                 ring[entry, i, s] = scale * u[t, place, s]
             strength[entry, i] = lam[t, place]
             age[i] = min(age[i] + 1, memory)
+
+
+@njit(
+    void(
+        float64[:, :, ::1], int64, int64, float64, float64[:, :, ::1], float64[:, :, :, ::1],
+        int64[:, :, ::1], float64[:, :, ::1], float64[:, :, ::1], int64[:, :, ::1],
+    ),
+    cache=True,
+)  # fmt: skip
+def follow_each(bands, W, memory, rtol, lam, u, rank, overlap, pair, partner):
+    """`follow` of several sequences of one length."""
+    for i in range(len(bands)):
+        follow(bands[i], W, memory, rtol, lam[i], u[i], rank[i], overlap[i], pair[i], partner[i])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectral_edge import simulate, theory
+from spectral_edge.simulate._modes import follow_each
 from spectral_edge.theory.testing import trajectories
 from tests.reference import simulate_modes as brute
 
@@ -111,6 +112,17 @@ def test_a_band_serves_as_well_as_all_of_K():
         np.testing.assert_array_equal(getattr(full, name), getattr(band, name))
     with pytest.raises(ValueError, match=r"W \+ memory = 10, got shape \(60, 9\)"):
         simulate.follow_modes(theory.as_band(X @ X.T, 8), 6, memory=4)
+
+
+def test_several_sequences_at_once_are_followed_as_each_by_itself():
+    X = np.random.default_rng(4).normal(size=(3, 40, 60)) * np.array([1.0, 3.0, 9.0])[:, None, None]
+    X[1, 20:] *= 1e-9  # most of its modes fall below the floor
+    K = X @ np.swapaxes(X, 1, 2)
+    rank, sigma = follow_each(K, 7, 4)
+    for i, own in enumerate(K):
+        alone = simulate.follow_modes(own, 7, 4)
+        np.testing.assert_array_equal(rank[i], alone.rank)
+        np.testing.assert_array_equal(sigma[i], alone.sigma)
 
 
 def test_a_run_shorter_than_the_memory():

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spectral_edge import simulate, theory
+from spectral_edge import theory
+from spectral_edge.simulate._modes import follow_each
 from spectral_edge.validate.referee.collapse.states import HORIZON
 from spectral_edge.validate.referee.collapse.tracks import MEMORY
 
@@ -61,34 +62,39 @@ def continued(blocks: Floats, future: Floats) -> Continuation:
     lengths = np.where(usable.all(axis=1), future.shape[1], np.argmin(usable, axis=1))
     chosen = np.flatnonzero(lengths > 0)
     for rows in np.split(chosen, range(TOGETHER, len(chosen), TOGETHER)):
-        for i, K in zip(rows, theory.continued_products(blocks[rows], future[rows]), strict=True):
-            known = W + lengths[i]
-            modes = simulate.follow_modes(K[:known, :known], W, MEMORY)
-            n = len(modes.rank)
-            sigma[i, :n] = np.take_along_axis(modes.sigma, np.argsort(modes.rank, axis=1), axis=1)
-            time[i] = exchange_times(modes)
+        K = theory.continued_products(blocks[rows], future[rows])
+        for length in np.unique(lengths[rows]):
+            alike = lengths[rows] == length
+            known, at = W + length, rows[alike]
+            rank, strength = follow_each(K[alike, :known, :known], W, MEMORY)
+            sigma[at, : length + 1] = np.take_along_axis(strength, np.argsort(rank, axis=2), axis=2)
+            time[at] = exchange_times(rank, strength)
     return Continuation(sigma, time)
 
 
-def exchange_times(modes: simulate.FollowedModes) -> Floats:
+def exchange_times(rank: NDArray[np.int64], sigma: Floats) -> Floats:
     """Windows until each pair of modes that are neighbours in the first window change their order for `HOLD` windows.
+
+    Parameters
+    ----------
+    rank, sigma : (m, n, W)
+        Of the modes of m forecasts.
 
     Returns
     -------
-    (W - 1,) array
+    (m, W - 1) array
         Infinite where they do not within `HORIZON`. As observed exchanges are dated: where a straight line of ln σ
         crosses, if it does between the first window of the new order and the one before.
     """
-    below = modes.rank[:, :-1] > modes.rank[:, 1:]
+    below = rank[:, :, :-1] > rank[:, :, 1:]
     # an order that holds to the end of what is forecast lasts
-    held = np.concatenate([below, np.repeat(below[-1:], HOLD - 1, axis=0)])
-    lasting = sliding_window_view(held, HOLD, axis=0).all(axis=-1)
-    first = np.argmax(lasting, axis=0)
-    pair = np.arange(below.shape[1])
-    upper, lower = modes.sigma[:, :-1], modes.sigma[:, 1:]
+    held = np.concatenate([below, np.repeat(below[:, -1:], HOLD - 1, axis=1)], axis=1)
+    lasting = sliding_window_view(held, HOLD, axis=1).all(axis=-1)
+    first = np.argmax(lasting, axis=1)
+    forecast, pair = np.indices(first.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
-        x = np.log(upper / lower)
-        before, after = x[np.maximum(first - 1, 0), pair], x[first, pair]
+        x = np.log(sigma[:, :, :-1] / sigma[:, :, 1:])
+        before, after = x[forecast, np.maximum(first - 1, 0), pair], x[forecast, first, pair]
         share = np.where((before > 0) & (after < 0), before / (before - after), 1.0)
-    time = np.where(lasting.any(axis=0), first - 1 + share, np.inf)
+    time = np.where(lasting.any(axis=1), first - 1 + share, np.inf)
     return np.where(time <= HORIZON, time, np.inf)
