@@ -136,7 +136,8 @@ def follow_modes(K: ArrayLike, W: int, memory: int = 6, rtol: float = FLOOR) -> 
             f"W + memory = {W + memory}, got shape {array.shape}"
         )
     reach = array if is_full(array) else array[:, : W + memory]
-    return FollowedModes(*(x[0] for x in _followed(reach[None], W, memory, rtol)), memory)
+    rank, sigma, overlap, pair_overlap, partner = (x[0] for x in _followed(reach[None], W, memory, rtol))
+    return FollowedModes(rank, sigma, overlap, pair_overlap, partner, memory)
 
 
 def follow_each(

@@ -92,23 +92,22 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
     from spectral_edge.validate.referee.scoreboard import check_beside
     from spectral_edge.validate.runs.bundle import judged
 
-    with workers(jobs) as executor, progress_bar() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("reading", total=len(PREDICTIONS) + _OTHER_PARTS)
-        read = (
-            read_runs(paths, lambda name: progress.update(task, description=name))
-            if paths
-            else Read(judged(), [])
-        )
-        runs = with_event(read.runs, int(event) if event and event.strip().isdigit() else event)
-        out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
 
         def tell(part: str) -> None:
             progress.update(task, description=part, advance=1)
 
-        board, (families, figures, (warning, why)), pictures = check_beside(
-            (page.drawn_families, page.drawn_figures, partial(warned, seed=seed)), page.drawn_verdict,
-            runs, seed, None, PREDICTIONS, executor, tell,
-        )  # fmt: skip
+        # what is given may be no runs, which is said at once; the package's own are read while the processes come up
+        given = read_runs(paths, lambda name: progress.update(task, description=name)) if paths else None
+        with workers(jobs) as executor:
+            read = given or Read(judged(), [])
+            runs = with_event(read.runs, int(event) if event and event.strip().isdigit() else event)
+            out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
+            board, (families, figures, (warning, why)), pictures = check_beside(
+                (page.drawn_families, page.drawn_figures, partial(warned, seed=seed)), page.drawn_verdict,
+                runs, seed, None, PREDICTIONS, executor, tell,
+            )  # fmt: skip
         shown = without_dense(board.runs)
         board = replace(board, runs=tuple(shown), notes=(*read.notes, *board.notes))
         tell("report")

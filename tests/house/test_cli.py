@@ -121,10 +121,11 @@ def test_forecast_reads_a_run_and_says_when_modes_exchange(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_validate_writes_a_table_and_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from spectral_edge import validate
+    from spectral_edge.validate.referee import scoreboard
 
-    check = validate.check
+    check = scoreboard.check_beside
     quick = [p for p in PREDICTIONS if p.id in ("bbp-vacuous", "weight-decay-needed")]
-    monkeypatch.setattr(validate, "check", lambda runs, **options: check(runs, **options, predictions=quick))
+    monkeypatch.setattr(scoreboard, "check_beside", lambda *given: check(*given[:5], quick, *given[6:]))
     additions = [run for run in validate.bundled() if run.config["task"] == "modular-addition"]
     for sequence in additions[1::3]:
         sequence.save(tmp_path / "runs" / f"{sequence.config['run']}.npz")
@@ -228,12 +229,13 @@ def test_what_cannot_work_is_said_before_the_work(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from spectral_edge import cli, validate
+    from spectral_edge.validate.referee import scoreboard
 
     monkeypatch.chdir(tmp_path)
     thetas = np.cumsum(np.random.default_rng(0).normal(size=(15, 40)), axis=0)
     np.save("stack.npy", thetas)
     validate.GramSequence.from_parameters(thetas, metrics={"val_loss": np.ones(14)}).save("run.npz")
-    monkeypatch.setattr(validate, "check", lambda *rest, **options: pytest.fail("worked"))
+    monkeypatch.setattr(scoreboard, "check_beside", lambda *given: pytest.fail("worked"))
     with pytest.raises(SystemExit) as stopped:
         cli.main(words.split())
     told = capsys.readouterr()
@@ -247,18 +249,20 @@ def test_what_cannot_work_is_said_before_the_work(
 def test_a_killed_process_is_one_line_and_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from spectral_edge import cli, validate
+    from spectral_edge import cli
+    from spectral_edge.validate.referee import scoreboard
 
-    def killing(runs, *, progress, **options):
-        def tell(part: str) -> None:  # first before there are processes, then after the first verdict of many
-            for child in multiprocessing.active_children():
-                child.kill()
-            progress(part)
+    def killing(of_runs, of_verdict, runs, *given):
+        def tell(part: str) -> None:
+            if part != "noise world":  # after the first verdict of many
+                for child in multiprocessing.active_children():
+                    child.kill()
+            given[-1](part)
 
-        return check(runs[:1], progress=tell, **options)
+        return check(of_runs, of_verdict, runs[:1], *given[:-1], tell)
 
-    check = validate.check
-    monkeypatch.setattr(validate, "check", killing)
+    check = scoreboard.check_beside
+    monkeypatch.setattr(scoreboard, "check_beside", killing)
     with pytest.raises(SystemExit) as stopped:
         cli.main(["validate", "--jobs", "2", "--out", str(tmp_path)])
     assert stopped.value.code == 2

@@ -15,8 +15,9 @@ def processes(jobs: int, first: Callable[[], object] | None = None) -> Iterator[
     # spawned, not forked: numba's threads do not survive a fork
     with ProcessPoolExecutor(jobs, get_context("spawn")) as executor:
         try:
-            for _ in range(jobs if first else 0):
-                executor.submit(first)
+            for _ in range(jobs):
+                if first is not None:
+                    executor.submit(first)
             yield executor
         except BaseException:
             executor.shutdown(cancel_futures=True)

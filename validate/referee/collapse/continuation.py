@@ -89,7 +89,7 @@ def exchange_times(rank: NDArray[np.int64], sigma: Floats) -> Floats:
     below = rank[:, :, :-1] > rank[:, :, 1:]
     # an order that holds to the end of what is forecast lasts
     held = np.concatenate([below, np.repeat(below[:, -1:], HOLD - 1, axis=1)], axis=1)
-    lasting = sliding_window_view(held, HOLD, axis=1).all(axis=-1)
+    lasting = np.asarray(sliding_window_view(held, HOLD, axis=1).all(axis=-1))
     first = np.argmax(lasting, axis=1)
     forecast, pair = np.indices(first.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
