@@ -89,7 +89,7 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
     from spectral_edge.validate.referee.predictions import PREDICTIONS
     from spectral_edge.validate.referee.reading import Read, read_runs
     from spectral_edge.validate.referee.report import page
-    from spectral_edge.validate.referee.scoreboard import check_beside
+    from spectral_edge.validate.referee.scoreboard import Beside, check_beside
     from spectral_edge.validate.runs.bundle import judged
 
     with progress_bar() as progress:
@@ -104,10 +104,12 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
             read = given or Read(judged(), [])
             runs = with_event(read.runs, int(event) if event and event.strip().isdigit() else event)
             out.mkdir(parents=True, exist_ok=True)  # an unwritable target is said before the work, not after
+            beside = Beside(
+                (page.drawn_families, page.drawn_figures, partial(warned, seed=seed)), page.drawn_verdict
+            )
             board, (families, figures, (warning, why)), pictures = check_beside(
-                (page.drawn_families, page.drawn_figures, partial(warned, seed=seed)), page.drawn_verdict,
-                runs, seed, None, PREDICTIONS, executor, tell,
-            )  # fmt: skip
+                beside, runs, seed=seed, executor=executor, progress=tell
+            )
         shown = without_dense(board.runs)
         board = replace(board, runs=tuple(shown), notes=(*read.notes, *board.notes))
         tell("report")

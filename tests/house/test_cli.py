@@ -125,7 +125,9 @@ def test_validate_writes_a_table_and_a_report(tmp_path: Path, monkeypatch: pytes
 
     check = scoreboard.check_beside
     quick = [p for p in PREDICTIONS if p.id in ("bbp-vacuous", "weight-decay-needed")]
-    monkeypatch.setattr(scoreboard, "check_beside", lambda *given: check(*given[:5], quick, *given[6:]))
+    monkeypatch.setattr(
+        scoreboard, "check_beside", lambda *given, **options: check(*given, **options, predictions=quick)
+    )
     additions = [run for run in validate.bundled() if run.config["task"] == "modular-addition"]
     for sequence in additions[1::3]:
         sequence.save(tmp_path / "runs" / f"{sequence.config['run']}.npz")
@@ -235,7 +237,7 @@ def test_what_cannot_work_is_said_before_the_work(
     thetas = np.cumsum(np.random.default_rng(0).normal(size=(15, 40)), axis=0)
     np.save("stack.npy", thetas)
     validate.GramSequence.from_parameters(thetas, metrics={"val_loss": np.ones(14)}).save("run.npz")
-    monkeypatch.setattr(scoreboard, "check_beside", lambda *given: pytest.fail("worked"))
+    monkeypatch.setattr(scoreboard, "check_beside", lambda *given, **options: pytest.fail("worked"))
     with pytest.raises(SystemExit) as stopped:
         cli.main(words.split())
     told = capsys.readouterr()
@@ -252,14 +254,14 @@ def test_a_killed_process_is_one_line_and_status_2(
     from spectral_edge import cli
     from spectral_edge.validate.referee import scoreboard
 
-    def killing(of_runs, of_verdict, runs, *given):
+    def killing(beside, runs, *, progress, **options):
         def tell(part: str) -> None:
             if part != "noise world":  # after the first verdict of many
                 for child in multiprocessing.active_children():
                     child.kill()
-            given[-1](part)
+            progress(part)
 
-        return check(of_runs, of_verdict, runs[:1], *given[:-1], tell)
+        return check(beside, runs[:1], progress=tell, **options)
 
     check = scoreboard.check_beside
     monkeypatch.setattr(scoreboard, "check_beside", killing)

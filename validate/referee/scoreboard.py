@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.theory.files import jsonable
@@ -244,20 +244,44 @@ def check(
     if whole("jobs", jobs, 1) > 1 and not all(prediction in PREDICTIONS for prediction in predictions):
         raise ValueError(f"jobs must be 1 with predictions that are not the package's own, got {jobs}")
     with workers(jobs) as executor:
-        return check_beside((), None, runs, seed, event, predictions, executor, progress)[0]
+        judged, _, _ = check_beside(
+            Beside(),
+            runs,
+            seed=seed,
+            event=event,
+            predictions=predictions,
+            executor=executor,
+            progress=progress,
+        )
+    return judged
+
+
+class Beside(NamedTuple):
+    """What else those who judge are to make, of the runs and of each verdict: functions of modules.
+
+    Attributes
+    ----------
+    of_runs : sequence of callable
+        ``make(runs)``.
+    of_verdict : callable, optional
+        ``make(verdict, seed, runs)``; the p-value is not corrected yet.
+    """
+
+    of_runs: Sequence[Callable[[list[GramSequence]], Any]] = ()
+    of_verdict: Callable[[Verdict, int, list[GramSequence]], Any] | None = None
 
 
 def check_beside(
-    of_runs: Sequence[Callable[[list[GramSequence]], Any]],
-    of_verdict: Callable[[Verdict, int, list[GramSequence]], Any] | None,
+    beside: Beside,
     runs: GramSequence | Sequence[GramSequence],
-    seed: int,
-    event: Event | None,
-    predictions: Sequence[Prediction],
-    executor: ProcessPoolExecutor | None,
-    progress: Callable[[str], None] | None,
+    *,
+    seed: int = 0,
+    event: Event | None = None,
+    predictions: Sequence[Prediction] = PREDICTIONS,
+    executor: ProcessPoolExecutor | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> tuple[Scoreboard, list[Any], dict[str, Any]]:
-    """What `check` returns, and beside it what functions of modules make of the runs, and of each verdict by its id.
+    """What `check` returns, what was made of the runs, and what of the verdicts, by their ids.
 
     All of it is made by the processes of `executor` (`bench.workers`), which have the runs; without one, here.
     """
@@ -271,14 +295,15 @@ def check_beside(
     report("noise world")
     verdicts = []
     with judges(runs, seed, executor) as bench:
-        begun = [bench.beside(make) for make in of_runs]
+        begun = [bench.beside(make) for make in beside.of_runs]
         begun_of_verdicts: dict[str, Callable[[], Any]] = {}
         for prediction, verdict in zip(predictions, bench.verdicts(predictions), strict=True):
             report(prediction.id)
             found = with_runs(capped(with_rates(verdict, prediction), prediction), prediction)
             verdicts.append(replace(found, published=found.published.beside(found.verdict == SUPPORTED)))
-            if of_verdict is not None:
-                begun_of_verdicts[prediction.id] = bench.beside(partial(of_verdict, verdicts[-1], seed))
+            if beside.of_verdict is not None:
+                making = partial(beside.of_verdict, verdicts[-1], seed)
+                begun_of_verdicts[prediction.id] = bench.beside(making)
         made = [one() for one in begun]
         made_of_verdicts = {id: one() for id, one in begun_of_verdicts.items()}
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)

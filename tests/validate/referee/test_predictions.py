@@ -18,7 +18,7 @@ from spectral_edge.validate.referee.predictions import p10_gap_precedes_grokking
 from spectral_edge.validate.referee.predictions import p19_shift_detection as p19
 from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.report import findings, page
-from spectral_edge.validate.referee.scoreboard import FAMILY, check_beside, run_row
+from spectral_edge.validate.referee.scoreboard import FAMILY, Beside, check_beside, run_row
 from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes, verdict_alone
 
 pytestmark = pytest.mark.slow
@@ -286,11 +286,11 @@ def test_processes_judge_as_one_does(additions) -> None:
 
 
 def test_pictures_drawn_by_those_who_judge_are_those_drawn_here(additions) -> None:
-    making = (page.drawn_families, page.drawn_figures), page.drawn_verdict
+    beside = Beside((page.drawn_families, page.drawn_figures), page.drawn_verdict)
     chosen = [p for p in PREDICTIONS if p.number in (3, 11)]
     for jobs in (1, 2):
         with bench.workers(jobs) as executor:
-            board, made, pictures = check_beside(*making, additions, 0, None, chosen, executor, None)
+            board, made, pictures = check_beside(beside, additions, predictions=chosen, executor=executor)
         assert page.Drawn(*made, pictures) == page.Drawn.of(board)
         assert any(pictures.values())
 
