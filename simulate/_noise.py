@@ -1,6 +1,8 @@
 """Worlds in which nothing happens: noise with the dimension, norms and autocorrelation of a run (2.7, 9)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -85,6 +87,19 @@ def noise(
     >>> world.K.shape, round(float(world.K[7, 7]), 4), bool(abs(world.K[7, 5]) < 1e-5)
     ((200, 200), 0.01, True)
     """
+    draw, tau = drawing(T, P, norms, autocorrelation, W_max, fix_norms)
+    return Noise(draw(np.random.default_rng(seed)), np.arange(1, whole("T", T, 2) + 1), float(P), tau)
+
+
+def drawing(
+    T: int,
+    P: float,
+    norms: ArrayLike,
+    autocorrelation: "ArrayLike | Colour | None",
+    W_max: int | None,
+    fixed: bool,
+) -> tuple[Callable[[np.random.Generator], FloatArray], FloatArray]:
+    """What makes K from random numbers, for who makes many, and the autocorrelation; arguments are those of `noise`."""
     T = whole("T", T, 2)
     P = float(positive("P", P))
     if P < 1:
@@ -99,12 +114,14 @@ def noise(
     if W_max is not None and W_max + 1 <= P and colour.phi.shape[1] <= W_max:
         nothing, everywhere = np.zeros((T, 0)), np.zeros((0, 1))
         size = np.array([P]), np.array([P**-0.5])
-        K = noisy_band(nothing, everywhere, *size, scale, W_max, colour, seed, fix_norms)
-    else:
-        X = _coloured(_white(np.random.default_rng(seed), T, P), colour, fix_norms) * scale[:, None]
+        return partial(noisy_band, nothing, everywhere, *size, scale, W_max, colour, fixed=fixed), tau
+
+    def draw(rng: np.random.Generator) -> FloatArray:
+        X = _coloured(_white(rng, T, P), colour, fixed) * scale[:, None]
         K = X @ X.T
-        K = K if W_max is None else as_band(K, W_max)
-    return Noise(K, np.arange(1, T + 1), P, tau)
+        return K if W_max is None else as_band(K, W_max)
+
+    return draw, tau
 
 
 def projected(K: ArrayLike, d: int, seed: int | np.random.Generator) -> FloatArray:

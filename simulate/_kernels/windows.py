@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numba import float64, int64, njit, void
 
-from spectral_edge.simulate._kernels.eigen import LANES, implicit_ql, rotation, tridiagonal
+from spectral_edge.simulate._kernels.eigen import LANES, implicit_ql, rotation, sort_falling, tridiagonal
 
 FULL, BAND, STACK = range(3)
 
@@ -61,10 +61,16 @@ def eigenpairs(K, layout, lam, u):
         if rows > 0:
             rotation(lanes, A, halves, work[0], Z)
         implicit_ql(lanes, d, e, Z, rows, work)
+        for j in range(W):
+            for k in range(lanes):
+                size[k] = math.nan if math.isnan(d[j, k]) else size[k]
+        if rows == 0:
+            sort_falling(lanes, d)
+            for k in range(lanes):
+                for j in range(W):
+                    lam[first + k, j] = max(d[j, k], 0.0) * size[k]
+            continue
         for k in range(lanes):
-            for j in range(W):
-                if math.isnan(d[j, k]):
-                    size[k] = math.nan
             for j in range(W):
                 i = j
                 while i > 0 and d[order[i - 1], k] < d[j, k]:
@@ -74,5 +80,5 @@ def eigenpairs(K, layout, lam, u):
             for j in range(W):
                 c = order[j]
                 lam[first + k, j] = max(d[c, k], 0.0) * size[k]
-                for i in range(rows):
+                for i in range(W):
                     u[first + k, i, j] = Z[c, i, k] if size[k] > 0.0 else math.nan

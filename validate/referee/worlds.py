@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import toeplitz
 
 from spectral_edge import simulate, theory
+from spectral_edge.simulate._noise import drawing
 from spectral_edge.theory.gram import is_full, lagged, max_lag, norms_squared, window_blocks
 from spectral_edge.validate.gram import GramSequence
 
@@ -123,7 +124,7 @@ class Noise(Sequence[GramSequence]):
         run = self._run
         rng = np.random.default_rng([*key(run, self._seed), number])
         lags = None if is_full(run.K) else run.W_max  # stored as the run is, so that both are judged alike
-        K = _noise(noise_model(run), lags, rng)
+        K = _drawing(noise_model(run), lags)(rng)
         return GramSequence(K, run.steps, run.P, run.metrics, _Isotropic(run, K, rng), run.config)
 
 
@@ -154,12 +155,10 @@ class _Isotropic(Mapping[str, NDArray[np.float64]]):
         return len(self._run.probes)
 
 
-def _noise(model: NoiseModel, lags: int | None, rng: np.random.Generator) -> NDArray[np.float64]:
+def _drawing(model: NoiseModel, lags: int | None) -> Callable[[np.random.Generator], NDArray[np.float64]]:
+    """What makes K of such noise from random numbers."""
     P, norms, colour = model
-    made = simulate.noise(
-        len(norms), P=P, norms=norms, autocorrelation=colour, W_max=lags, fix_norms=True, seed=rng
-    )
-    return made.K
+    return drawing(len(norms), P, norms, colour, lags, fixed=True)[0]
 
 
 def white_noise(run: GramSequence, seed: int, copies: int = COPIES) -> list[GramSequence]:
@@ -298,10 +297,9 @@ def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np
     >>> noise_ratios(run, n=5, seed=0).shape
     (5, 51)
     """
-    model = noise_model(run, W)
-    rng = np.random.default_rng(key(run, seed + 1))
     lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags
-    sigma = np.array([simulate.window_sigma(_noise(model, lags, rng), W) for _ in range(n)])
+    draw, rng = _drawing(noise_model(run, W), lags), np.random.default_rng(key(run, seed + 1))
+    sigma = np.array([simulate.window_sigma(draw(rng), W) for _ in range(n)])
     return theory.gap_ratio(sigma, rtol=theory.gram_rtol(W))
 
 

@@ -54,7 +54,7 @@ def test_probes_of_noise_are_the_same_made_one_by_one_or_all_at_once() -> None:
     run = replace(run, probes={**run.probes, "hessian": 2 * run.probes["response"], "other": np.ones(run.T)})
     copy = worlds.matched_noise(run, 3)[0]
     rng = np.random.default_rng([*worlds.key(run, 3), 0])
-    K = worlds._noise(worlds.noise_model(run), None, rng)
+    K = worlds._drawing(worlds.noise_model(run), None)(rng)
     np.testing.assert_array_equal(copy.K, K)
     for name in ("response", "gradient", "other", "hessian"):
         kept = dict(copy.probes)[name]

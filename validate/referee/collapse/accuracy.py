@@ -182,9 +182,10 @@ class Score:
         if not len(one):
             return UNKNOWN
         slopes = (y[other] - y[one]) / (x[other] - x[one])
-        order, runs = np.argsort(slopes), int(run.max()) + 1
+        present, run = np.unique(run, return_inverse=True)  # of most runs no exchange is among them
+        order, runs = np.argsort(slopes), len(present)
         draws = _weighted_medians(
-            slopes[order], run[one][order] * runs + run[other][order], self._weights[:, :runs]
+            slopes[order], run[one][order] * runs + run[other][order], self._weights[:, present]
         )
         return self._estimate(float(np.median(slopes)), draws)
 
@@ -209,11 +210,12 @@ def _weighted_medians(values: Floats, of_pair: Integers, weights: Integers) -> F
     total = np.cumsum(pairs @ counts.T, axis=1)  # whole numbers far below 2^53
     middle = (total[:, -1] + 1) // 2
     found = np.full(len(weights), np.nan)
-    for draw, place in enumerate((total < middle[:, None]).sum(axis=1)):
-        if total[draw, -1] > 0:
-            before = total[draw, place - 1] if place else 0.0
-            inside = before + np.cumsum(pairs[draw].take(stretches[place]))
-            found[draw] = values[edges[place] + np.searchsorted(inside, middle[draw])]
+    places = (total < middle[:, None]).sum(axis=1)
+    for place in np.unique(places[total[:, -1] > 0]):
+        draws = np.flatnonzero((places == place) & (total[:, -1] > 0))
+        before = total[draws, place - 1] if place else np.zeros(len(draws))
+        inside = before[:, None] + np.cumsum(pairs[draws[:, None], stretches[place]], axis=1)
+        found[draws] = values[edges[place] + (inside < middle[draws, None]).sum(axis=1)]
     return found
 
 
