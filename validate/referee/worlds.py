@@ -1,6 +1,8 @@
 """The other two worlds: planted, where a claim holds by construction, and noise, where nothing happens."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
@@ -131,13 +133,26 @@ class Noise(Sequence[GramSequence]):
 class _Isotropic(Mapping[str, NDArray[np.float64]]):
     """What `isotropic` returns, made when a probe is first looked at: of most copies none is, of many one kind."""
 
-    def __init__(self, run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator) -> None:
-        self._run, self._K, self._rng = run, K, rng
+    def __init__(
+        self,
+        run: GramSequence,
+        K: NDArray[np.float64],
+        rng: np.random.Generator,
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._run, self._K, self._rng, self._wanted = run, K, rng, wanted
         self._matrices: dict[str, NDArray[np.float64]] = {}
+
+    def where_curved(self) -> "_Isotropic":
+        """The same with vectors at those records alone that have a matrix too."""
+        probes = self._run.probes
+        known = [np.isfinite(probes[name][:, 0, 0]) for name in MATRICES if name in probes]
+        return _Isotropic(self._run, self._K, self._rng, np.any(known, axis=0)) if known else self
 
     @cached_property
     def _vectors(self) -> dict[str, NDArray[np.float64]]:
-        return _random_vectors(self._run, self._K, self._rng)
+        # by numbers of its own: the same whichever records are asked for, and however often
+        return _random_vectors(self._run, self._K, deepcopy(self._rng), self._wanted)
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         if name not in self._matrices and name in MATRICES:
@@ -229,21 +244,30 @@ def isotropic(
 
 
 def _random_vectors(
-    run: GramSequence, K: NDArray[np.float64], rng: np.random.Generator
+    run: GramSequence,
+    K: NDArray[np.float64],
+    rng: np.random.Generator,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Inner products of the updates with random vectors; of those of `VECTORS` that reach over a window and one."""
+    """Inner products of the updates with random vectors; of those of `VECTORS` that reach over a window and one.
+
+    NaN at records that are not `wanted`, (T,).
+    """
     given = {
         name: run.probes[name] for name in VECTORS if name in run.probes and run.probes[name].shape[1] > W
     }
     if not given:
         return {}
-    rows, blocks = slice(min(W, run.T), None), _newest_first(run, K)
+    blocks = _newest_first(run, K)
+    drawn_of = range(len(blocks)) if wanted is None else np.flatnonzero(wanted[W:])
+    rows, blocks = np.asarray(drawn_of, dtype=int) + W, blocks[drawn_of]
     lam, u = np.linalg.eigh(blocks)
     trace = np.trace(blocks, axis1=1, axis2=2)
     roots = u * np.sqrt(np.maximum(lam, 0))[:, None]
     made = {}
     for name, probe in given.items():
-        drawn = np.einsum("nij,nj->ni", roots, rng.standard_normal(lam.shape))
+        normal = rng.standard_normal((max(run.T - W, 0), W + 1))[drawn_of]
+        drawn = np.einsum("nij,nj->ni", roots, normal)
         squares = (probe[rows, : W + 1] ** 2).sum(axis=1)
         size = np.sqrt(np.divide(squares, trace, out=np.zeros(len(trace)), where=trace > 0))
         made[name] = np.full((run.T, W + 1), np.nan)
@@ -273,6 +297,11 @@ def _multiples(
 def _newest_first(run: GramSequence, K: NDArray[np.float64]) -> NDArray[np.float64]:
     """Gram matrices of all windows of W + 1 updates, the newest first, as probes have them."""
     return window_blocks(K, W + 1)[:, ::-1, ::-1] if run.T > W else np.zeros((0, W + 1, W + 1))
+
+
+def where_curved(copy: GramSequence) -> GramSequence:
+    """A noise copy whose vectors are known where curvature is, and nowhere else: enough where both are asked for."""
+    return replace(copy, probes=copy.probes.where_curved()) if isinstance(copy.probes, _Isotropic) else copy
 
 
 def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from spectral_edge.validate.referee import placebos, stress, worlds
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.predictions import p01_bbp_vacuous as p01
 from spectral_edge.validate.referee.predictions import p06_stability_hierarchy as p06
+from spectral_edge.validate.referee.predictions import p07_gap_flow as p07
 from spectral_edge.validate.referee.predictions import p09_loss_decomposition as p09
 from spectral_edge.validate.referee.predictions import p13_optimiser_dependence as p13
 from spectral_edge.validate.referee.predictions import p15_gap_tracks_loss as p15
@@ -60,6 +61,22 @@ def test_probes_of_noise_are_the_same_made_one_by_one_or_all_at_once() -> None:
         kept = dict(copy.probes)[name]
         np.testing.assert_array_equal(kept, worlds.isotropic(run, K, _again(rng))[name])
     assert {"hessian", "response", "gradient", "other"} <= copy.probes.keys()
+
+
+def test_vectors_of_noise_are_the_same_where_no_others_are_drawn() -> None:
+    run = worlds.planted("collapse-time", 1)(0)[0]
+    seldom = np.arange(run.T)[:, None, None] % 5 == 4
+    thinned = {name: np.where(seldom, run.probes[name], np.nan) for name in ("hessian", "response")}
+    run = replace(run, probes={**run.probes, **thinned})
+    copy = worlds.matched_noise(run, 3)[1]
+    some, every = worlds.where_curved(copy).probes["gradient"], copy.probes["gradient"]
+    known = np.isfinite(some).all(axis=1)
+    expected = np.isfinite(run.probes["response"][:, 0, 0]) & np.isfinite(every).all(axis=1)
+    assert 10 < expected.sum() < run.T / 4
+    np.testing.assert_array_equal(known, expected)
+    np.testing.assert_array_equal(some[known], every[known])
+    np.testing.assert_array_equal(worlds.where_curved(copy).probes["response"], copy.probes["response"])
+    assert p07._reverts(copy) == p07.agreement(p07.measure(copy), p07._fitted)
 
 
 def _again(rng: np.random.Generator) -> np.random.Generator:

@@ -183,7 +183,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 
 def _reverts(copy: GramSequence) -> float:
     """The agreement in a noise copy; NaN where it says nothing."""
-    flow = measure(copy)
+    flow = measure(worlds.where_curved(copy))
     return agreement(flow, _fitted) if len(flow.observed) >= FEWEST else float("nan")
 
 
