@@ -23,11 +23,11 @@ COMMANDS = {
 }
 
 
-def run(arguments: list[str], cache: str) -> tuple[float, float]:
-    """Wall and processor seconds of a command."""
+def run(arguments: list[str], cache: str, check: bool = False) -> tuple[float, float]:
+    """Wall and processor seconds of a command; where `check`, one that fails is an error."""
     used, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "spectral_edge", *arguments], capture_output=True, check=False,
+        [sys.executable, "-m", "spectral_edge", *arguments], capture_output=True, check=check,
         env={**os.environ, "NUMBA_CACHE_DIR": cache},
     )  # fmt: skip
     wall, now = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -146,7 +146,8 @@ class _Isotropic(Mapping[str, NDArray[np.float64]]):
     def where_curved(self) -> "_Isotropic":
         """The same with vectors at those records alone that have a matrix too."""
         probes = self._run.probes
-        known = [np.isfinite(probes[name][:, 0, 0]) for name in MATRICES if name in probes]
+        matrices = [probes[name] for name in MATRICES if name in probes]
+        known = [np.isfinite(probe[:, 0, 0]) for probe in matrices if probe.ndim == 3]
         return _Isotropic(self._run, self._K, self._rng, np.any(known, axis=0)) if known else self
 
     @cached_property
@@ -259,8 +260,8 @@ def _random_vectors(
     if not given:
         return {}
     blocks = _newest_first(run, K)
-    drawn_of = range(len(blocks)) if wanted is None else np.flatnonzero(wanted[W:])
-    rows, blocks = np.asarray(drawn_of, dtype=int) + W, blocks[drawn_of]
+    drawn_of = np.arange(len(blocks)) if wanted is None else np.flatnonzero(wanted[W:])
+    rows, blocks = drawn_of + W, blocks[drawn_of]
     lam, u = np.linalg.eigh(blocks)
     trace = np.trace(blocks, axis1=1, axis2=2)
     roots = u * np.sqrt(np.maximum(lam, 0))[:, None]

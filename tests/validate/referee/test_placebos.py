@@ -79,6 +79,16 @@ def test_vectors_of_noise_are_the_same_where_no_others_are_drawn() -> None:
     assert p07._reverts(copy) == p07.agreement(p07.measure(copy), p07._fitted)
 
 
+def test_a_run_no_longer_than_a_window_has_probes_of_noise_without_a_value() -> None:
+    X = np.random.default_rng(2).normal(size=(10, 40))
+    probes = {"gradient": np.ones((10, 11)), "hessian": np.ones((10, 10, 10))}
+    run = GramSequence.from_inner_products(X @ X.T, probes=probes)
+    copy = worlds.matched_noise(run, 1)[0]
+    for one in (copy, worlds.where_curved(copy)):
+        assert np.isnan(one.probes["gradient"]).all()
+        assert np.isnan(one.probes["hessian"]).all()
+
+
 def _again(rng: np.random.Generator) -> np.random.Generator:
     """Another generator in the same state."""
     state = np.random.default_rng()
