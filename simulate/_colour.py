@@ -7,12 +7,14 @@ from numpy.typing import ArrayLike
 
 from spectral_edge.simulate import _autocorrelation
 from spectral_edge.theory.checks import FloatArray, whole
-from spectral_edge.theory.gram import inner_products, lagged, max_lag, norms_squared, window_blocks
+from spectral_edge.theory.gram import inner_products, is_full, max_lag, norms_squared, window_blocks
 
 #: Updates that noise remembers, where nothing else is said: less than half a window of ten.
 MEMORY = 4
 #: Records to either side of one that its colour is estimated from: as far as a window of ten reaches.
 REACH = 10
+#: Lags whose inner products are looked at together.
+_TOGETHER = 256
 
 
 @dataclass(frozen=True)
@@ -127,19 +129,24 @@ def effective_dimension(K: ArrayLike, colour: Colour, apart: int) -> float:
     safe = np.where(norms > 0, norms, 1.0)
     # what is new is Σ_a c_ta x_{t-a}/s_t, c = (1, -φ); in a band the lags l ± memory must be there
     c = np.concatenate([np.ones((T, 1)), -colour.phi], axis=1) / np.sqrt(colour.variance)[:, None]
-    sizes = []
-    for lag in range(max(apart, memory) + 1, min(max_lag(array), T - 1) - memory + 1):
-        t = np.arange(lag + memory, T)
-        found = np.zeros(len(t))
+    sizes, t = [np.zeros(0)], np.arange(T)[:, None]
+    first, end = max(apart, memory) + 1, min(max_lag(array), T - 1) - memory + 1
+    for low in range(first, end, _TOGETHER):
+        high = min(low + _TOGETHER, end)
+        lags = np.arange(low - memory, high + memory)
+        earlier = np.maximum(t - lags, 0)
+        inner = array[t, earlier] if is_full(array) else array[:, lags]
+        inner = inner / (safe[:, None] * safe[earlier])
+        half = np.zeros((T, len(lags) - memory))  # what is new in t with the update `low` and more before it
         for a in range(memory + 1):
-            for b in range(memory + 1):
-                apart_now = lag + b - a
-                inner = lagged(array, apart_now)  # of records apart_now … T - 1
-                newer = t - a
-                pairs = inner[newer - apart_now] / (safe[newer] * safe[newer - apart_now])
-                found += c[t, a] * c[t - lag, b] * pairs
-        sizes.append(np.abs(found))
-    size = float(np.median(np.concatenate(sizes))) if sizes and len(sizes[0]) else 0.0
+            half[a:] += c[a:, a, None] * inner[: T - a, memory - a : len(lags) - a]
+        wanted = slice(memory, len(lags) - memory)
+        new = np.zeros((T, high - low))
+        for b in range(memory + 1):
+            new += c[earlier[:, wanted], b] * half[:, b : b + high - low]
+        sizes.append(np.abs(new[lags[wanted] <= t - memory]))
+    found = np.concatenate(sizes)
+    size = float(np.median(found)) if len(found) else 0.0
     return (0.6744897501960817 / size) ** 2 if size > 0 else float("inf")
 
 

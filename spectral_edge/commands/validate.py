@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from spectral_edge.validate import EarlyWarning, GramSequence, Scoreboard
+    from spectral_edge.validate.referee.figures.drawing import Picture
     from spectral_edge.validate.referee.size_and_power import Count
     from spectral_edge.validate.referee.stress_size import Tally
     from spectral_edge.validate.referee.verdict import Prediction
@@ -107,13 +108,13 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
             beside = Beside(
                 (page.drawn_families, page.drawn_figures, partial(warned, seed=seed)), page.drawn_verdict
             )
-            board, (families, figures, (warning, why)), pictures = check_beside(
+            board, (families, figures, (warning, why, of_warning)), of_verdicts = check_beside(
                 beside, runs, seed=seed, executor=executor, progress=tell
             )
         shown = without_dense(board.runs)
         board = replace(board, runs=tuple(shown), notes=(*read.notes, *board.notes))
         tell("report")
-        drawn = page.Drawn(families, figures, pictures)
+        drawn = page.Drawn(families, figures, of_verdicts, of_warning)
         written = page.write_report(board, out, warning, dense=len(runs) - len(shown), drawn=drawn)
     for note in board.notes:
         say(f"note: {note}", stderr)
@@ -124,15 +125,17 @@ def judge(paths: list[Path], event: str | None, out: Path, seed: int, jobs: int,
     say(f"\nreport: {written}")
 
 
-def warned(runs: "list[GramSequence]", seed: int) -> "tuple[EarlyWarning | None, str]":
-    """What warned of the transitions of the runs that are not dense, or why nothing can be said of that."""
+def warned(runs: "list[GramSequence]", seed: int) -> "tuple[EarlyWarning | None, str, list[Picture]]":
+    """What warned of the transitions of the runs that are not dense, or why nothing can be said of that; pictures."""
     from spectral_edge.validate import early_warning
     from spectral_edge.validate.referee.bench import without_dense
+    from spectral_edge.validate.referee.report.page import warning_pictures
 
     try:
-        return early_warning(without_dense(runs), seed=seed), ""
+        warning = early_warning(without_dense(runs), seed=seed)
     except ValueError as error:  # no transitions to warn of
-        return None, str(error)
+        return None, str(error), []
+    return warning, "", warning_pictures(warning)
 
 
 def show(board: "Scoreboard", warning: "EarlyWarning | None", why: str) -> None:

@@ -35,18 +35,18 @@ from spectral_edge.validate.referee.verdict import (
 _T = TypeVar("_T")
 
 
+#: What judges and draws, imported once for all processes.
+PRELOADED = (__name__, "spectral_edge.validate.referee.report.page")
+
+
 @contextmanager
 def workers(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
     """Processes that come up while the runs are being read; none where one is enough."""
     if jobs == 1:
         yield None
         return
-    with processes(jobs, ready) as executor:
+    with processes(jobs, PRELOADED) as executor:
         yield executor
-
-
-def ready() -> None:
-    """Nothing: a process that is asked for it has this module and all that it imports."""
 
 
 @contextmanager

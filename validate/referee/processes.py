@@ -1,23 +1,30 @@
 """Processes that work side by side."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
 
 @contextmanager
-def processes(jobs: int, first: Callable[[], object] | None = None) -> Iterator[ProcessPoolExecutor]:
-    """An executor of `jobs` processes; with `first`, they start at once, and import its module meanwhile.
+def processes(jobs: int, modules: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor]:
+    """An executor of `jobs` processes.
+
+    Where the system allows, they come from one that begins at once to import `modules`, which they then have: an
+    import costs once, and while it goes on here something else can be done.
 
     An exception in the body, an interrupt above all, ends it and drops what still waits.
     """
-    # spawned, not forked: numba's threads do not survive a fork
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as executor:
+    # never forked from here: numba's threads do not survive a fork, and the server has none
+    context = get_context("forkserver" if sys.platform == "linux" else "spawn")
+    if sys.platform == "linux":
+        from multiprocessing import forkserver  # there is none on Windows
+
+        context.set_forkserver_preload(list(modules))
+        forkserver.ensure_running()
+    with ProcessPoolExecutor(jobs, context) as executor:
         try:
-            for _ in range(jobs):
-                if first is not None:
-                    executor.submit(first)
             yield executor
         except BaseException:
             executor.shutdown(cancel_futures=True)

@@ -12,6 +12,7 @@ from scipy.linalg import toeplitz
 
 from spectral_edge import simulate, theory
 from spectral_edge.simulate._noise import drawing
+from spectral_edge.simulate._windows import own_sigma
 from spectral_edge.theory.gram import is_full, lagged, max_lag, norms_squared, window_blocks
 from spectral_edge.validate.gram import GramSequence
 
@@ -329,7 +330,7 @@ def noise_ratios(run: GramSequence, n: int, seed: int, W: int = W) -> NDArray[np
     """
     lags = W if run.T >= W + 2 else None  # no more than windows hold; a band needs a row beyond its lags
     draw, rng = _drawing(noise_model(run, W), lags), np.random.default_rng(key(run, seed + 1))
-    sigma = np.array([simulate.window_sigma(draw(rng), W) for _ in range(n)])
+    sigma = np.array([own_sigma(draw(rng), W) for _ in range(n)])
     return theory.gap_ratio(sigma, rtol=theory.gram_rtol(W))
 
 

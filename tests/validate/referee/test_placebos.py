@@ -185,12 +185,13 @@ def test_ranks_lose_what_is_known() -> None:
     order = np.arange(10.0)
     known = np.column_stack([np.ones(10), order])
     kept = np.eye(10) - known @ np.linalg.pinv(known)
-    assert p09.ranks(order**3, kept) is None
-    assert p09.ranks(np.zeros(10), np.eye(10) - 0.1) is None
     mixed = np.array([3.0, 1, 2, 5, 4, 6, 9, 7, 8, 10])
-    left = p09.ranks(mixed, kept)
-    assert left @ order == pytest.approx(0, abs=1e-12)
-    assert np.linalg.norm(left) == pytest.approx(1)
+    left, some = p09.ranks(np.array([order**3, mixed]), kept)
+    assert some.tolist() == [False, True]
+    assert not left[0].any()
+    assert left[1] @ order == pytest.approx(0, abs=1e-12)
+    assert np.linalg.norm(left[1]) == pytest.approx(1)
+    assert not p09.ranks(np.zeros((1, 10)), np.eye(10) - 0.1)[1].any()
 
 
 # -- 1: trainings that are over ----------------------------------------------------------------------------------

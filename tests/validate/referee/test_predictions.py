@@ -5,11 +5,13 @@ import json
 import time
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from spectral_edge import simulate, validate
+from spectral_edge.commands.validate import warned
 from spectral_edge.theory.gram import norms_squared
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee import bench, partners, worlds
@@ -286,13 +288,15 @@ def test_processes_judge_as_one_does(additions) -> None:
 
 
 def test_pictures_drawn_by_those_who_judge_are_those_drawn_here(additions) -> None:
-    beside = Beside((page.drawn_families, page.drawn_figures), page.drawn_verdict)
+    beside = Beside((page.drawn_families, page.drawn_figures, partial(warned, seed=0)), page.drawn_verdict)
     chosen = [p for p in PREDICTIONS if p.number in (3, 11)]
     for jobs in (1, 2):
         with bench.workers(jobs) as executor:
             board, made, pictures = check_beside(beside, additions, predictions=chosen, executor=executor)
-        assert page.Drawn(*made, pictures) == page.Drawn.of(board)
+        families, figures, (warning, _, of_warning) = made
+        assert page.Drawn(families, figures, pictures, of_warning) == page.Drawn.of(board, warning)
         assert any(pictures.values())
+        assert len(of_warning) == 4
 
 
 def test_each_is_judged_in_one_lot_the_longest_first_those_about_dense_runs_together() -> None:

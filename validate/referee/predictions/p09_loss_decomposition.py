@@ -31,8 +31,10 @@ SHUFFLES = 200
 VALIDATION_CHANGE, G_TRAIN, G_VALIDATION, ALONG = 1, 2, 3, 4  # columns of the probe "ablation"
 
 Floats = NDArray[np.float64]
-#: Something that ranks the modes of a window: (W,) values.
+#: Something that ranks the modes of windows: (n, W) values.
 Score = Callable[["Ablated"], Floats]
+#: Rankings of two things in the same windows, (m, W) each.
+Pairs = tuple[Floats, Floats]
 
 #: α_j of a window to the next, (n − 1, W), by reading.
 STABILITY: dict[str, Callable[[WindowSpectra], Floats]] = {
@@ -43,100 +45,97 @@ STABILITY: dict[str, Callable[[WindowSpectra], Floats]] = {
 
 
 class Ablated(NamedTuple):
-    """A window whose directions were ablated.
+    """The n windows of a run whose directions were ablated, and that have a next one.
 
     Attributes
     ----------
-    row : int
+    row : (n,) int64
         Of the window.
-    table : (W, 5) array
+    table : (n, W, 5) array
         What was measured.
-    plain, given : (W, W) arrays
-        What takes the mean out of a ranking of the modes; and what takes out their strength (their order) and the size
-        of ⟨θ, v_j⟩ too, which rank the cost whatever the gradients are.
+    given : (n, W, W) array
+        What takes out of a ranking of the modes its mean, their strength (their order) and the size of ⟨θ, v_j⟩: those
+        rank the cost whatever the gradients are.
     """
 
-    row: int
+    row: NDArray[np.int64]
     table: Floats
-    plain: Floats
     given: Floats
 
 
-def ablated(run: GramSequence, probe: str = "ablation") -> list[Ablated]:
+def ablated(run: GramSequence, probe: str = "ablation") -> Ablated:
     """The windows in which directions were ablated and a next window exists."""
-    found = []
-    for row, table in enumerate(run.probes[probe][W - 1 : run.T - 1]):
-        if np.isfinite(table).all():
-            known = np.column_stack([np.ones(W), np.arange(W), stats.rankdata(table[:, ALONG] ** 2)])
-            found.append(
-                Ablated(row, table, *(np.eye(W) - c @ np.linalg.pinv(c) for c in (known[:, :1], known)))
-            )
-    return found
+    tables = run.probes[probe][W - 1 : run.T - 1]
+    row = np.flatnonzero(np.isfinite(tables).all(axis=(1, 2)))
+    table = tables[row]
+    size = stats.rankdata(table[:, :, ALONG] ** 2, axis=1)
+    known = np.stack(np.broadcast_arrays(1.0, np.arange(W), size), axis=-1)
+    return Ablated(row, table, np.eye(W) - known @ np.linalg.pinv(known))
 
 
-def ranks(values: Floats, kept: Floats) -> Floats | None:
-    """What is left of the ranks of `values`, of length 1; None where nothing is: equal values rank nothing."""
-    x = stats.rankdata(values)
-    rest = kept @ x
-    length = np.linalg.norm(rest)
-    return rest / length if length > 1e-6 * np.linalg.norm(x) else None
+def ranks(values: Floats, kept: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """What is left of the ranks of `values` (n, W), of length 1, and whether anything is: equal values rank nothing."""
+    x = stats.rankdata(values, axis=1)
+    rest = (kept @ x[:, :, None])[:, :, 0]
+    length = np.linalg.norm(rest, axis=1)
+    some = length > 1e-6 * np.linalg.norm(x, axis=1)
+    return np.where(some[:, None], rest, 0.0) / np.where(some, length, 1.0)[:, None], some
 
 
-def pairs(
-    windows: Sequence[Ablated], score: Score, of: Score | None = None, given: bool = True
-) -> list[tuple[Floats, Floats]]:
+def pairs(windows: Ablated, score: Score, of: Score | None = None, given: bool = True) -> Pairs:
     """Ranks of a score of the modes and of the rise of the loss, in every window that the score `of` ranks.
 
     A score that ranks nothing where `of` (by default itself) does counts as zeros.
     """
-    found = []
-    for one in windows:
-        kept = one.given if given else one.plain
-        change, counts = ranks(one.table[:, VALIDATION_CHANGE], kept), ranks((of or score)(one), kept)
-        if change is not None and counts is not None:
-            own = ranks(score(one), kept)
-            found.append((np.zeros(W) if own is None else own, change))
-    return found
+    kept = windows.given if given else np.eye(W) - 1 / W  # takes the mean out
+    change, changes = ranks(windows.table[:, :, VALIDATION_CHANGE], kept)
+    counts = changes & ranks((of or score)(windows), kept)[1]
+    return ranks(score(windows), kept)[0][counts], change[counts]
 
 
-def correlation(found: Sequence[tuple[Floats, Floats]]) -> float:
+def correlation(found: Pairs) -> float:
     """Mean over windows of the correlation of two rankings; NaN where there is none."""
-    return float(np.mean([a @ b for a, b in found])) if found else float("nan")
+    one, other = found
+    return float(np.mean(np.sum(one * other, axis=1))) if len(one) else float("nan")
 
 
 def importance(alpha: Floats | None) -> Score:
     """α_jG_j^trainG_j^val, α = 1 where None."""
-    return lambda one: (
-        one.table[:, G_TRAIN] * one.table[:, G_VALIDATION] * (1.0 if alpha is None else alpha[one.row])
+    return lambda windows: (
+        windows.table[:, :, G_TRAIN]
+        * windows.table[:, :, G_VALIDATION]
+        * (1.0 if alpha is None else alpha[windows.row])
     )
 
 
 def _alone(alpha: Floats) -> Score:
     """α_j without the gradients."""
-    return lambda one: alpha[one.row]
+    return lambda windows: alpha[windows.row]
 
 
 #: What says nothing of gradients, beside α alone.
 PLACEBOS: dict[str, Score] = {
-    "rank alone, −j": lambda one: -np.arange(float(W)),
-    "⟨θ, v_j⟩² alone": lambda one: one.table[:, ALONG] ** 2,
+    "rank alone, −j": lambda windows: np.tile(-np.arange(float(W)), (len(windows.row), 1)),
+    "⟨θ, v_j⟩² alone": lambda windows: windows.table[:, :, ALONG] ** 2,
 }
 
 
-def _permuted(run: GramSequence, found: Sequence[tuple[Floats, Floats]]) -> Floats:
-    if not found:
+def _permuted(run: GramSequence, found: Pairs) -> Floats:
+    one, other = found
+    if not len(one):
         return np.zeros(0)
     rng = np.random.default_rng(worlds.key(run, PREDICTION.number))
-    one, other = (np.array(rows) for rows in zip(*found, strict=True))
     return np.array([np.mean(np.sum(one * rng.permuted(other, axis=1), axis=1)) for _ in range(SHUFFLES)])
 
 
 def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]]) -> Verdict:
     """Partial ρ of the importances with the measured loss under ablation, and the same for what measures nothing."""
-    chosen = [run for run in runs if "ablation" in run.probes and min(run.T, run.W_max) >= W and ablated(run)]
+    reaching = [run for run in runs if "ablation" in run.probes and min(run.T, run.W_max) >= W]
+    seen = [ablated(run) for run in reaching]
+    chosen = [run for run, own in zip(reaching, seen, strict=True) if len(own.row)]
+    windows = [own for own in seen if len(own.row)]
     if not chosen:
         return PREDICTION.not_run("no run in which the directions were ablated")
-    windows = [ablated(run) for run in chosen]
     alphas = {name: [of(run.window(W)) for run in chosen] for name, of in tried(STABILITY).items()}
     scores = {name: [importance(alpha) for alpha in own] for name, own in alphas.items()}
     (first, judged), *others = scores.items()
@@ -181,7 +180,10 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         p_value=found.p_value,
         n=int(np.isfinite(rho).sum()),
         readings=tuple(readings),
-        details={"windows_that_rank": sum(map(len, ranked)), "windows": sum(map(len, windows))},
+        details={
+            "windows_that_rank": sum(len(one) for one, _ in ranked),
+            "windows": sum(len(one.row) for one in windows),
+        },
         meaning=(
             "Given the strength of a mode and its part of the parameters, the importance α_jG_j^trainG_j^val ranks "
             f"the measured rise of the validation loss with ρ = {value:.2f}; without the stability coefficient "

@@ -81,17 +81,19 @@ def long_enough(runs: Sequence[GramSequence]) -> list[GramSequence]:
 
 
 class Drawn(NamedTuple):
-    """The pictures that need no more than the runs and one verdict, which other processes may draw (`beside`)."""
+    """The pictures, which other processes may draw: none needs more than the runs and what was found (`beside`)."""
 
     families: dict[str, list[Picture]]
     figures: list[tuple[ThesisFigure, list[Picture]]]
     verdicts: dict[str, list[Picture]]
+    warning: list[Picture]
 
     @classmethod
-    def of(cls, board: Scoreboard) -> "Drawn":
-        """Those of a board and its runs."""
+    def of(cls, board: Scoreboard, warning: "EarlyWarning | None" = None) -> "Drawn":
+        """Those of a board and its runs, and of what warned."""
         runs = long_enough(board.runs)
-        return cls(family_pictures(runs), thesis_pictures(runs), verdict_pictures(board))
+        of_warning = [] if warning is None else warning_pictures(warning)
+        return cls(family_pictures(runs), thesis_pictures(runs), verdict_pictures(board), of_warning)
 
 
 def drawn_families(runs: Sequence[GramSequence]) -> dict[str, list[Picture]]:
@@ -170,7 +172,7 @@ def render(
         "figure": figure, "interval": interval, "percent": percent, "formula": typeset.html,
     }  # fmt: skip
     environment.filters |= filters
-    families, thesis, of_verdicts = drawn or Drawn.of(board)
+    drawn = drawn or Drawn.of(board, warning)
     rows = [{**run_row(run), "family": card(run).heading} for run in board.runs]
     context: dict[str, Any] = {
         "board": board,
@@ -180,11 +182,11 @@ def render(
         "signs": SIGNS,
         "predictions": {prediction.id: prediction for prediction in PREDICTIONS},
         "runs": sorted(rows, key=_order),
-        "pictures": of_verdicts,
-        "families": families,
-        "figures": thesis,
+        "pictures": drawn.verdicts,
+        "families": drawn.families,
+        "figures": drawn.figures,
         "warning": warning,
-        "warning_pictures": [] if warning is None else warning_pictures(warning),
+        "warning_pictures": drawn.warning,
         "version": version("spectral-edge"),
         "family": FAMILY,
         "W": W,
