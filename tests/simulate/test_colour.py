@@ -169,3 +169,21 @@ def test_bad_input():
         simulate.noise(20, P=100, autocorrelation=simulate.local_colour(K))
     with pytest.raises(ValueError, match="that of a run of 11 updates, got one of 12"):
         simulate.effective_dimension(np.eye(11), simulate.local_colour(K), 5)
+
+
+@pytest.mark.parametrize(("T", "lags", "apart"), [(40, None, 10), (40, 20, 10), (700, None, 3)])
+def test_effective_dimension_is_that_of_what_is_new_written_out(T: int, lags: int | None, apart: int) -> None:
+    rng = np.random.default_rng(T)
+    X = rng.standard_normal((T, 50)) * rng.uniform(0.5, 2, (T, 1))
+    K = X @ X.T
+    colour = simulate.local_colour(K, memory=2)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    new = unit.copy()
+    for i in (1, 2):
+        new[i:] -= colour.phi[i:, i - 1, None] * unit[:-i]
+    new /= np.sqrt(colour.variance)[:, None]
+    t, s = np.indices((T, T))
+    far = (t - s > apart) & (s >= 2) & (t - s <= (T - 1 if lags is None else lags) - 2)
+    expected = (0.6744897501960817 / np.median(np.abs((new @ new.T)[far]))) ** 2
+    given = K if lags is None else theory.as_band(K, lags)
+    assert simulate.effective_dimension(given, colour, apart) == pytest.approx(expected, rel=1e-9)

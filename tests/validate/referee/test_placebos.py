@@ -19,7 +19,7 @@ from spectral_edge.validate.referee.predictions import p15_gap_tracks_loss as p1
 from spectral_edge.validate.referee.predictions import p17_projection_keeps_gap as p17
 from spectral_edge.validate.referee.predictions import p18_lag_flip as p18
 from spectral_edge.validate.referee.statistics import Comparison, Estimate
-from spectral_edge.validate.referee.verdict import SUPPORTED, beyond
+from spectral_edge.validate.referee.verdict import NOT_RUN, SUPPORTED, beyond
 
 #: Those that are judged quickly; every kind of placebo is among them.
 QUICK = (3, 9, 10, 11, 12, 14, 16)
@@ -192,6 +192,13 @@ def test_ranks_lose_what_is_known() -> None:
     assert left[1] @ order == pytest.approx(0, abs=1e-12)
     assert np.linalg.norm(left[1]) == pytest.approx(1)
     assert not p09.ranks(np.zeros((1, 10)), np.eye(10) - 0.1)[1].any()
+
+
+def test_a_run_in_which_no_window_is_ablated_is_not_judged() -> None:
+    X = np.random.default_rng(0).normal(size=(40, 60))
+    nothing = {"ablation": np.full((40, 10, 5), np.nan)}
+    run = GramSequence.from_inner_products(X @ X.T, np.arange(1, 41), probes=nothing)
+    assert p09.PREDICTION.judge([run], [[]]).verdict == NOT_RUN
 
 
 # -- 1: trainings that are over ----------------------------------------------------------------------------------
