@@ -36,7 +36,7 @@ def krylov_count(h: ArrayLike, eta: ArrayLike, W: ArrayLike) -> NDArray[np.int64
     return np.count_nonzero(finite("h", h) >= threshold[..., None], axis=-1)
 
 
-def slow_mode_bound(h: ArrayLike, first: ArrayLike, eta: float, W: int) -> FloatArray:
+def slow_mode_bound(h: ArrayLike, first: ArrayLike, eta: ArrayLike, W: int) -> FloatArray:
     """[D] Bound beta on sigma_{K+2} of the quadratic model without noise (8.1).
 
     Parameters
@@ -46,7 +46,7 @@ def slow_mode_bound(h: ArrayLike, first: ArrayLike, eta: float, W: int) -> Float
         those have eta·h_j < 1/W).
     first : array_like, (..., n)
         Components <delta_{t-W+1}, e_j> of the oldest update of the window, parameter units.
-    eta : float
+    eta : array_like, (...)
         Learning rate.
     W : int
         Window, at least 2.
@@ -68,8 +68,8 @@ def slow_mode_bound(h: ArrayLike, first: ArrayLike, eta: float, W: int) -> Float
     0.0908
     """
     h, first = finite("h", h), finite("first", first)
-    eta, W = float(positive("eta", eta)), whole("W", W, 2)
-    x = eta * h
+    eta, W = positive("eta", eta), whole("W", W, 2)
+    x = eta[..., None] * h
     slow = x < 1 / W
     steepest = np.abs(x) * np.where(x < 0, (1 - np.minimum(x, 0.0)) ** (W - 2), 1.0)
     return np.asarray(

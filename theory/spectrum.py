@@ -72,8 +72,9 @@ def gram_spectrum(G: ArrayLike) -> GramSpectrum:
 
 
 def quadratic_forms(u: FloatArray, M: FloatArray) -> FloatArray:
-    """u_jᵀMu_j of every mode, (..., W), of eigenvectors in the columns of `u` (..., W, W)."""
-    return np.asarray((u * (M @ u)).sum(axis=-2))
+    """u_jᵀMu_j of every mode, (..., W), of eigenvectors in the columns of `u` (..., W, W); NaN where M is infinite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray((u * (M @ u)).sum(axis=-2))
 
 
 def gram_rtol(W: int) -> float:

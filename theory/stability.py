@@ -262,7 +262,7 @@ def adiabatic_parameter(delta_norm: ArrayLike, g: ArrayLike, eta: ArrayLike) -> 
     g : array_like
         Amplitude gap, parameter units.
     eta : array_like
-        Learning rate, positive.
+        Learning rate, positive; NaN where it is not known.
 
     Returns
     -------
@@ -279,9 +279,10 @@ def adiabatic_parameter(delta_norm: ArrayLike, g: ArrayLike, eta: ArrayLike) -> 
     >>> float(adiabatic_parameter(2e-4, 1.0, 1e-3))
     0.2
     """
-    delta, gap = _sizes("delta_norm", delta_norm), _sizes("g", g)
+    delta, gap, rate = _sizes("delta_norm", delta_norm), _sizes("g", g), np.asarray(eta, dtype=np.float64)
+    positive("eta", np.where(np.isnan(rate), 1.0, rate))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.asarray(delta / gap / gap / positive("eta", eta))
+        return np.asarray(delta / gap / gap / rate)
 
 
 def _sizes(name: str, value: ArrayLike) -> FloatArray:

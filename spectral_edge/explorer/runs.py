@@ -182,8 +182,7 @@ def view(sequence: GramSequence, W: int) -> RunView:
     if sequence.T <= W:
         raise ValueError(f"W must be below the {sequence.T} updates recorded so far, got {W}")
     windows = sequence.window(W)
-    eta = cards.card(sequence).learning_rate
-    adiabatic = np.full(len(windows.steps) - 1, np.nan) if eta is None else windows.adiabatic(eta)
+    adiabatic = windows.adiabatic(cards.learning_rate(sequence)[W:])
     curves = [Curve(name, values) for name, values in sorted(sequence.metrics.items())]
     return RunView(
         sequence, windows, noise_level(sequence, W), windows.alpha(), adiabatic,

@@ -10,7 +10,6 @@ import panel as pn
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, DataRange1d, FixedTicker, LinearColorMapper, Range1d, Span
 
-from spectral_edge import theory
 from spectral_edge.explorer import runs
 from spectral_edge.explorer.look import DASHES, Look
 from spectral_edge.theory.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
@@ -352,12 +351,8 @@ class _Profile:
         windows = view.windows
         j, sigma = np.arange(1, windows.W + 1), windows.sigma[at]
         self.modes.data = {"j": j[sigma > 0], "sigma": sigma[sigma > 0]}
-        threshold = 0.0
-        if windows.P:
-            nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, windows.P, debias=False)))
-            threshold = float(theory.bbp_threshold(nu, windows.P, windows.W))
-        ends = [1, windows.W] if threshold > 0 else []
-        self.threshold.data = {"j": ends, "d": [threshold] * len(ends)}
+        ends = [] if windows.threshold is None else [1, windows.W]
+        self.threshold.data = {"j": ends, "d": [windows.threshold] * len(ends)}
         self.spectrum.legend[0].visible = bool(ends)
         usual, gap = self.colours
         colours = [gap if mode == windows.k_star[at] else usual for mode in j[:-1]]

@@ -31,18 +31,20 @@ def every(sequence: "GramSequence", n: int) -> "GramSequence":
 def pieces(sequence: "GramSequence") -> "list[GramSequence]":
     """See `GramSequence.pieces`."""
     starts = np.unique(stretch_starts(sequence.K)).tolist()
-    if len(starts) == 1:
-        return [sequence]
-    return [
-        replace(
-            sequence,
-            K=cut(sequence.K, first, last),
-            steps=sequence.steps[first:last],
-            metrics={name: values[first:last] for name, values in sequence.metrics.items()},
-            probes={name: values[first:last] for name, values in sequence.probes.items()},
-        )
-        for first, last in pairwise([*starts, sequence.T])
-    ]
+    return [between(sequence, first, last) for first, last in pairwise([*starts, sequence.T])]
+
+
+def between(sequence: "GramSequence", first: int, last: int) -> "GramSequence":
+    """The records `first` … `last` - 1 alone."""
+    if (first, last) == (0, sequence.T):
+        return sequence
+    return replace(
+        sequence,
+        K=cut(sequence.K, first, last),
+        steps=sequence.steps[first:last],
+        metrics={name: values[first:last] for name, values in sequence.metrics.items()},
+        probes={name: values[first:last] for name, values in sequence.probes.items()},
+    )
 
 
 def parts(sequence: "GramSequence") -> "dict[str, GramSequence]":

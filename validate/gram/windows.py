@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge.simulate._windows import window_spectrum
-from spectral_edge.theory import spectrum, stability
+from spectral_edge.theory import detection, spectrum, stability
 from spectral_edge.theory.gram import as_band, window_blocks
 from spectral_edge.theory.spectrum import quadratic_forms
 
@@ -209,6 +209,17 @@ class WindowSpectra:
         """Sub-leading gap λ_2 − λ_3 (section 1), (n,), parameter units²; needs W ≥ 3."""
         return spectrum.subleading_gap(self.sigma)
 
+    @cached_property
+    def threshold(self) -> float | None:
+        """BBP threshold d_crit (2.1), parameter units, with the median noise of the windows' own weak halves.
+
+        None where P is not known, or there is no noise.
+        """
+        if self.P is None:
+            return None
+        nu = float(np.nanmedian(detection.estimate_nu(self.sigma, self.P, debias=False)))
+        return float(detection.bbp_threshold(nu, self.P, self.W)) if nu > 0 else None
+
     @property
     def _spectrum_of_K(self) -> spectrum.GramSpectrum | None:
         """The eigenpairs where they are those of K; None where some were refined from the updates themselves."""
@@ -259,25 +270,25 @@ class WindowSpectra:
         size = getattr(self.delta, choice("norm", norm, ("operator", "frobenius", "eigenvalue")))
         return stability.stability_coefficient(self.lam[:-1], size, C=C)
 
-    def adiabatic(self, eta: float, norm: str = "frobenius") -> Floats:
+    def adiabatic(self, eta: ArrayLike, norm: str = "frobenius") -> Floats:
         """Adiabatic parameter 𝒜 = ‖ΔC‖/(η g²) with the amplitude gap (5.6).
 
         Parameters
         ----------
-        eta : float
-            Learning rate, per step.
+        eta : float or (n − 1,)
+            Learning rate, per step: one, or that of every change, NaN where it is not known.
         norm : {"frobenius", "operator", "eigenvalue"}
             Which norm of the change of a window: see `delta`.
 
         Returns
         -------
         (n − 1,) float64
-            NaN where there is no gap.
+            NaN where there is no gap, or no learning rate.
 
         Raises
         ------
         ValueError
-            If `norm` is none of these, or `eta` is not positive.
+            If `norm` is none of these, or `eta` is not positive or of another shape.
 
         Examples
         --------
@@ -289,10 +300,15 @@ class WindowSpectra:
         >>> windows.adiabatic(eta=1e-3).shape
         (15,)
         """
-        from spectral_edge.theory.checks import choice
+        from spectral_edge.theory.checks import choice, positive
 
         size = getattr(self.delta, choice("norm", norm, ("operator", "frobenius", "eigenvalue")))
-        return stability.adiabatic_parameter(size, self.gap[:-1], eta)
+        rate = np.asarray(eta, dtype=np.float64)
+        if rate.ndim == 0:
+            positive("eta", rate)
+        elif rate.shape != size.shape:
+            raise ValueError(f"eta must be a number or of shape {size.shape}, got shape {rate.shape}")
+        return stability.adiabatic_parameter(size, self.gap[:-1], rate)
 
     def to_dict(self) -> dict[str, NDArray[Any]]:
         """One array per column, one entry per window: step, k*, R, gaps and singular values (section 1).

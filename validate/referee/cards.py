@@ -52,6 +52,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "test_accuracy": tuple(
         f"{half}_{word}" for word in ("accuracy", "acc", "top1", "acc1") for half in _TEST
     ),
+    "learning_rate": ("learning_rate", "lr", "train_learning_rate", "train_lr"),
 }
 _FIELD = {name: field for field, names in KEYS.items() for name in names}
 #: Hyperparameters that are also looked for in nested mappings and dotted keys (``optimizer.lr``).
@@ -71,7 +72,9 @@ class Card:
     recipe : str or None
         Whose settings it follows, where there are several: runs of different recipes are not compared.
     optimizer : str or None
-    weight_decay, learning_rate, momentum : float or None
+    weight_decay, momentum : float or None
+    learning_rate : float or None
+        The largest, where a schedule changes it: `learning_rate` has that of every record.
     batch_size : float or None
         Examples of an optimiser step.
     seed : int or None
@@ -161,6 +164,10 @@ def _not_negative(value: Any) -> float:
     return _number(value, "a number of at least 0", lambda x: x >= 0)
 
 
+def _below_one(value: Any) -> float:
+    return _number(value, "a number from 0 to below 1", lambda x: 0 <= x < 1)
+
+
 def _whole(value: Any) -> int:
     return int(_number(value, "a whole number", float.is_integer))
 
@@ -182,12 +189,16 @@ def _two(value: Any) -> tuple[float, float]:
         one, other = value
     except (TypeError, ValueError):
         raise _Odd("two numbers") from None
-    return _not_negative(one), _not_negative(other)
+    try:
+        return _below_one(one), _below_one(other)
+    except _Odd:
+        raise _Odd("two numbers from 0 to below 1") from None
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("run", "task", "operation", "experiment", "recipe", "optimizer", "event"), _text),
-    **dict.fromkeys(("weight_decay", "momentum", "beta1", "beta2"), _not_negative),
+    "weight_decay": _not_negative,
+    **dict.fromkeys(("momentum", "beta1", "beta2"), _below_one),
     **dict.fromkeys(("learning_rate", "batch_size", "record_every"), _positive),
     "seed": _whole,
     "betas": _two,
@@ -277,7 +288,56 @@ def card(run: GramSequence) -> Card:
     >>> card(run).optimizer, card(run).weight_decay, card(run).shift_step
     ('AdamW', 1.0, None)
     """
-    return run.once("card", lambda: read(run.config))
+
+    def make() -> Card:
+        own, recorded = read(run.config), _recorded_rate(run)
+        if own.learning_rate is None and recorded is not None:
+            return replace(own, learning_rate=float(np.nanmax(recorded)))
+        return own
+
+    return run.once("card", make)
+
+
+def learning_rate(run: GramSequence) -> FloatArray:
+    """The learning rate at every record, (T,): as it was recorded, else that of the card; NaN where neither says.
+
+    A schedule changes it, and what is judged by it is judged by that of its own time. Between records that know it, it
+    follows the line; where it is not positive nothing can be said with it, and it is NaN.
+
+    Parameters
+    ----------
+    run : GramSequence
+
+    Returns
+    -------
+    (T,) float64, per step
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metrics = {"lr": np.array([0.1, np.nan, 0.2, 0.0])}
+    >>> learning_rate(GramSequence.from_inner_products(np.eye(4), metrics=metrics, config={"learning_rate": 0.3}))
+    array([0.1 , 0.15, 0.2 ,  nan])
+    """
+
+    def make() -> FloatArray:
+        found = _recorded_rate(run)
+        if found is None:
+            said = card(run).learning_rate
+            return np.full(run.T, np.nan if said is None else said)
+        return found
+
+    return run.once("learning_rate", make)
+
+
+def _recorded_rate(run: GramSequence) -> FloatArray | None:
+    """The learning rate as it was recorded, if it ever was positive."""
+    values = recorded(run, "learning_rate")
+    if values is None or not np.any(values > 0):  # NaN compares false
+        return None
+    known = np.flatnonzero(np.isfinite(values))
+    found = np.interp(run.steps, run.steps[known], values[known])
+    return np.where(found > 0, found, np.nan)
 
 
 def knows(run: GramSequence, *fields: str) -> bool:

@@ -104,13 +104,14 @@ def _floor(probe: Floats, W: int, degree: int) -> float:
     Of a gradient along a mode, which shrinks with the mode itself, it leaves as much as of the Gram matrix.
     """
     finite = probe[np.isfinite(probe)]
-    single = np.array_equal(finite, finite.astype(np.float32))
+    with np.errstate(over="ignore"):
+        single = np.array_equal(finite, finite.astype(np.float32))
     eps = float(np.finfo(np.float32 if single else np.float64).eps)
     return float(np.sqrt(W * eps / (ROUNDED if degree == 2 else 1.0)))
 
 
-def rate(run: GramSequence) -> float:
-    """Learning rate of the flow that the optimiser follows, per record: the step's, times the steps between records."""
+def rate(run: GramSequence) -> Floats:
+    """Learning rate of the flow that the optimiser follows, (T,), per record: a step's, times the steps between two."""
     own = Optimizer.of(run)
     return own.pace * own.spacing
 

@@ -21,6 +21,8 @@ def projected(run: GramSequence, W: int, d: int, seed: int) -> FloatArray:
     out[:lags] = first @ rng.standard_normal((lags, d))
     for t, (weights, rest) in enumerate(following, start=lags):
         out[t] = weights @ out[t - lags + 1 : t] + rest * rng.standard_normal(d)
+    if run.T == W:
+        return simulate.window_sigma(out @ out.T, W)
     band = np.full((run.T, W), np.nan)
     for lag in range(W):
         band[lag:, lag] = np.einsum("td,td->t", out[lag:], out[: run.T - lag])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from spectral_edge.theory.checks import whole
 from spectral_edge.theory.files import jsonable
 from spectral_edge.validate.gram import GramSequence
-from spectral_edge.validate.referee import cards, stress_size, worlds
+from spectral_edge.validate.referee import cards, stress_size
 from spectral_edge.validate.referee import size_and_power as calibration
 from spectral_edge.validate.referee.bench import capped, judges, with_rates, with_runs, workers
 from spectral_edge.validate.referee.cards import card
@@ -20,6 +20,7 @@ from spectral_edge.validate.referee.events import grok_step, is_watched, transit
 from spectral_edge.validate.referee.predictions import PREDICTIONS
 from spectral_edge.validate.referee.published.record import CONFIRMED, MISSING, NO_TEST, NOT_CONFIRMED
 from spectral_edge.validate.referee.statistics import holm, short
+from spectral_edge.validate.referee.stretches import usable
 from spectral_edge.validate.referee.verdict import SUPPORTED, Prediction, Verdict
 
 if TYPE_CHECKING:
@@ -289,8 +290,7 @@ def check_beside(
     if not runs:
         raise ValueError("runs must hold at least one sequence, got none")
     seed = whole("seed", seed, 0)
-    runs, gaps = _uninterrupted(with_event(runs, event))
-    runs, narrow = _reaching(runs)
+    runs, left_out = usable(with_event(runs, event))
     report = progress or (lambda part: None)
     report("noise world")
     verdicts = []
@@ -308,39 +308,9 @@ def check_beside(
         made_of_verdicts = {id: one() for id, one in begun_of_verdicts.items()}
     corrected = holm([verdict.p_value for verdict in verdicts], FAMILY)
     judged = tuple(replace(v, p_holm=float(p)) for v, p in zip(verdicts, corrected, strict=True))
-    notes = [*gaps, *narrow, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
+    notes = [*left_out, *_event_notes(runs), *cards.remarks(runs), *calibration.remarks(predictions)]
     notes += stress_size.remarks(predictions)
     return Scoreboard(judged, tuple(runs), seed, tuple(notes)), made, made_of_verdicts
-
-
-def _uninterrupted(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[str]]:
-    """The longest stretch of every run that was resumed without the updates it had kept, and what to say of it."""
-    found, notes = [], []
-    for run in runs:
-        pieces = run.pieces()
-        longest = max(pieces, key=lambda piece: piece.T)
-        found.append(longest)
-        if len(pieces) > 1:
-            notes.append(
-                f"{card(run).run or 'a run'} was resumed without the updates it had kept: it is judged by its longest "
-                f"stretch, steps {longest.steps[0]} to {longest.steps[-1]} of {run.steps[0]} to {run.steps[-1]}"
-            )
-    return found, notes
-
-
-def _reaching(runs: Sequence[GramSequence]) -> tuple[list[GramSequence], list[str]]:
-    """The runs without probes that do not reach over the windows that are judged, and what to say of it."""
-    found, notes = [], []
-    for run in runs:
-        narrow = {name: v.shape[1] for name, v in run.probes.items() if v.ndim == 3 and v.shape[1] < worlds.W}
-        if narrow:
-            run = replace(run, probes={name: v for name, v in run.probes.items() if name not in narrow})
-            notes.append(
-                f"{card(run).run or 'a run'}: {', '.join(sorted(narrow))} reach over {min(narrow.values())} updates, "
-                f"the windows that are judged over {worlds.W}: not used (from_loss(window=…))"
-            )
-        found.append(run)
-    return found, notes
 
 
 def run_row(run: GramSequence) -> dict[str, Any]:

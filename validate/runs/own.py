@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Examples = Sequence["torch.Tensor"]
 #: A checkpoint is written when this many times its writing time has passed since the last one.
 PATIENCE = 20.0
+#: Settings of a plan that cards did not always name, and the schedule, which they did not either.
+SETTINGS = ("steps_after_target", "examined", "W_max", "window", "hessian_every", "ablations")
+YOUNGER = (*SETTINGS, "schedule")
 
 
 def cross_entropy(model: Any, examples: Examples) -> "torch.Tensor":
@@ -70,7 +73,8 @@ class Plan:
     loss : callable
         Takes a model and examples, returns the mean loss that is trained; by default `cross_entropy`.
     make_optimizer : callable, optional
-        Takes a model and a weight decay, returns the optimiser, or several. By default AdamW.
+        Takes a model and a weight decay, returns the optimiser, or several; and after them the schedulers of their
+        learning rates, if there are any, which step once a step. By default AdamW.
     weight_decays, seeds : sequences
         A run for each pair. The predictions compare runs with and without decay: at least three seeds of each.
     learning_rate, betas : float, pair of float
@@ -222,7 +226,10 @@ class Plan:
         10000
         """
         batch = {"batch_size": self.batch_size} if self.batch_size else {}  # else all examples, however many
+        own = {} if self.make_optimizer else {"learning_rate": self.learning_rate, "betas": list(self.betas)}
         return {
+            **own,
+            **{name: getattr(self, name) for name in SETTINGS},
             "run": name,
             "task": self.task,
             "experiment": "grokking",
@@ -312,7 +319,7 @@ def _indices(device: str) -> list[int]:
 
 def _require_same(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> None:
     for key, value in card.items():
-        if found.get(key) != value:
+        if found.get(key, value if key in YOUNGER else None) != value:
             raise ValueError(
                 f"out must hold no other run called {name}, got one with {key} = {found.get(key)!r}, not {value!r}: "
                 "choose another folder or task name"
@@ -331,9 +338,11 @@ class _Run:
         self.model = plan.make_model(seed).to(plan.device)
         self.train, test = (self._placed(half) for half in plan.make_data(seed))
         self.examined = {"train": _evenly(self.train, plan.examined), "test": _evenly(test, plan.examined)}
-        self.optimizers = self._optimizers(decay)
+        self.optimizers, self.schedulers = self._stepping(decay)
+        schedule = ", ".join(type(one).__name__ for one in self.schedulers)
+        self.card = card = {**card, "schedule": schedule or "constant"}
         self.batches = torch.Generator().manual_seed(seed + 1)
-        self.step, self.stop, self.reached = 0, plan.max_steps, False
+        self.step, self.stop, self.reached, self.rate = 0, plan.max_steps, False, float("nan")
         self._due = 0.0
         self.tracker = GramTracker(
             plan.W_max,
@@ -366,8 +375,10 @@ class _Run:
             )
         return tensors
 
-    def _optimizers(self, decay: float) -> list[Any]:
+    def _stepping(self, decay: float) -> tuple[list[Any], list[Any]]:
+        """The optimisers, and the schedulers of their learning rates."""
         import torch
+        from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
         if self.plan.make_optimizer is None:
             made: Any = torch.optim.AdamW(
@@ -375,7 +386,19 @@ class _Run:
             )
         else:
             made = self.plan.make_optimizer(self.model, decay)
-        return list(made) if isinstance(made, list | tuple) else [made]
+        several = list(made) if isinstance(made, list | tuple) else [made]
+        optimizers = [one for one in several if isinstance(one, torch.optim.Optimizer)]
+        schedulers = [one for one in several if isinstance(one, LRScheduler)]
+        told = [type(one).__name__ for one in several]
+        if not optimizers or len(optimizers) + len(schedulers) < len(several):
+            raise ValueError(
+                f"make_optimizer must return torch optimisers, and then schedulers, got {', '.join(told) or 'none'}"
+            )
+        if any(isinstance(one, ReduceLROnPlateau) for one in schedulers):
+            raise ValueError(
+                "make_optimizer must return schedulers that need no measurement, got ReduceLROnPlateau"
+            )
+        return optimizers, schedulers
 
     def _has_metric(self) -> bool:
         from spectral_edge.validate.gram.live.metric import KNOWN
@@ -397,7 +420,7 @@ class _Run:
             self._train()
             if self.step % plan.record_every:
                 continue
-            metrics: dict[str, Any] = self._measured()
+            metrics: dict[str, Any] = self._measured() | {"learning_rate": self.rate}
             self.tracker.update(self.model, step=self.step, probes=self.probes, **metrics)
             if plan.target is not None and not self.reached and plan.target(metrics):
                 self.reached, self.stop = True, min(self.stop, self.step + plan.steps_after_target)
@@ -425,6 +448,9 @@ class _Run:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.gradient_clip)
         for optimizer in self.optimizers:
             optimizer.step()
+        self.rate = float(self.optimizers[0].param_groups[0]["lr"])
+        for scheduler in self.schedulers:
+            scheduler.step()
 
     def _measured(self) -> dict[str, float]:
         """Losses and whatever is evaluated of both halves, in evaluation mode; random numbers stay as they are."""
@@ -458,7 +484,12 @@ class _Run:
             "progress": [self.step, self.stop, self.reached],
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "random": [self.batches.get_state(), torch.get_rng_state()],
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "random": [
+                self.batches.get_state(),
+                torch.get_rng_state(),
+                *map(torch.cuda.get_rng_state, _indices(self.plan.device)),
+            ],
             "tracker": self.tracker.state_dict(),
         }
         replace_atomically(target, lambda file: torch.save(state, file))
@@ -472,15 +503,19 @@ class _Run:
         source = self._beside(".pt")
         if source is None or not source.exists():
             return False
-        state = torch.load(source, weights_only=True)
+        state = torch.load(source, weights_only=True, map_location="cpu")
         _require_same(self.card, state["card"], self.card["run"])
         self.step, self.stop, self.reached = state["progress"]
         self.model.load_state_dict(state["model"])
         for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(found)
-        batches, everything = state["random"]
+        for scheduler, found in zip(self.schedulers, state.get("schedulers", []), strict=True):
+            scheduler.load_state_dict(found)
+        batches, everything, *of_gpus = state["random"]
         self.batches.set_state(batches)
         torch.set_rng_state(everything)
+        for index, found in zip(_indices(self.plan.device), of_gpus, strict=False):
+            torch.cuda.set_rng_state(found, index)
         self.tracker.load_state_dict(state["tracker"])
         return True
 

@@ -11,6 +11,7 @@ from torch import nn
 from spectral_edge.validate import GramSequence, GramTracker
 from spectral_edge.validate.gram.live import rings, sketch
 from spectral_edge.validate.gram.live.probes import hessian_product
+from spectral_edge.validate.referee.cards import learning_rate
 
 
 def make_model(seed=0) -> nn.Module:
@@ -222,6 +223,37 @@ def test_attach_records_after_every_step(tmp_path):
     assert len(logged) == 7
     assert np.isfinite(logged[-1][1]["adiabatic"])
     tracker.attach(optimizer, model)  # after remove it may listen again
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: min(1.0, step / 10)),
+        lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 1e-2, total_steps=30),
+        lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 30),
+    ],
+    ids=["warm-up from 0", "one cycle", "cosine"],
+)
+def test_a_schedule_is_recorded_and_its_peak_is_on_the_card(schedule):
+    model = make_model().double()
+    x = torch.randn(64, next(model.parameters()).shape[1], dtype=torch.float64)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    scheduler = schedule(optimizer)
+    tracker = GramTracker(12, say=None)
+    tracker.attach(optimizer, model)
+    rates = []
+    for _ in range(20):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+        scheduler.step()
+    found = tracker.sequence()
+    assert found.config["learning_rate"] == pytest.approx(1e-2, rel=1e-12)
+    np.testing.assert_array_equal(found.metrics["learning_rate"], rates)
+    judged = learning_rate(found)
+    np.testing.assert_array_equal(judged[judged > 0], [rate for rate in rates if rate > 0])
+    assert np.isnan(judged[np.array(rates) == 0]).all()
 
 
 ENDS = """

@@ -3,35 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from spectral_edge import validate
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee.needs import CURVATURE
 from spectral_edge.validate.runs import Plan, record
-
-
-def make_model(seed):
-    return nn.Sequential(nn.Linear(6, 12), nn.Dropout(0.1), nn.Tanh(), nn.Linear(12, 2))
-
-
-def make_data(seed):
-    x = torch.randn(120, 6, generator=torch.Generator().manual_seed(seed))
-    y = (x[:, 0] * x[:, 1] > 0).long()
-    return (x[:80], y[:80]), (x[80:], y[80:])
-
-
-def evaluate(model, examples):
-    assert not model.training
-    x, y = examples
-    return {"accuracy": (model(x).argmax(1) == y).float().mean()}
-
-
-OPTIONS = {
-    "task": "product-sign", "make_model": make_model, "make_data": make_data, "evaluate": evaluate,
-    "weight_decays": (0.5, 0.0), "seeds": (0, 1), "batch_size": 16, "learning_rate": 1e-2,
-    "max_steps": 120, "record_every": 4, "W_max": 12, "window": 5, "hessian_every": 2, "ablations": 3,
-}  # fmt: skip
+from tests.torch.runs.tiny import OPTIONS
 
 
 def test_every_run_has_all_probes_and_its_card(tmp_path):
@@ -58,7 +35,7 @@ def test_every_run_has_all_probes_and_its_card(tmp_path):
         measured = ~np.isnan(run.probes[name].reshape(30, -1)).all(axis=1)
         assert measured.sum() == count, name
     assert run.metrics.keys() == {
-        "train_loss", "train_accuracy", "test_loss", "test_accuracy", "response_norm",
+        "train_loss", "train_accuracy", "test_loss", "test_accuracy", "response_norm", "learning_rate",
     }  # fmt: skip
     card = {
         key: run.config[key] for key in ("task", "weight_decay", "seed", "batch_size", "optimizer", "betas")
@@ -112,6 +89,88 @@ def test_a_run_that_is_there_is_not_made_again(tmp_path):
         ValueError, match=r"out must hold no other run called .*, got one with max_steps = 40, not 80"
     ):
         record(other, tmp_path)
+    for changed, message in (
+        ({"learning_rate": 1e-3}, "learning_rate = 0.01, not 0.001"),
+        ({"betas": (0.9, 0.95)}, r"betas = \[0.9, 0.98\], not \[0.9, 0.95\]"),
+        ({"window": 4}, "window = 5, not 4"),
+    ):
+        with pytest.raises(ValueError, match=f"out must hold no other run called .*, got one with {message}"):
+            record(Plan(**OPTIONS | {"seeds": (0,), "max_steps": 40, "ablations": 0} | changed), tmp_path)
+
+
+def warm_up_and_drop(model, decay):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=decay)
+    warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=20)
+    return optimizer, warm, torch.optim.lr_scheduler.MultiStepLR(optimizer, [60, 90], gamma=0.5)
+
+
+def test_a_schedule_is_followed_and_survives_an_interruption(tmp_path):
+    plan = Plan(**OPTIONS | {"seeds": (0,), "weight_decays": (0.5,), "make_optimizer": warm_up_and_drop})
+    (name, whole), *_ = record(plan).items()
+    assert whole.config["learning_rate"] == 1e-2  # not what a warm-up begins with
+    assert whole.config["schedule"] == "LinearLR, MultiStepLR"
+    taken = whole.steps - 1  # steps of the schedule before the one that was recorded
+    expected = (
+        1e-2 * np.minimum(1, 0.1 + 0.9 * taken / 20) * 0.5 ** ((taken >= 60).astype(int) + (taken >= 90))
+    )
+    np.testing.assert_allclose(whole.metrics["learning_rate"], expected, rtol=1e-12)
+
+    def stop(name, step, metrics):
+        if step == 72:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        record(plan, tmp_path, stop)
+    found = record(plan, tmp_path)[name]
+    np.testing.assert_array_equal(found.K, whole.K)
+    np.testing.assert_array_equal(found.metrics["learning_rate"], whole.metrics["learning_rate"])
+
+    with pytest.raises(KeyboardInterrupt):
+        record(plan, tmp_path / "other", stop)
+    constant = Plan(
+        **OPTIONS
+        | {"seeds": (0,), "weight_decays": (0.5,), "make_optimizer": lambda *of: warm_up_and_drop(*of)[0]}
+    )
+    with pytest.raises(ValueError, match="one with schedule = 'LinearLR, MultiStepLR', not 'constant'"):
+        record(constant, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda o: (o, torch.optim.lr_scheduler.ReduceLROnPlateau(o)), "need no measurement, got ReduceLROnPlateau"),
+        (lambda o: [], "must return torch optimisers, and then schedulers, got none"),
+        (lambda o: ([o], []), "must return torch optimisers, and then schedulers, got list, list"),
+        (lambda o: None, "must return torch optimisers, and then schedulers, got NoneType"),
+    ],
+)  # fmt: skip
+def test_what_steps_is_checked(made, message):
+    def make_optimizer(model, decay):
+        return made(torch.optim.SGD(model.parameters(), lr=0.1))
+
+    with pytest.raises(ValueError, match=f"make_optimizer .*{message}"):
+        record(Plan(**OPTIONS | {"make_optimizer": make_optimizer}))
+
+
+@pytest.mark.filterwarnings("error")
+def test_runs_that_come_to_rest_are_judged_as_far_as_they_move():
+    def cosine_to_nothing(model, decay):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=decay)
+        return optimizer, torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: max(0.0, float(np.cos(np.pi * min(step, 90) / 180)) - 1e-12)
+        )
+
+    plan = Plan(**OPTIONS | {"window": 10, "W_max": 20, "make_optimizer": cosine_to_nothing})
+    runs = record(plan)
+    assert all((run.K[-7:, 0] == 0).all() for run in runs.values())
+    board = validate.check(list(runs.values()))
+    assert [run.steps[-1] for run in board.runs] == [92] * 4
+    told = [note for note in board.notes if "rests" in note]
+    assert told[0] == (
+        "product-sign-wd0.5-seed0 rests: it is judged by the longest stretch in which its parameters move, "
+        "steps 4 to 92 of 4 to 120"
+    )
+    assert len(told) == 4
 
 
 def test_a_run_stops_after_its_target():

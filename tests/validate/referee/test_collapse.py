@@ -210,9 +210,10 @@ def flowing(scale: float = 1.0, spacing: int = 100) -> SimpleNamespace:
     # back in time: start where the flow leads to d = (14, 9) at t = 0
     decay, rest = 2 * eta * (h + omega), W * scale * p / (h + omega)
     u = rest + (np.array([14.0, 9.0]) ** 2 - rest) * np.exp(-decay * before[:, None])
+    stepping = Optimizer("sgd", np.array([eta]), omega, 0.0, spacing)
     return SimpleNamespace(
         past=np.sqrt(u)[None], curvature=h[None], power=p[None], W=W, looked=np.array([50]),
-        optimizer=Optimizer("sgd", eta, omega, 0.0, spacing),
+        stepping=stepping, optimizer=stepping, steps_known=True,
     )  # fmt: skip
 
 
@@ -252,7 +253,7 @@ def test_the_decay_factor_is_that_of_the_optimiser(name: str, momentum: float, o
             updates.append(abs(step))
             previous = step
         del previous
-        tracks: Any = SimpleNamespace(optimizer=Optimizer(name, eta, omega, momentum, 1))
+        tracks: Any = SimpleNamespace(stepping=Optimizer(name, np.array([eta]), omega, momentum, 1))
         expected = np.log(forecasts.decay_factor(tracks, np.array([[h]]))[0, 0])
         # the envelope: what oscillates is largest somewhere in each stretch
         blocks = np.array(updates[:2000]).reshape(20, 100).max(axis=1)

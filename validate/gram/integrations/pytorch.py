@@ -159,10 +159,14 @@ def unwrapped(optimizer: Any, model: Any) -> list[Any]:
 
 
 def card(optimizers: list[Any]) -> dict[str, Any]:
-    """What the optimisers know of a run: decay (the largest of any group), learning rate, betas, momentum."""
+    """What the optimisers know of a run: decay (the largest of any group), learning rate, betas, momentum.
+
+    The rate is the one that a schedule starts from: with a warm-up that of the moment may be 0.
+    """
     groups = [group for one in optimizers for group in one.param_groups]
     decays = [float(group["weight_decay"] or 0) for group in groups if "weight_decay" in group]
-    defaults = dict(groups[0], weight_decay=max(decays, default=None))
+    rates = [float(groups[0][name]) for name in ("lr", "initial_lr", "max_lr") if name in groups[0]]
+    defaults = dict(groups[0], lr=max(rates, default=None), weight_decay=max(decays, default=None))
     found: dict[str, Any] = {"optimizer": type(optimizers[0]).__name__}
     names = {"lr": "learning_rate", "weight_decay": "weight_decay", "betas": "betas", "momentum": "momentum"}
     for key, name in (names | {"eps": "eps", "nesterov": "nesterov", "dampening": "dampening"}).items():

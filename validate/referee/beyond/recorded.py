@@ -9,7 +9,7 @@ from spectral_edge import simulate
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee.beyond.finding import Finding, judged, paired
-from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.cards import card, learning_rate
 from spectral_edge.validate.referee.collapse.tracks import MEMORY
 from spectral_edge.validate.referee.statistics import Comparison, Estimate, against, mean
 
@@ -123,7 +123,7 @@ def exchanges(run: GramSequence) -> NDArray[np.int64]:
 
 def sharpness(run: GramSequence) -> Floats:
     """Learning rate times sharpness at every record, (T,): between measurements a line."""
-    values = np.asarray(run.metrics["sharpness"], dtype=float) * float(card(run).learning_rate or np.nan)
+    values = np.asarray(run.metrics["sharpness"], dtype=float) * learning_rate(run)
     known = np.flatnonzero(np.isfinite(values))
     return np.asarray(np.interp(np.arange(run.T), known, values[known]))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.gram.derived import between
 from spectral_edge.validate.referee.collapse import table
 from spectral_edge.validate.referee.collapse.forecasts import CHECKED, FORMS, fitted, misses, propagated
 from spectral_edge.validate.referee.collapse.states import HORIZON, LEADING, missing
@@ -256,17 +257,7 @@ def _until(sequence: GramSequence, step: int | None) -> GramSequence:
     if step is None:
         return sequence
     step = whole("step", step, int(sequence.steps[0]), int(sequence.steps[-1]))
-    n = int(np.searchsorted(sequence.steps, step, side="right"))
-    K = sequence.K[:n] if sequence.banded else sequence.K[:n, :n]
-    if sequence.banded and n <= K.shape[1]:  # fewer records than lags: no band any more, but all there is
-        K = np.array([[K[max(s, t), abs(s - t)] for t in range(n)] for s in range(n)])
-    return replace(
-        sequence,
-        K=K,
-        steps=sequence.steps[:n],
-        metrics={name: values[:n] for name, values in sequence.metrics.items()},
-        probes={name: values[:n] for name, values in sequence.probes.items()},
-    )
+    return between(sequence, 0, int(np.searchsorted(sequence.steps, step, side="right")))
 
 
 def _looking(tracks: Tracks) -> tuple[Tracks, int]:
@@ -278,7 +269,10 @@ def _looking(tracks: Tracks) -> tuple[Tracks, int]:
         if len(known) and last - known[-1] <= EVERY:
             last = int(known[-1])
     looked = [window for window in (last - CHECKED, last) if window >= PAST - 1]
-    return replace(tracks, looked=np.array(looked)), last
+    found = replace(tracks, looked=np.array(looked))
+    if np.isnan(found.stepping.eta[-1]):  # a schedule has come to 0: what needs the rate has nothing to say
+        found = replace(found, optimizer=found.optimizer._replace(eta=np.full(tracks.run.T, np.nan)))
+    return found, last
 
 
 def _lasts(tracks: Tracks, last: int) -> float:

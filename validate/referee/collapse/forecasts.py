@@ -37,21 +37,22 @@ def propagated(tracks: Tracks, other_time: bool = False) -> Continuation | None:
     """10.3, with the response of the window, or of another time of the run."""
     if not tracks.exact:
         return None
-    own, response = tracks.optimizer, tracks.response
+    return tracks.once(("propagated", other_time), lambda: _carried_on(tracks, other_time=other_time))
+
+
+def _carried_on(tracks: Tracks, corrected: int = 0, other_time: bool = False) -> Continuation:
+    """The windows carried on at the learning rate that they end with; nothing is said where that is not known."""
+    own, response = tracks.stepping, elsewhen(tracks) if other_time else tracks.response
     assert response is not None
     assert own.name is not None
-    name = own.name
-
-    def make() -> Continuation:
+    known = np.isfinite(own.eta)
+    with np.errstate(over="ignore", invalid="ignore"):  # what grows beyond all numbers is cut off
         future = theory.propagate_window(
-            tracks.blocks, elsewhen(tracks) if other_time else response,
-            eta=own.eta, omega=own.omega, momentum=own.momentum, optimizer=name, n=AHEAD, decay=own.decay,
-            interval=own.spacing,
+            tracks.blocks, np.where(known[:, None, None], response, np.nan), eta=np.where(known, own.eta, 1.0),
+            omega=own.omega, momentum=own.momentum, optimizer=own.name, n=AHEAD, decay=own.decay,
+            interval=own.spacing, corrected=corrected,
         )  # fmt: skip
         return continued(tracks.blocks, future)
-
-    with np.errstate(over="ignore", invalid="ignore"):  # what grows beyond all numbers is cut off
-        return tracks.once(("propagated", other_time), make)
 
 
 def corrected(tracks: Tracks) -> Continuation | None:
@@ -60,19 +61,10 @@ def corrected(tracks: Tracks) -> Continuation | None:
     For other optimisers as it is: where D changes from record to record, older rows say as much about D as about H.
     Chosen on runs of seeds 200 to 202, which are not bundled.
     """
-    own, response = tracks.optimizer, tracks.response
-    if not tracks.exact or (own.name, own.momentum) != ("sgd", 0) or response is None:
+    own = tracks.optimizer
+    if not tracks.exact or (own.name, own.momentum) != ("sgd", 0) or tracks.response is None:
         return propagated(tracks)
-
-    def make() -> Continuation:
-        future = theory.propagate_window(
-            tracks.blocks, response, eta=own.eta, omega=own.omega, momentum=own.momentum, optimizer="sgd",
-            n=AHEAD, decay=own.decay, interval=own.spacing, corrected=min(RANK, tracks.W - 2),
-        )  # fmt: skip
-        return continued(tracks.blocks, future)
-
-    with np.errstate(over="ignore", invalid="ignore"):
-        return tracks.once("corrected", make)
+    return tracks.once("corrected", lambda: _carried_on(tracks, min(RANK, tracks.W - 2)))
 
 
 def fitted(tracks: Tracks) -> Continuation:
@@ -156,20 +148,21 @@ def pairs(values: Floats) -> Floats:
 
 def source_scale(tracks: Tracks, h: Floats, p: Floats) -> Floats:
     """The number by which p of a pair must be multiplied for 3.1 to give the growth that was seen, at least 0."""
-    own = tracks.optimizer
+    own = tracks.stepping
+    pace = own.pace[:, None, None]
     u = pairs(tracks.past**2)
     level, growth = u.mean(axis=1), (u[:, -1] - u[:, 0]) / ((PAST - 1) * own.spacing)
-    decay = 2 * own.pace * (h + own.omega)
+    decay = 2 * pace * (h + own.omega)
     with np.errstate(divide="ignore", invalid="ignore"):
-        source = 2 * own.pace * tracks.W * p / level
+        source = 2 * pace * tracks.W * p / level
         scale = (source * (growth / level + decay)).sum(axis=-1) / (source**2).sum(axis=-1)
     return np.where(scale > 0, scale, 0.0)
 
 
 def flow(tracks: Tracks, form: str = "exact", fit: bool = True, other_time: bool = False) -> Floats | None:
     """3.1 with the curvature and the gradient power of the window."""
-    own, h, p = tracks.optimizer, tracks.curvature, tracks.power
-    if h is None or p is None or not np.isfinite(own[1:3]).all():
+    own, h, p = tracks.stepping, tracks.curvature, tracks.power
+    if h is None or p is None or not tracks.steps_known:
         return None
     if other_time:
         h = np.roll(h, len(h) // 2, axis=0)
@@ -177,9 +170,11 @@ def flow(tracks: Tracks, form: str = "exact", fit: bool = True, other_time: bool
     if fit:
         p = p * source_scale(tracks, h, p)[..., None]
     known = np.isfinite(h).all(axis=-1) & np.isfinite(p).all(axis=-1) & (d > 0).all(axis=-1)
+    pace = np.broadcast_to(own.pace[:, None], known.shape)
+    known &= np.isfinite(pace)
     out = np.full(known.shape, np.nan)
     out[known] = theory.collapse_time(
-        d[known], h=h[known], p=p[known], eta=own.pace, omega=own.omega, W=tracks.W, form=form
+        d[known], h=h[known], p=p[known], eta=pace[known], omega=own.omega, W=tracks.W, form=form
     )
     return np.where(known, never(out) / own.spacing, np.nan)
 
@@ -187,7 +182,7 @@ def flow(tracks: Tracks, form: str = "exact", fit: bool = True, other_time: bool
 def damping(tracks: Tracks, other_time: bool = False) -> Floats | None:
     """10.2: strengths decay as the optimiser's own recurrence has them along each mode by itself, without a source."""
     own, h = tracks.optimizer, tracks.curvature
-    if h is None or not np.isfinite(own[1:3]).all():
+    if h is None or not tracks.steps_known:
         return None
     if other_time:
         h = np.roll(h, len(h) // 2, axis=0)
@@ -196,10 +191,11 @@ def damping(tracks: Tracks, other_time: bool = False) -> Floats | None:
 
 def decay_factor(tracks: Tracks, h: Floats) -> Floats:
     """Factor per step by which an update along a mode of curvature `h` shrinks: the larger root of 10.3."""
-    own = tracks.optimizer
-    keeps = 1.0 if own.decay == "coupled" else 1 - own.eta * own.omega
-    step = own.eta * (1 - own.momentum) if own.name in ("adam", "adamw") else own.eta
-    half = (1 + own.momentum - own.eta * own.omega - step * h) / 2
+    own = tracks.stepping
+    eta = own.eta[:, None]
+    keeps = 1.0 if own.decay == "coupled" else 1 - eta * own.omega
+    step = eta * (1 - own.momentum) if own.name in ("adam", "adamw") else eta
+    half = (1 + own.momentum - eta * own.omega - step * h) / 2
     root = np.sqrt((half**2 - own.momentum * keeps).astype(complex))
     return np.maximum(np.maximum(np.abs(half + root), np.abs(half - root)), np.finfo(float).tiny)
 

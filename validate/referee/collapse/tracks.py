@@ -13,7 +13,7 @@ from spectral_edge.theory.checks import whole
 from spectral_edge.theory.gram import window_blocks
 from spectral_edge.theory.propagation import OPTIMIZERS
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
-from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.cards import card, learning_rate
 
 Floats = NDArray[np.float64]
 
@@ -33,8 +33,10 @@ class Optimizer(NamedTuple):
     ----------
     name : str or None
         "sgd", "adam" or "adamw"; None for others, of which no recurrence is known.
-    eta, omega : float
-        Learning rate and weight decay; NaN where unknown.
+    eta : (n,) float64
+        Learning rate, of every record or of those that are looked at; NaN where unknown.
+    omega : float
+        Weight decay; NaN where unknown.
     momentum : float
         Of SGD, or beta_1.
     spacing : int
@@ -42,7 +44,7 @@ class Optimizer(NamedTuple):
     """
 
     name: str | None
-    eta: float
+    eta: Floats
     omega: float
     momentum: float
     spacing: int
@@ -57,7 +59,7 @@ class Optimizer(NamedTuple):
             momentum = own.betas[0] if own.betas else 0.9
         return cls(
             name if name in OPTIMIZERS else None,
-            float("nan") if own.learning_rate is None else own.learning_rate,
+            learning_rate(run),
             float("nan") if own.weight_decay is None else own.weight_decay,
             momentum,
             max(1, round(float(np.median(np.diff(run.steps))))),
@@ -69,8 +71,8 @@ class Optimizer(NamedTuple):
         return "coupled" if self.name == "sgd" else "decoupled"
 
     @property
-    def pace(self) -> float:
-        """Learning rate of the gradient flow that it follows where steps are small: momentum adds up."""
+    def pace(self) -> Floats:
+        """Learning rate, (n,), of the gradient flow that it follows where steps are small: momentum adds up."""
         return self.eta / (1 - self.momentum) if self.name == "sgd" else self.eta
 
 
@@ -171,12 +173,22 @@ class Tracks:
             return None
         return found[1][self.looked + self.W - 1, self.W - 1 :: -1, self.W - 1 :: -1]
 
+    @cached_property
+    def stepping(self) -> Optimizer:
+        """How the optimiser steps at the end of the windows that are looked at: `eta` is (m,)."""
+        return self.optimizer._replace(eta=self.optimizer.eta[self.looked + self.W - 1])
+
+    @property
+    def steps_known(self) -> bool:
+        """Whether its weight decay is known, and its learning rate at any of those windows."""
+        return bool(np.isfinite(self.optimizer.omega) and np.isfinite(self.stepping.eta).any())
+
     @property
     def exact(self) -> bool:
         """Whether `response` is the optimiser's own, and the optimiser one whose recurrence is known."""
         found = responses(self.run)
         own = found is not None and (found[0] == "response" or self.optimizer.name == "sgd")
-        return own and self.optimizer.name is not None and bool(np.isfinite(self.optimizer[1:3]).all())
+        return own and self.optimizer.name is not None and self.steps_known
 
     @cached_property
     def curvature(self) -> Floats | None:

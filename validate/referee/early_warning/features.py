@@ -7,7 +7,7 @@ import numpy as np
 
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
-from spectral_edge.validate.referee.cards import card, metric
+from spectral_edge.validate.referee.cards import card, learning_rate, metric
 
 #: Window of the spectra.
 W = 10
@@ -75,10 +75,7 @@ def _log_ratio(run: GramSequence, windows: WindowSpectra) -> FloatArray:
 
 def _adiabatic(run: GramSequence, windows: WindowSpectra) -> FloatArray:
     """Log 𝒜 from the window before to this one, so that it is known at this record."""
-    eta = card(run).learning_rate
-    if eta is None:
-        return np.full(run.T, np.nan)
-    return at_records(run, np.log(windows.adiabatic(eta)))
+    return at_records(run, np.log(windows.adiabatic(learning_rate(run)[windows.W :])))
 
 
 def _log_loss(run: GramSequence, windows: WindowSpectra) -> FloatArray:

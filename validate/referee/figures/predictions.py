@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import DENSE, PLAIN, card, is_plain, knows, number
+from spectral_edge.validate.referee.cards import DENSE, PLAIN, card, is_plain, knows, learning_rate, number
 from spectral_edge.validate.referee.curvature import deciding, gradients, seen, source
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.figures import groups as group_figures
@@ -107,7 +107,7 @@ def _subleading(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
 
 def _adiabatic(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
     windows = run.window(W)
-    return windows.steps[:-1], windows.adiabatic(number(run, "learning_rate"))
+    return windows.steps[:-1], windows.adiabatic(learning_rate(run)[W:])
 
 
 def _ratio(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:

@@ -182,10 +182,8 @@ def window_figure(run: GramSequence, W: int, nu: float | None = None, level: Any
     windows = run.window(W)
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.subplots(2, 2)
-    threshold = None
-    if run.P is not None:
-        if nu is None:
-            nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, run.P, debias=False)))
+    threshold = windows.threshold
+    if nu is not None and run.P is not None:
         threshold = float(theory.bbp_threshold(nu, run.P, W)) if nu > 0 else None
     singular_values(windows, axes[0, 0], threshold)
     ratio_profile(windows, axes[0, 1])

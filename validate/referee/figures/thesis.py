@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from spectral_edge import theory
 from spectral_edge.theory import palette
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee.cards import card, is_plain, knows, metric
@@ -43,11 +42,9 @@ def thesis_figures(runs: Sequence[GramSequence], W: int) -> list[ThesisFigure]:
     """Return what can be drawn of figures 1 to 4 from `runs`, each of which must hold a window of `W` updates."""
     run = drawn_run(runs)
     name, windows, event = card(run).run or "the run", run.window(W), grok_step(run)
-    nu = float(np.nanmedian(theory.estimate_nu(windows.sigma, run.P, debias=False))) if run.P else None
-    threshold = None if nu is None or run.P is None else float(theory.bbp_threshold(nu, run.P, W))
     first = (
         Panel(
-            partial(figures.singular_values, windows, threshold=threshold),
+            partial(figures.singular_values, windows, threshold=windows.threshold),
             f"Figure 1 A: singular values of the window over training, {name}",
         ),
         Panel(partial(figures.ratio_profile, windows), f"Figure 1 B: ratio profile, {name}"),

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
 
 from spectral_edge import simulate, theory
+from spectral_edge.theory.gram import norms_squared
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import knows, metric, number
+from spectral_edge.validate.referee.cards import knows, learning_rate, metric, number
 from spectral_edge.validate.referee.needs import Needs
 from spectral_edge.validate.referee.published import spectra as published
-from spectral_edge.validate.referee.statistics import geometric_mean, monte_carlo_p, short
+from spectral_edge.validate.referee.statistics import Estimate, geometric_mean, monte_carlo_p, short
 from spectral_edge.validate.referee.verdict import NOT_SPECIFIC, Prediction, Reading, Verdict, decide, tried
 
 W = 10
@@ -23,12 +25,15 @@ OVER = (
 
 
 def training(run: GramSequence) -> NDArray[np.bool_]:
-    """Windows, (n,), all of whose updates were made while the training loss was above `OVER`; all, if unknown."""
+    """Windows, (n,), all of whose updates moved the parameters, while the training loss, if known, was above `OVER`."""
+    if run.T < W:
+        return np.ones(0, dtype=bool)
+    moves = sliding_window_view(norms_squared(run.K) > 0, W).all(axis=1)
     loss = metric(run, "train_loss")
-    if loss is None or run.T < W:
-        return np.ones(max(0, run.T - W + 1), dtype=bool)
+    if loss is None:
+        return np.asarray(moves)
     over = np.maximum.accumulate(loss <= OVER)  # NaN is not below
-    return ~over[W - 1 :]
+    return np.asarray(moves & ~over[W - 1 :])
 
 
 def _sigma(run: GramSequence) -> NDArray[np.float64]:
@@ -37,15 +42,20 @@ def _sigma(run: GramSequence) -> NDArray[np.float64]:
 
 def _a_priori(run: GramSequence) -> float:
     """Min over windows of σ_W/d_crit with ν = η/√(BP), the thesis's own scale: η and B of one step."""
-    eta, B = number(run, "learning_rate"), number(run, "batch_size")
-    return theory.bbp_vacuity(run.P or 0, W, eta, B, sigma=_sigma(run)).ratio
+    rates, P = learning_rate(run)[W - 1 :][training(run)], run.P or 0
+    known = np.isfinite(rates)
+    nu = theory.a_priori_nu(np.where(known, rates, 1.0), number(run, "batch_size"), P)
+    return float(np.nanmin(np.where(known, _sigma(run)[:, -1] / theory.bbp_threshold(nu, P, W), np.nan)))
 
 
 def _estimated(run: GramSequence) -> float:
     """The same with ν̂ from the lower half of each window's spectrum."""
-    sigma, P = _sigma(run), run.P or 0
-    nu = theory.estimate_nu(sigma, P, debias=False)
-    return float(np.nanmin(sigma[:, -1] / theory.bbp_threshold(nu, P, W)))
+    return float(np.nanmin(published.over_threshold(_sigma(run), run.P or 0)))
+
+
+def _typical(ratios: ArrayLike) -> Estimate:
+    """Their geometric mean; a window with fewer directions than updates has 0, which has no logarithm."""
+    return geometric_mean(np.maximum(ratios, np.finfo(float).tiny))
 
 
 READINGS = {"ν = η/√(BP), a priori": _a_priori, "ν̂ from the lower half": _estimated}
@@ -76,8 +86,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         readings.append(
             Reading(
                 name,
-                geometric_mean(treated),
-                geometric_mean(np.min(control, axis=1)),
+                _typical(treated),
+                _typical(np.min(control, axis=1)),
                 bool(min(treated) > ACCEPTANCE),
                 bool(np.min(control) > ACCEPTANCE),
             )

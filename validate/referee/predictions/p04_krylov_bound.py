@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import knows, number
+from spectral_edge.validate.referee.cards import knows, learning_rate
 from spectral_edge.validate.referee.curvature import Curvature, deciding, known, plain, rate, seen, source
 from spectral_edge.validate.referee.needs import CURVATURE, Needs
 from spectral_edge.validate.referee.published import spectra as published
@@ -37,29 +37,29 @@ Floats = NDArray[np.float64]
 Bound = Callable[[GramSequence], Floats]
 
 
-def _count(run: GramSequence, curvature: Curvature, eta: float) -> Floats:
+def _count(run: GramSequence, curvature: Curvature, rates: Floats) -> Floats:
     """K = #{j : h_j ≥ 1/(ηW)} of every window, (n,); NaN where curvatures down to k* are not known.
 
-    Weaker modes whose curvature is rounding count as flat.
+    Weaker modes whose curvature is rounding count as flat. η is that of the record with which the window ends, of
+    `rates`, (T,).
     """
-    windows, h = run.window(W), curvature(run, W)
+    windows, h, eta = run.window(W), curvature(run, W), rates[W - 1 :]
     down_to = np.nan_to_num(windows.k_star).astype(int)
     ranks = np.arange(1, W + 1)
-    told = (np.isfinite(h) | (ranks > down_to[:, None])).all(axis=1) & np.isfinite(h[:, 0])
-    return np.where(told, theory.krylov_count(np.where(np.isfinite(h), h, 0.0), eta, W), np.nan)
+    told = (np.isfinite(h) | (ranks > down_to[:, None])).all(axis=1) & np.isfinite(h[:, 0]) & np.isfinite(eta)
+    count = theory.krylov_count(np.where(np.isfinite(h), h, 0.0), np.where(np.isfinite(eta), eta, 1.0), W)
+    return np.where(told, count, np.nan)
 
 
 READINGS: dict[str, Bound] = {
     "k* ≤ K": lambda run: _count(run, seen, rate(run)),
     "k* ≤ K + 1": lambda run: _count(run, seen, rate(run)) + 1,
-    "k* ≤ K, η of one step": lambda run: _count(run, seen, number(run, "learning_rate")),
+    "k* ≤ K, η of one step": lambda run: _count(run, seen, learning_rate(run)),
 }
 #: By the curvature of the plain loss, which runs without the optimiser's hold too.
 PLAIN: dict[str, Bound] = {
     "k* ≤ K, curvature of the plain loss": lambda run: _count(run, plain, rate(run)),
-    "k* ≤ K, curvature of the plain loss, η of one step": lambda run: _count(
-        run, plain, number(run, "learning_rate")
-    ),
+    "k* ≤ K, curvature of the plain loss, η of one step": lambda run: _count(run, plain, learning_rate(run)),
 }
 
 
@@ -105,12 +105,12 @@ def _guaranteed(pairs: Sequence[tuple[GramSequence, Copies]]) -> Reading:
     """
     inside, total = [], []
     for run, copies in pairs:
-        windows = run.window(W)
+        windows, eta = run.window(W), rate(run)[W - 1 :]
         told = known(windows.sigma, run.probes["hessian"], 2) & np.isfinite(windows.curvature())
-        rows = np.flatnonzero(told.all(axis=1) & has_gap(run, copies, W))
+        rows = np.flatnonzero(told.all(axis=1) & np.isfinite(eta) & has_gap(run, copies, W))
         if not len(rows):
             continue
-        lam, u, eta = windows.lam[rows], windows.u[rows], rate(run)
+        lam, u, eta = windows.lam[rows], windows.u[rows], eta[rows]
         M = windows.probes["hessian"][W - 1 :][rows][:, W - 1 :: -1, W - 1 :: -1]
         basis = u / np.sqrt(lam)[:, None, :]
         ritz, vectors = np.linalg.eigh(np.swapaxes(basis, 1, 2) @ M @ basis)

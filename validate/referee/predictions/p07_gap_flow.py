@@ -43,9 +43,9 @@ class Flow(NamedTuple):
 
 def measure(run: GramSequence, curvature: Curvature = seen) -> Flow:
     """The terms of 3.3 at k*, and the change of that gap to the next record."""
-    windows = run.window(W)
+    windows, eta = run.window(W), Optimizer.of(run).pace[W - 1 :]
     h, p = curvature(run, W), gradients(run, W) ** 2
-    rows = np.flatnonzero(np.isfinite(windows.k_star[:-1]))
+    rows = np.flatnonzero(np.isfinite(windows.k_star[:-1]) & np.isfinite(eta[:-1]))
     k = windows.k_star[rows].astype(int)[:, None] - 1 + np.array([0, 1])
     told = np.isfinite(np.take_along_axis((h + p)[rows], k, axis=1)).all(axis=1)
     rows, k = rows[told], k[told]
@@ -56,7 +56,7 @@ def measure(run: GramSequence, curvature: Curvature = seen) -> Flow:
     observed = ((later - d) @ [1.0, -1.0]) / steps
     terms = theory.gap_terms(
         d[:, 0] - d[:, 1], d.mean(axis=1), h=pairs[1], p=pairs[2],
-        eta=Optimizer.of(run).pace, omega=number(run, "weight_decay"), W=W,
+        eta=eta[rows], omega=number(run, "weight_decay"), W=W,
     )  # fmt: skip
     return Flow(observed, np.stack([terms.curvature, terms.damping, terms.driving], axis=1))
 

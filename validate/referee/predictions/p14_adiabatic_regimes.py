@@ -11,7 +11,7 @@ from scipy import stats
 from spectral_edge import theory
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import DENSE, card, knows, number
+from spectral_edge.validate.referee.cards import DENSE, card, knows, learning_rate
 from spectral_edge.validate.referee.curvature import deciding
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.needs import TRANSITION, Needs
@@ -40,7 +40,7 @@ def _of_the_kernel(run: GramSequence) -> NDArray[np.float64] | None:
     if rate is None:
         return None
     windows = run.window(W)
-    return theory.adiabatic_parameter(rate[W - 1 : -1], windows.gap[:-1], number(run, "learning_rate"))
+    return theory.adiabatic_parameter(rate[W - 1 : -1], windows.gap[:-1], learning_rate(run)[W:])
 
 
 #: Other forms of 𝒜 (5.6), that decide nothing.
@@ -52,7 +52,7 @@ FORMS: dict[str, Callable[[GramSequence], NDArray[np.float64] | None]] = {
 
 def _parameter(run: GramSequence, norm: str = "frobenius") -> NDArray[np.float64]:
     """𝒜 of every window but the last."""
-    return run.window(W).adiabatic(number(run, "learning_rate"), norm)
+    return run.window(W).adiabatic(learning_rate(run)[W:], norm)
 
 
 def _near(run: GramSequence, step: int) -> NDArray[np.bool_]:
@@ -90,7 +90,8 @@ def _transitions(runs: Sequence[GramSequence]) -> list[_Transition]:
         if step is None or not knows(run, "learning_rate") or min(run.T, run.W_max) <= W:
             continue
         usable = other is not None and other.T > W and knows(other, "learning_rate")
-        if 0 < _near(run, step).sum() < run.T - W and step >= run.steps[0]:
+        near, known = _near(run, step), ~np.isnan(_parameter(run))
+        if (near & known).any() and (~near & known).any() and step >= run.steps[0]:
             found.append(_Transition(run, step, other if usable else None))
     return found
 

@@ -56,9 +56,10 @@ def most_negative(pairs: Series) -> tuple[float, int, int]:
 
 
 def _pearson(x: FloatArray, y: FloatArray) -> float:
-    """Pearson's r; written out, since `np.corrcoef` spends most of its time on checks and there are many."""
+    """Pearson's r, NaN of what does not vary; written out, since `np.corrcoef` mostly checks and there are many."""
     x, y = x - x.sum() / len(x), y - y.sum() / len(y)
-    return float(x @ y) / math.sqrt(float(x @ x) * float(y @ y))
+    size = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / size if size else math.nan
 
 
 def nominal_p(r: float, n: int) -> float:
@@ -76,9 +77,10 @@ def _random_phases(run: GramSequence, pairs: Series) -> list[Series]:
 
 
 def _tracks(runs: Runs) -> Found:
-    chosen = [(run, pairs) for run in runs if (pairs := series(run, width(run)))]
+    tried = [(run, pairs) for run in runs if (pairs := series(run, width(run)))]
+    chosen = [one for one in tried if math.isfinite(most_negative(one[1])[0])]
     if not chosen:
-        return lacking("a run with its validation loss and windows enough")
+        return lacking("a run with a validation loss that varies and windows enough")
     best = [most_negative(pairs) for _, pairs in chosen]
     r = np.array([r for r, _, _ in best])
     significant = np.array([r < 0 and nominal_p(r, n) < LEVEL for r, _, n in best])

@@ -9,7 +9,7 @@ from spectral_edge import theory
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence, WindowSpectra
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import card, knows, number
+from spectral_edge.validate.referee.cards import card, knows, learning_rate
 from spectral_edge.validate.referee.projection import projected
 from spectral_edge.validate.referee.published.record import (
     AsPublished,
@@ -49,9 +49,14 @@ def _white(run: GramSequence) -> GramSequence:
 
 def weakest(run: GramSequence) -> float:
     """Smallest σ_W/d_crit, the noise per entry from the weak half of each window itself."""
-    sigma = run.window(width(run)).sigma
-    nu = theory.estimate_nu(sigma, run.P or 0, debias=False)
-    return float(np.nanmin(sigma[:, -1] / theory.bbp_threshold(nu, run.P or 0, width(run))))
+    return float(np.nanmin(over_threshold(run.window(width(run)).sigma, run.P or 0)))
+
+
+def over_threshold(sigma: FloatArray, P: int) -> FloatArray:
+    """σ_W/d_crit of windows, (n,), each with the noise of its own weak half; 0 where there is nothing in that."""
+    nu = theory.estimate_nu(sigma, P, debias=False)
+    threshold = theory.bbp_threshold(np.where(nu == 0, 1.0, nu), P, sigma.shape[1])
+    return np.asarray(sigma[:, -1] / threshold)
 
 
 def _above_threshold(runs: Runs) -> Found:
@@ -107,8 +112,13 @@ def usual_position(run: GramSequence) -> int:
     return most_frequent(positions(run))
 
 
+def _with_gap(runs: Runs) -> list[GramSequence]:
+    """Runs of which some window has a gap position: neighbouring singular values to compare."""
+    return [run for run in long_enough(runs) if np.isfinite(positions(run)).any()]
+
+
 def _small(runs: Runs) -> Found:
-    chosen = long_enough(runs)
+    chosen = _with_gap(runs)
     if not chosen:
         return lacking(NO_WINDOW)
     usual = np.array([usual_position(run) for run in chosen])
@@ -127,7 +137,7 @@ def _small(runs: Runs) -> Found:
 
 
 def _krylov(runs: Runs) -> Found:
-    chosen = long_enough(runs)
+    chosen = _with_gap(runs)
     if not chosen:
         return lacking(NO_WINDOW)
     usual = np.array([usual_position(run) for run in chosen])
@@ -140,19 +150,22 @@ def _krylov(runs: Runs) -> Found:
         bool(usual.max() <= SHARP),
         f"at most {SHARP} in {share(usual <= SHARP)} runs",
         f"{SHARP} stands for K, which is not measured" + (
-            "." if not measured else f": as measured (plain loss, η of a step), K is {_sharp(measured)}."
+            f": as measured (plain loss, η of a step), K is {sharp}." if (sharp := _sharp(measured)) else "."
         ),
     )  # fmt: skip
 
 
-def _sharp(runs: Runs) -> str:
-    """The number of sharp directions in the median, and how many windows keep to it."""
+def _sharp(runs: Runs) -> str | None:
+    """The number of sharp directions in the median, and how many windows keep to it; None where it is never known."""
     count, kept = [], []
     for run in runs:
-        h = run.window(width(run)).curvature()
-        known = np.isfinite(h).all(axis=1)
-        count.append(theory.krylov_count(h[known], number(run, "learning_rate"), width(run)))
+        W = width(run)
+        h, eta = run.window(W).curvature(), learning_rate(run)[W - 1 :]
+        known = np.isfinite(h).all(axis=1) & np.isfinite(eta)
+        count.append(theory.krylov_count(h[known], eta[known], W))
         kept.append(positions(run)[known] <= count[-1])
+    if not any(map(len, kept)):
+        return None
     return f"{np.median(_pooled(count)):g} in the median, and k* ≤ K in {np.mean(_pooled(kept)):.0%} of the windows"
 
 
@@ -237,15 +250,17 @@ def projection_errors(run: GramSequence) -> FloatArray:
     W = width(run)
     own = run.window(W).ratios[:, 1]
     drawn = [projected(run, W, 10 * W, seed) for seed in range(DRAWS)]
-    errors = np.array([np.abs(sigma[:, 1] / sigma[:, 2] / own - 1) for sigma in drawn])
+    # of fewer than three directions there is no such ratio
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.array([np.abs(sigma[:, 1] / sigma[:, 2] / own - 1) for sigma in drawn])
     return np.asarray(errors[np.isfinite(errors)])
 
 
 def _projection(runs: Runs) -> Found:
     chosen = long_enough(runs)
-    if not chosen:
-        return lacking(NO_WINDOW)
-    errors = _pooled([projection_errors(run) for run in chosen])
+    errors = _pooled([[], *(projection_errors(run) for run in chosen)])
+    if not len(errors):
+        return lacking(f"{NO_WINDOW}, and three directions in it")
     mean = float(np.mean(errors))
     return Found(
         mean,

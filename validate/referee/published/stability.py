@@ -5,7 +5,7 @@ import numpy as np
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.referee import worlds
-from spectral_edge.validate.referee.cards import card, knows, number
+from spectral_edge.validate.referee.cards import card, knows, learning_rate
 from spectral_edge.validate.referee.events import grok_step
 from spectral_edge.validate.referee.published.record import (
     AsPublished,
@@ -153,11 +153,12 @@ ABLATION = AsPublished(
 def adiabatic(run: GramSequence, step: int) -> tuple[float, float]:
     """Median of 𝒜 = ‖ΔG‖_F/(ηg²) within a window's width of `step`, and elsewhere; NaN where either has no window."""
     W = width(run)
-    A = run.window(W).adiabatic(number(run, "learning_rate"))
+    A = run.window(W).adiabatic(learning_rate(run)[W:])
     near = np.abs(np.arange(len(A)) - np.searchsorted(run.window(W).steps[:-1], step)) <= W
-    if not near.any() or near.all():
+    sides = [A[side][~np.isnan(A[side])] for side in (near, ~near)]
+    if not all(map(len, sides)):
         return float("nan"), float("nan")
-    return float(np.nanmedian(A[near])), float(np.nanmedian(A[~near]))
+    return float(np.median(sides[0])), float(np.median(sides[1]))
 
 
 def _regimes(runs: Runs) -> Found:
