@@ -1,13 +1,15 @@
 """Runs as they come from trainings that went wrong: they are judged and drawn to the end, without a numpy warning."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from spectral_edge.cli import main
-from spectral_edge.validate import GramSequence, check
+from spectral_edge.validate import GramSequence, check, forecast
 from spectral_edge.validate.gram.derived import between
 from spectral_edge.validate.runs import Plan, record
 from tests.torch.runs.tiny import OPTIONS
@@ -100,6 +102,7 @@ HARD = {
     "as long as a window": first(10),
     "one record longer": first(11),
     "two records": first(2),
+    "hardly a forecast": first(16),
     "rate of 0 on the card": said(learning_rate=0.0),
     "impossible momentum": said(betas=[1.0, 1.0]),
     "wild schedule": measured(learning_rate=lambda run: 1e-3 * np.exp(np.sin(np.arange(run.T)))),
@@ -115,6 +118,10 @@ HARD = {
 }
 
 
+#: Too short for a forecast.
+SHORT = ("as long as a window", "one record longer", "two records")
+
+
 @pytest.mark.parametrize("name", HARD)
 def test_verdicts_come_for_all_predictions(runs, name):
     board = check([HARD[name](run) for run in runs])
@@ -127,6 +134,14 @@ def test_verdicts_come_for_all_predictions(runs, name):
         "not run",
     }
     assert json.loads(json.dumps(board.to_dict(), allow_nan=False))["verdicts"]
+
+
+@pytest.mark.parametrize("name", [name for name in HARD if name not in SHORT])
+def test_a_forecast_is_a_sentence_and_a_picture(runs, name):
+    found = forecast(HARD[name](runs[0]))
+    assert re.search("expected to exchange|cannot be said", str(found))
+    assert "inf " not in str(found)
+    assert found.plot(Figure().subplots()).lines
 
 
 @pytest.mark.parametrize(

@@ -120,16 +120,19 @@ class Forecast:
         )
 
     def _cannot_be_said(self) -> str:
+        lost = np.isinf(self.lasts)  # not those around the gap, which may have lain elsewhere: the others
+        told = (
+            "no leading mode has lasted" if lost else f"those around the gap last for {_records(self.lasts)}"
+        )
         if self.spacing == 1:
             advice = "every step is recorded already: each brings directions of its own, as batches do"
+        elif lost:
+            advice = f"record more often than every {self.spacing:,} steps"
         else:
             # as many records within the life of a mode as there are in a window
             every = max(1, int(self.spacing * self.lasts / self.W))
             advice = "record every step" if every == 1 else f"record every {every:,} steps"
-        return (
-            f"When modes will exchange cannot be said: at step {self.step:,} those around the gap last for "
-            f"{_records(self.lasts)}; {advice}."
-        )
+        return f"When modes will exchange cannot be said: at step {self.step:,} {told}; {advice}."
 
     def plot(self, ax: "Axes | None" = None, happened: GramSequence | None = None) -> "Axes":
         """Draw the leading singular values of the last windows, what is expected of them, and the next exchange.
