@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from os import PathLike
 from pathlib import Path
 from time import monotonic
@@ -14,6 +15,7 @@ from spectral_edge.theory.checks import nonnegative, positive, whole
 from spectral_edge.theory.files import replace_atomically
 from spectral_edge.validate.gram import GramSequence, GramTracker
 from spectral_edge.validate.gram.live import probes
+from spectral_edge.validate.gram.live.tracker import numbers
 from spectral_edge.validate.runs.plan import SEEDS
 
 if TYPE_CHECKING:
@@ -65,8 +67,8 @@ class Plan:
     make_model : callable
         Takes a seed, returns the model with its initial weights. PyTorch's random numbers are seeded before.
     make_data : callable
-        Takes a seed, returns what is trained on and what is tested on: each a sequence of tensors whose first axis is
-        the examples, inputs first and labels last.
+        Takes a seed, returns what is trained on and what is tested on: each a sequence of tensors or arrays whose first
+        axis is the examples, inputs first and labels last.
     evaluate : callable
         Takes a model and examples, returns what is measured, ``{"accuracy": …}`` with plain numbers: recorded as
         "train_accuracy" and "test_accuracy". The loss is recorded anyhow.
@@ -170,12 +172,22 @@ class Plan:
             whole(name, getattr(self, name), 1)
         for name in ("batch_size", "ablations", "steps_after_target"):
             whole(name, getattr(self, name), 0)
+        if self.max_steps < 2 * self.record_every:
+            raise ValueError(
+                f"max_steps must be at least 2·record_every = {2 * self.record_every}, got {self.max_steps}"
+            )
         whole("window", self.window, 2, whole("W_max", self.W_max, 2) + 1)
         positive("learning_rate", self.learning_rate)
         for decay in self.weight_decays:
             nonnegative("weight_decays", decay)
         for seed in self.seeds:
             whole("seeds", seed, 0)
+        names = [name for name, _, _ in self.runs()]
+        if not names:
+            raise ValueError("weight_decays and seeds must hold at least one each, got an empty one")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"weight_decays and seeds must name every run once, got {twice[0]} again")
 
     def runs(self) -> Iterator[tuple[str, float, int]]:
         """Name, weight decay and seed of every run: seed by seed, so that whoever stops early has pairs.
@@ -367,7 +379,9 @@ class _Run:
             self.tracker.update(self.model, step=0)
 
     def _placed(self, half: Examples) -> tuple["torch.Tensor", ...]:
-        tensors = tuple(tensor.to(self.plan.device) for tensor in half)
+        import torch
+
+        tensors = tuple(torch.as_tensor(array).to(self.plan.device) for array in half)
         if len(tensors) < 2 or len({len(tensor) for tensor in tensors}) > 1:
             raise ValueError(
                 "make_data must return two halves of at least two tensors with the examples on their first axis, "
@@ -394,6 +408,13 @@ class _Run:
             raise ValueError(
                 f"make_optimizer must return torch optimisers, and then schedulers, got {', '.join(told) or 'none'}"
             )
+        for one in optimizers:
+            closure = signature(one.step).parameters.get("closure")
+            if closure is not None and closure.default is Parameter.empty:
+                raise ValueError(
+                    "make_optimizer must return optimisers that step without a closure, got "
+                    f"{type(one).__name__}"
+                )
         if any(isinstance(one, ReduceLROnPlateau) for one in schedulers):
             raise ValueError(
                 "make_optimizer must return schedulers that need no measurement, got ReduceLROnPlateau"
@@ -423,7 +444,10 @@ class _Run:
             metrics: dict[str, Any] = self._measured() | {"learning_rate": self.rate}
             self.tracker.update(self.model, step=self.step, probes=self.probes, **metrics)
             if plan.target is not None and not self.reached and plan.target(metrics):
-                self.reached, self.stop = True, min(self.stop, self.step + plan.steps_after_target)
+                after = max(
+                    self.step + plan.steps_after_target, 2 * plan.record_every
+                )  # two updates at least
+                self.reached, self.stop = True, min(self.stop, after)
             self._save()
             if progress is not None:
                 progress(self.step, metrics)
@@ -443,7 +467,11 @@ class _Run:
             batch = tuple(tensor[rows.to(tensor.device)] for tensor in batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        self.plan.loss(self.model, batch).backward()
+        loss = self.plan.loss(self.model, batch)
+        if getattr(loss, "ndim", None) != 0:
+            got = f"shape {tuple(loss.shape)}" if hasattr(loss, "shape") else type(loss).__name__
+            raise ValueError(f"loss must return a scalar tensor, got {got}")
+        loss.backward()
         if self.plan.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.gradient_clip)
         for optimizer in self.optimizers:
@@ -462,8 +490,12 @@ class _Run:
         with torch.no_grad(), torch.random.fork_rng(devices=_indices(self.plan.device)):
             for half, examples in self.examined.items():
                 found[f"{half}_loss"] = float(self.plan.loss(self.model, examples))
-                for name, value in self.plan.evaluate(self.model, examples).items():
-                    found[f"{half}_{name}"] = float(value)
+                values = self.plan.evaluate(self.model, examples)
+                if not isinstance(values, Mapping):
+                    raise ValueError(
+                        f"evaluate must return a mapping of names to numbers, got {type(values).__name__}"
+                    )
+                found |= numbers({f"{half}_{name}": value for name, value in values.items()})
         self.model.train(training)
         return found
 

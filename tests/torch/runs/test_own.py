@@ -142,6 +142,7 @@ def test_a_schedule_is_followed_and_survives_an_interruption(tmp_path):
         (lambda o: [], "must return torch optimisers, and then schedulers, got none"),
         (lambda o: ([o], []), "must return torch optimisers, and then schedulers, got list, list"),
         (lambda o: None, "must return torch optimisers, and then schedulers, got NoneType"),
+        (lambda o: torch.optim.LBFGS(o.param_groups[0]["params"]), "step without a closure, got LBFGS"),
     ],
 )  # fmt: skip
 def test_what_steps_is_checked(made, message):
@@ -207,11 +208,44 @@ def test_another_optimiser_and_all_examples_at_every_step():
         ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
         ({"weight_decays": (-1.0,)}, "weight_decays must not be negative, got -1.0"),
         ({"window": 40}, "window must be between 2 and 13, got 40"),
+        ({"max_steps": 7}, "max_steps must be at least 2·record_every = 8, got 7"),
+        ({"seeds": ()}, "weight_decays and seeds must hold at least one each, got an empty one"),
+        ({"seeds": (1, 1)}, "must name every run once, got product-sign-wd0-seed1 again"),
     ],
 )
 def test_a_plan_is_checked_before_anything_runs(options, message):
     with pytest.raises(ValueError, match=message):
         Plan(**OPTIONS | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"evaluate": lambda *of: None}, "evaluate must return a mapping of names to numbers, got NoneType"),
+        ({"evaluate": lambda *of: {"accuracy": "good"}}, "train_accuracy must be a number, .* got 'good'"),
+        ({"loss": lambda model, half: model(half[0])[:, 0]}, r"loss must return a scalar tensor, got shape \(16,\)"),
+        ({"loss": lambda model, half: 1.0}, "loss must return a scalar tensor, got float"),
+    ],
+)  # fmt: skip
+def test_what_a_plans_functions_return_is_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        record(Plan(**OPTIONS | options))
+
+
+def test_data_may_be_arrays():
+    options = {"seeds": (0,), "max_steps": 40, "ablations": 0}
+    arrays = Plan(
+        **OPTIONS
+        | options
+        | {"make_data": lambda seed: tuple((x.numpy(), y.numpy()) for x, y in OPTIONS["make_data"](seed))}
+    )
+    for name, run in record(Plan(**OPTIONS | options)).items():
+        np.testing.assert_array_equal(record(arrays)[name].K, run.K)
+
+
+def test_a_target_that_is_met_at_once_leaves_a_sequence():
+    plan = Plan(**OPTIONS | {"seeds": (0,), "target": lambda metrics: True, "steps_after_target": 0})
+    assert [run.T for run in record(plan).values()] == [2, 2]
 
 
 def test_data_of_another_form_are_refused():
