@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 
 from spectral_edge import validate
 from spectral_edge.commands.console import write_figure
@@ -13,7 +14,7 @@ from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.early_warning.judge import early_warning
 from spectral_edge.validate.referee.figures import predictions as prediction_figures
 from spectral_edge.validate.referee.figures import run as figures
-from spectral_edge.validate.referee.figures.drawing import picture
+from spectral_edge.validate.referee.figures.drawing import Panel, picture
 from spectral_edge.validate.referee.figures.thesis import thesis_figures
 from spectral_edge.validate.referee.report import typeset
 from spectral_edge.validate.referee.report.page import render, write_report
@@ -219,3 +220,20 @@ def test_indices_in_pictures_come_back_to_the_line() -> None:
     assert len(shifts) == 4
     assert sum(shifts[:3]) == pytest.approx(0)
     assert drawn.endswith("<title>a_1</title>")
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_small_numbers_on_an_axis_are_not_rounded(scale: str) -> None:
+    """Coordinates are rounded to keep the page small; labels are not coordinates."""
+
+    def draw(ax: Axes) -> None:
+        ax.plot([1, 2, 3], [0.0021, 0.0054, 0.0093])
+        ax.set_yscale(scale)
+        ax.text(2, 0.005, "p = 0.0013")
+
+    drawn = picture(Panel(draw, "small numbers")).svg
+    said = re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
+    assert "0.005" in said
+    assert "p = 0.0013" in said
+    assert len(set(said)) == len(said)
+    assert not re.search(r'[ "]-?\d+\.\d{3,}', "".join(re.findall(r' d="[^"]*"', drawn)))

@@ -48,6 +48,8 @@ PALETTE = {
 }
 _COLOURS = re.compile("|".join(PALETTE), re.IGNORECASE)
 _LONG = re.compile(r"-?\d+\.\d{3,}")
+#: Coordinates stand in tags; what stands between them is read, and stays as it is.
+_TAG = re.compile(r"<[^>]*>")
 
 
 @contextmanager
@@ -145,7 +147,7 @@ def svg(figure: Figure, description: str) -> str:
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = _COLOURS.sub(lambda found: PALETTE[found[0].lower()], text[text.index("<svg") :])
-    text = _LONG.sub(lambda found: f"{float(found[0]):.2f}", text)
+    text = _TAG.sub(lambda tag: _LONG.sub(lambda found: f"{float(found[0]):.2f}", tag[0]), text)
     text = typeset.svg(text)
     # neighbouring cells of a map must meet, whatever the page scales them to
     text = text.replace('<g id="QuadMesh', '<g shape-rendering="crispEdges" id="QuadMesh')
