@@ -26,7 +26,7 @@ HOW = {
     "records": "record more often, or longer",
     "band": "GramTracker(W_max=…)",
     TRANSITION: "tracker.update(model, step=step, test_accuracy=…), or event=",
-    QUERIES: "metrics LAYER.Q.sigma_1 and LAYER.Q.sigma_2",
+    QUERIES: "tracker.update(model, **validate.probes.query_spectra(model))",
     LOSS: "tracker.update(model, step=step, test_loss=…), with every= as often as it is measured",
     "validation_gradient": "validate.probes.from_loss(model, loss, validation=validation_loss)",
     **dict.fromkeys(("gradient", "hessian", "response", "metric", "ablation", CURVATURE), _PROBES),

@@ -264,8 +264,8 @@ def record(
     """Make the runs of a plan and record them; go on where an earlier call with the same `out` was cut short.
 
     Recorded are K, the gradients and validation gradients along the window, curvature, the optimiser's response and
-    metric, ablations of the window's directions and of random ones, the parameters along the window, losses and
-    whatever `plan.evaluate` measures: all that the predictions need.
+    metric, ablations of the window's directions and of random ones, the parameters along the window, losses, the
+    singular values of query matrices and whatever `plan.evaluate` measures: all that the predictions need.
 
     Parameters
     ----------
@@ -441,7 +441,9 @@ class _Run:
             self._train()
             if self.step % plan.record_every:
                 continue
-            metrics: dict[str, Any] = self._measured() | {"learning_rate": self.rate}
+            metrics: dict[str, Any] = (
+                self._measured() | {"learning_rate": self.rate} | probes.query_spectra(self.model)
+            )
             self.tracker.update(self.model, step=self.step, probes=self.probes, **metrics)
             if plan.target is not None and not self.reached and plan.target(metrics):
                 after = max(

@@ -6,6 +6,9 @@ import torch
 
 from spectral_edge import validate
 from spectral_edge.validate import GramSequence
+from spectral_edge.validate.referee.figures import predictions
+from spectral_edge.validate.referee.figures.drawing import picture
+from spectral_edge.validate.referee.figures.thesis import query_figures
 from spectral_edge.validate.referee.needs import CURVATURE
 from spectral_edge.validate.runs import Plan, record
 from tests.torch.runs.tiny import OPTIONS
@@ -269,3 +272,30 @@ def test_curvature_that_does_not_reach_over_a_window_is_told(tmp_path):
     ]
     assert len(told) == 2
     assert board["krylov-bound"].details["missing"][CURVATURE]["runs"] == 2
+
+
+def test_a_plan_with_attention_has_what_prediction_12_asks_for():
+    class Reader(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = torch.nn.Linear(1, 8)
+            self.layer = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+            self.head = torch.nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.head(self.layer(self.token(x[..., None])).mean(1))
+
+    plan = Plan(
+        **OPTIONS
+        | {"make_model": lambda seed: Reader(), "seeds": (0, 1), "max_steps": 160, "ablations": 0}
+        | {"evaluate": lambda model, half: {}, "window": 10, "hessian_every": 100, "W_max": 20}
+    )
+    runs = list(record(plan).values())
+    assert all(np.all(run.metrics["layer.self_attn.Q.sigma_1"] > 0) for run in runs)
+    board = validate.check(runs, event=100)
+    assert board["gap-opens-at-grokking"].verdict != "not run"
+    assert board["gap-opens-at-grokking"].n >= 2
+    drawn = predictions.pictures(board["gap-opens-at-grokking"], list(board.runs))
+    assert any("singular values of W_Q" in panel.description for panel in drawn)
+    (four,) = query_figures(runs)
+    assert all(picture(panel).svg for panel in (*drawn, *four.panels))

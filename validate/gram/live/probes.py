@@ -15,7 +15,8 @@ probe                  what it is                                               
 "ablation_random"      the same of random directions                                         (window, 5)
 =====================  ====================================================================  ==================
 
-and the metric "response_norm", ‖D⁻¹Hδ_t‖ (section 10.3 of docs/theory.md).
+and the metric "response_norm", ‖D⁻¹Hδ_t‖ (section 10.3 of docs/theory.md). `query_spectra` makes metrics of the query
+matrices.
 """
 
 import warnings
@@ -28,11 +29,14 @@ from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import whole
 from spectral_edge.theory.spectrum import gram_rtol, gram_spectrum
+from spectral_edge.validate.gram.live.queries import query_spectra
 from spectral_edge.validate.gram.live.view import View
 from spectral_edge.validate.gram.parameters import by_normalised_name
 
 if TYPE_CHECKING:
     import torch
+
+__all__ = ["LossProbes", "from_loss", "hessian_product", "query_spectra"]
 
 Arrays = dict[str, Any]
 Floats = NDArray[np.float64]

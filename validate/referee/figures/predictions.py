@@ -17,9 +17,10 @@ from spectral_edge.validate.referee.figures import groups as group_figures
 from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel
 from spectral_edge.validate.referee.figures.groups import Aligned, Runs, Series, W
-from spectral_edge.validate.referee.figures.thesis import QUERY, drawn_run
+from spectral_edge.validate.referee.figures.thesis import drawn_run
 from spectral_edge.validate.referee.partners import decay_groups, decay_pairs
 from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.predictions.p12_gap_opens_at_grokking import query_ratios
 from spectral_edge.validate.referee.series import log_loss
 from spectral_edge.validate.referee.verdict import NOT_RUN, Drawn, Verdict
 
@@ -81,7 +82,7 @@ def _since_grokking(
 
 def queries(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
     """σ_1/σ_2 of the first query matrix around the grok step."""
-    chosen = [one for one in _grokking(runs) if f"{QUERY}.sigma_1" in one.run.metrics]
+    chosen = [one for one in _grokking(runs) if query_ratios(one.run)]
     return _since_grokking(verdict, chosen, _query, "σ₁/σ₂ of W_Q", "ratio of the singular values of W_Q")
 
 
@@ -97,7 +98,7 @@ def adiabatic(verdict: Verdict, runs: Runs, seed: int) -> list[Panel]:
 
 
 def _query(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:
-    return run.steps, run.metrics[f"{QUERY}.sigma_1"] / run.metrics[f"{QUERY}.sigma_2"]
+    return run.steps, query_ratios(run)[0]
 
 
 def _subleading(run: GramSequence) -> tuple[NDArray[np.int64], FloatArray]:

@@ -15,12 +15,10 @@ from spectral_edge.validate.referee.figures import run as figures
 from spectral_edge.validate.referee.figures.drawing import Panel
 from spectral_edge.validate.referee.figures.run import line, mark_event
 from spectral_edge.validate.referee.partners import decay_pairs, twins
-from spectral_edge.validate.referee.predictions.p12_gap_opens_at_grokking import query_ratios
+from spectral_edge.validate.referee.predictions.p12_gap_opens_at_grokking import query_names, query_ratios
 
 #: Columns of the heat map at most: more would not be seen, and each cell is a path.
 COLUMNS = 60
-#: The query matrix whose singular values figure 4 shows.
-QUERY = "encoder.0.Q"
 #: Records before and after the grok step at which it shows all of them.
 AROUND = 5
 
@@ -170,14 +168,13 @@ def query_figures(runs: Sequence[GramSequence]) -> list[ThesisFigure]:
     Its last panel is of the query matrices of all families.
     """
     have = [run for run in runs if query_ratios(run) and is_plain(run) and knows(run, "weight_decay")]
-    over_time = [run for run in have if f"{QUERY}.sigma_1" in run.metrics]
-    if not over_time:
+    if not have:
         return []
     chosen = next(
-        (card(run).heading for run in over_time if "dyck" in card(run).heading.lower()),
-        card(over_time[0]).heading,
+        (card(run).heading for run in have if "dyck" in card(run).heading.lower()), card(have[0]).heading
     )
-    group = [run for run in over_time if card(run).heading == chosen]
+    group = [run for run in have if card(run).heading == chosen]
+    with_norm = [run for run in group if f"{query_names(run)[0]}.norm" in run.metrics]
     what = f"of the first query matrix over training, {chosen}"
     accuracy = f"Figure 4, bottom: test accuracy over training, {chosen}"
     around = (
@@ -185,7 +182,7 @@ def query_figures(runs: Sequence[GramSequence]) -> list[ThesisFigure]:
     )
     panels = (
         Panel(partial(query_ratio, group), f"Figure 4, top: σ₁/σ₂ {what}"),
-        Panel(partial(query_norm, group), f"Figure 4, middle: norm {what}"),
+        *([Panel(partial(query_norm, with_norm), f"Figure 4, middle: norm {what}")] if with_norm else []),
         Panel(partial(figures.curves, group, "accuracy", W=2), accuracy),
         Panel(partial(around_grokking, have), around),
     )
@@ -232,7 +229,7 @@ def _three(run: GramSequence, step: int) -> list[Any]:
 def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:
     """σ_1/σ_2 of W_Q over training, one line per run."""
     for run, style in _styled(runs):
-        ax.plot(run.steps, run.metrics[f"{QUERY}.sigma_1"] / run.metrics[f"{QUERY}.sigma_2"], **style)
+        ax.plot(run.steps, query_ratios(run)[0], **style)
     ax.set(xlabel="step", ylabel="σ₁/σ₂ of W_Q", title="Ratio of its singular values")
     ax.legend()
     return ax
@@ -241,8 +238,7 @@ def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:
 def query_norm(runs: Sequence[GramSequence], ax: Axes) -> Axes:
     """Frobenius norm of W_Q over training, one line per run."""
     for run, style in _styled(runs):
-        if f"{QUERY}.norm" in run.metrics:
-            ax.plot(run.steps, run.metrics[f"{QUERY}.norm"], **style)
+        ax.plot(run.steps, run.metrics[f"{query_names(run)[0]}.norm"], **style)
     ax.set(xlabel="step", ylabel="‖W_Q‖ (parameter units)", title="Frobenius norm")
     ax.legend()
     return ax

@@ -30,10 +30,14 @@ RECORDS = 5  # before and after that are compared
 APART = 5  # records before the grok step that are left out: accuracy is already rising
 
 
+def query_names(run: GramSequence) -> list[str]:
+    """What every W_Q that reads what it writes to (self-attention) is called, as "encoder.0.Q"."""
+    return [n.removesuffix(".sigma_1") for n in run.metrics if n.endswith(".Q.sigma_1") and "cross" not in n]
+
+
 def query_ratios(run: GramSequence) -> list[np.ndarray]:
-    """σ_1/σ_2 over time of every W_Q that reads what it writes to (self-attention), (T,) each."""
-    names = [n for n in run.metrics if n.endswith(".Q.sigma_1") and "cross" not in n]
-    return [run.metrics[n] / run.metrics[n[:-1] + "2"] for n in names]
+    """σ_1/σ_2 over time of each of them, (T,)."""
+    return [run.metrics[f"{name}.sigma_1"] / run.metrics[f"{name}.sigma_2"] for name in query_names(run)]
 
 
 def rise(run: GramSequence, step: int, largest: bool = False) -> float:

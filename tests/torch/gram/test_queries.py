@@ -1,0 +1,106 @@
+"""Query matrices are found in the models of the usual libraries, and their singular values are right."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spectral_edge.validate.gram.live.probes import query_spectra
+
+transformers = pytest.importorskip("transformers")
+TINY = {
+    "vocab_size": 31,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+}
+
+
+def spectrum(matrix):
+    return np.linalg.svd(matrix.detach().double().numpy(), compute_uv=False)[:2]
+
+
+def require(found, expected):
+    assert found.keys() == {f"{name}.Q.sigma_{j}" for name in expected for j in (1, 2)}
+    for name, matrix in expected.items():
+        np.testing.assert_allclose(
+            [found[f"{name}.Q.sigma_1"], found[f"{name}.Q.sigma_2"]], spectrum(matrix), rtol=1e-10
+        )
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+def test_pytorchs_own_attention():
+    model = nn.Transformer(16, 4, 2, 1, 32)
+    require(query_spectra(model), {
+        **{f"encoder.layers.{i}.self_attn": model.encoder.layers[i].self_attn.in_proj_weight[:16] for i in (0, 1)},
+        "decoder.layers.0.self_attn": model.decoder.layers[0].self_attn.in_proj_weight[:16],
+    })  # fmt: skip
+    apart = nn.ModuleDict({"multihead_attn": nn.MultiheadAttention(16, 4, kdim=8, vdim=8)})
+    require(query_spectra(apart), {"multihead_attn": apart["multihead_attn"].q_proj_weight})
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_a_wrapped_model_has_the_names_of_the_model():
+    model = nn.TransformerEncoderLayer(16, 4, 32)
+    assert query_spectra(torch.compile(model)) == query_spectra(model)
+    assert query_spectra(nn.DataParallel(model)) == query_spectra(model)
+
+
+MODELS = {
+    "llama": ("LlamaForCausalLM", TINY, "model.layers.{}.self_attn", "q_proj"),
+    "grouped": ("LlamaForCausalLM", TINY | {"num_key_value_heads": 2}, "model.layers.{}.self_attn", "q_proj"),
+    "bert": ("BertModel", TINY, "encoder.layer.{}.attention.self", "query"),
+    "distilbert": (
+        "DistilBertModel",
+        {"vocab_size": 31, "dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 32},
+        "transformer.layer.{}.attention",
+        "q_lin",
+    ),
+    "t5": (
+        "T5EncoderModel",
+        {"vocab_size": 31, "d_model": 16, "d_kv": 4, "num_heads": 4, "num_layers": 2, "d_ff": 32},
+        "encoder.block.{}.layer.0.SelfAttention",
+        "q",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_transformers(name):
+    kind, config, layer, matrix = MODELS[name]
+    made = getattr(transformers, kind)
+    model = made(made.config_class(**config))
+    named = dict(model.named_parameters())
+    layers = [layer.format(i) for i in (0, 1)]
+    require(query_spectra(model), {one: named[f"{one}.{matrix}.weight"] for one in layers})
+
+
+def test_gpt2_multiplies_from_the_other_side():
+    config = transformers.GPT2Config(vocab_size=31, n_positions=8, n_embd=16, n_layer=2, n_head=2)
+    model = transformers.GPT2LMHeadModel(config)
+    require(query_spectra(model), {
+        f"transformer.h.{i}.attn": model.transformer.h[i].attn.c_attn.weight[:, :16] for i in (0, 1)
+    })  # fmt: skip
+
+
+def test_what_is_no_query_matrix_is_left():
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q = nn.Linear(4, 3)  # of reinforcement learning
+            self.qkv = nn.Linear(8, 12)  # fewer keys than queries: not to be taken apart
+            self.query_norm = nn.LayerNorm(8)
+            self.query_key_value = nn.Linear(8, 24)  # one head after the other
+
+    assert query_spectra(Network()) == {}
+    assert query_spectra(nn.Linear(4, 4)) == {}
+
+
+def test_half_precision_and_gradients_are_left_as_they_are():
+    model = nn.TransformerEncoderLayer(16, 4, 32).bfloat16()
+    before = model.self_attn.in_proj_weight.clone()
+    found = query_spectra(model)
+    assert model.self_attn.in_proj_weight.grad is None
+    assert torch.equal(model.self_attn.in_proj_weight, before)
+    require(found, {"self_attn": before[:16]})
