@@ -12,6 +12,8 @@ from spectral_edge.validate.referee import worlds
 from spectral_edge.validate.referee.cards import card
 
 Runs = Sequence[GramSequence]
+#: Records of a rest that is too short to speak of: a warm-up begins with one, of which nothing is said.
+SHORT = worlds.W // 2
 
 
 def usable(runs: Runs) -> tuple[list[GramSequence], list[str]]:
@@ -56,8 +58,8 @@ def _uninterrupted(runs: Runs) -> tuple[list[GramSequence], list[str]]:
 def _moving(runs: Runs) -> tuple[list[GramSequence], list[str]]:
     """The longest stretch of every run in which its parameters do not rest, and what to say of it.
 
-    They rest where a schedule is at 0, and where training is over or has not begun. Rests of less than half a window
-    are left as they are.
+    They rest where a schedule is at 0, and where training is over or has not begun. Of less than half a window, rests
+    within are left as they are, and those at the ends are cut off without a word.
 
     Raises
     ------
@@ -67,14 +69,13 @@ def _moving(runs: Runs) -> tuple[list[GramSequence], list[str]]:
     found, notes = [], []
     for run in runs:
         name = card(run).run or "a run"
-        still = np.concatenate(
-            [[True], norms_squared(run.K) == 0, [True]]
-        )  # as if it rested before and after
+        # as if it rested before and after
+        still = np.concatenate([[True], norms_squared(run.K) == 0, [True]])
         edges = np.flatnonzero(np.diff(still))
         stretches = edges.reshape(-1, 2).tolist()  # first record that moves, first that does not
         joined = stretches[:1]
         for first, last in stretches[1:]:
-            if first - joined[-1][1] < worlds.W // 2:
+            if first - joined[-1][1] < SHORT:
                 joined[-1][1] = last
             else:
                 joined.append([first, last])
@@ -83,7 +84,7 @@ def _moving(runs: Runs) -> tuple[list[GramSequence], list[str]]:
             notes.append(f"{name} is left out: its parameters do not move")
             continue
         found.append(between(run, first, last))
-        if found[-1].T < run.T:
+        if run.T - found[-1].T >= SHORT:
             notes.append(
                 f"{name} rests: it is judged by the longest stretch in which its parameters move, steps "
                 f"{run.steps[first]} to {run.steps[last - 1]} of {run.steps[0]} to {run.steps[-1]}"

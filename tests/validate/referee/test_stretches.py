@@ -40,6 +40,7 @@ PATTERNS = {
     "the longest of three": (where(slice(1), slice(20, 26), slice(55, 61), slice(79, None)), (26, 55)),
     "short rest": (where(slice(30, 34)), (0, 80)),
     "every other": (where(slice(1, None, 2)), (0, 79)),
+    "first step of a warm-up, last of a decay": (where(slice(1), slice(79, None)), (1, 79)),
     "never": (np.ones(T), (0, 80)),
 }
 
@@ -60,7 +61,7 @@ def test_a_run_is_judged_by_the_longest_stretch_in_which_it_moves(pattern, bande
     np.testing.assert_array_equal(judged.metrics["test_loss"], run.metrics["test_loss"][first:last])
     np.testing.assert_array_equal(judged.window(10).sigma, run.window(10).sigma[first : last - 9])
     told = [note for note in board.notes if "rest" in note]
-    if last - first == T:
+    if last - first > T - 5:
         assert not told
     else:
         assert told == [
