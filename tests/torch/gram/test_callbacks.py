@@ -14,6 +14,7 @@ from torch import nn
 
 from spectral_edge.validate import GramSequence, GramTracker
 from spectral_edge.validate.gram.live import recording
+from spectral_edge.validate.gram.live.probes import query_spectra
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 transformers = pytest.importorskip("transformers")
@@ -126,6 +127,33 @@ def test_lora_by_the_trainer_is_recorded_with_all_that_it_knows(tmp_path):
     assert "gap/k_star" in stored["log_history"][-2] | stored["log_history"][-1]
     size = (tmp_path / "out" / "checkpoint-12" / "gram_tracker.pt").stat().st_size
     assert size < 40_000  # 6 vectors of 1 kB, and the records; the whole model's would be 500 kB
+
+
+def test_what_is_measured_of_the_model_is_recorded_by_the_trainer(tmp_path):
+    asked, model = [], gpt2()
+
+    def measured(model):
+        asked.append(float(flat(model).sum()))
+        return query_spectra(model)
+
+    train(
+        tmp_path / "out", [callback(4, every=3, say=None, path=tmp_path / "run.npz", metrics=measured)], model
+    )
+    found = GramSequence.load(tmp_path / "run.npz")
+    assert found.steps.tolist() == [3, 6, 9, 12]
+    assert len(asked) == 4  # at the records alone
+    names = [f"transformer.h.{i}.attn.Q.sigma_{j}" for i in (0, 1) for j in (1, 2)]
+    assert set(names) <= found.metrics.keys()
+    now = query_spectra(model)
+    assert [found.metrics[name][-1] for name in names] == [now[name] for name in names]
+    assert np.isfinite(found.metrics["learning_rate"]).all()
+
+
+def test_a_measurement_that_fails_does_not_end_a_training(tmp_path):
+    recording = callback(4, say=None, metrics=lambda model: {"norm": 1 / 0})
+    with pytest.warns(UserWarning, match="recording failed, the training goes on: division by zero"):
+        trainer = train(tmp_path / "out", [recording])
+    assert trainer.state.global_step == 12
 
 
 def test_the_training_is_that_without_the_callback(tmp_path):
@@ -468,6 +496,18 @@ def test_batch_norm_by_lightning_is_recorded_with_all_that_it_knows(tmp_path):
     table = np.genfromtxt(tmp_path / "digits" / "version_3" / "metrics.csv", delimiter=",", names=True)
     ratio = table["gapratio"][np.isfinite(table["gapratio"])]
     np.testing.assert_allclose(ratio, found.window(4).ratio, rtol=1e-6)
+
+
+def test_what_is_measured_of_the_model_is_recorded_by_lightning(tmp_path):
+    module, seen = Normed(), Thetas()
+    measured = pl_callback(
+        4, every=3, say=None, metrics=lambda module: {"norm": float(np.linalg.norm(flat(module)))}
+    )
+    fit(tmp_path, [measured, seen], module)
+    found = measured.tracker.sequence()
+    np.testing.assert_allclose(
+        found.metrics["norm"], [np.linalg.norm(seen.thetas[step]) for step in found.steps], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("ring", [True, False])

@@ -1,6 +1,7 @@
 """Hugging Face Trainer: a callback that records a run, fills its card, and resumes with it."""
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class GramCallback(TrainerCallback, ExportableState):
         which processes record (under DistributedDataParallel the first, of a sharded model all).
     probes : `probes.LossProbes`, optional
         Measures gradients and curvature of a loss at every record.
+    metrics : callable, optional
+        Called with the model at every record; returns what was measured, such as `probes.query_spectra`.
     ring : bool
         Keep the updates in the checkpoints (W_max + 2 times the trained parameters). Without them a resumed
         sequence has a gap.
@@ -58,12 +61,14 @@ class GramCallback(TrainerCallback, ExportableState):
         tracker: GramTracker | dict[str, Any] | int | None = None,
         *,
         probes: Any = None,
+        metrics: Callable[[Any], Mapping[str, float]] | None = None,
         ring: bool = True,
         resume_from: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> None:
         self._seat = Seat(tracker, options)
         self.probes, self.ring, self.resume_from = probes, ring, resume_from
+        self.metrics = metrics or (lambda model: {})
         self.saved_in = ""
         self._shown: dict[str, float] = {}
 
@@ -131,7 +136,8 @@ class GramCallback(TrainerCallback, ExportableState):
             {} if optimizer is None else {"learning_rate": float(optimizer.param_groups[0]["lr"])}
         )
         with self.tracker.sheltered():
-            self.tracker.update(model, step=state.global_step, probes=self.probes, **rate)
+            measured = self.metrics(model) if self.tracker.wants(state.global_step) else {}
+            self.tracker.update(model, step=state.global_step, probes=self.probes, **{**rate, **measured})
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Record what the Trainer logs, and put the window beside it."""

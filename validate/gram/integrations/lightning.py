@@ -1,6 +1,7 @@
 """Lightning: a callback that records a run and fills its card; its state is kept in Lightning's checkpoints."""
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ class GramCallback(Callback):
         which processes record (under DistributedDataParallel the first, of a sharded model all).
     probes : `probes.LossProbes`, optional
         Measures gradients and curvature of a loss at every record.
+    metrics : callable, optional
+        Called with the model at every record; returns what was measured, such as `probes.query_spectra`.
     ring : bool
         Keep the updates in the checkpoints (W_max + 2 times the trained parameters). Without them, and of a sharded
         model, a resumed sequence has a gap.
@@ -47,11 +50,13 @@ class GramCallback(Callback):
         tracker: GramTracker | dict[str, Any] | int | None = None,
         *,
         probes: Any = None,
+        metrics: Callable[[Any], Mapping[str, float]] | None = None,
         ring: bool = True,
         **options: Any,
     ) -> None:
         self._seat = Seat(tracker, options)
         self.probes, self.ring = probes, ring
+        self.metrics = metrics or (lambda module: {})
         self._step = -1
         self._before: dict[str, float] = {}
         self._validated: set[str] = set()
@@ -99,6 +104,7 @@ class GramCallback(Callback):
                 metrics = {name: value for name, value in found.items() if name not in self._validated}
                 if trainer.optimizers:
                     metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+                metrics |= self.metrics(pl_module)
             self.tracker.update(pl_module, step=step, probes=self.probes, **metrics)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
