@@ -67,8 +67,7 @@ class GramCallback(TrainerCallback, ExportableState):
         **options: Any,
     ) -> None:
         self._seat = Seat(tracker, options)
-        self.probes, self.ring, self.resume_from = probes, ring, resume_from
-        self.metrics = metrics or (lambda model: {})
+        self.probes, self.metrics, self.ring, self.resume_from = probes, metrics, ring, resume_from
         self.saved_in = ""
         self._shown: dict[str, float] = {}
 
@@ -132,12 +131,13 @@ class GramCallback(TrainerCallback, ExportableState):
         if self.tracker is None:
             return
         optimizer = kwargs.get("optimizer")
-        rate: dict[str, Any] = (
+        measured: dict[str, Any] = (
             {} if optimizer is None else {"learning_rate": float(optimizer.param_groups[0]["lr"])}
         )
         with self.tracker.sheltered():
-            measured = self.metrics(model) if self.tracker.wants(state.global_step) else {}
-            self.tracker.update(model, step=state.global_step, probes=self.probes, **{**rate, **measured})
+            if self.metrics is not None and self.tracker.wants(state.global_step):
+                measured |= self.metrics(model)
+            self.tracker.update(model, step=state.global_step, probes=self.probes, **measured)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Record what the Trainer logs, and put the window beside it."""

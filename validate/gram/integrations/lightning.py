@@ -55,8 +55,7 @@ class GramCallback(Callback):
         **options: Any,
     ) -> None:
         self._seat = Seat(tracker, options)
-        self.probes, self.ring = probes, ring
-        self.metrics = metrics or (lambda module: {})
+        self.probes, self.metrics, self.ring = probes, metrics, ring
         self._step = -1
         self._before: dict[str, float] = {}
         self._validated: set[str] = set()
@@ -104,7 +103,8 @@ class GramCallback(Callback):
                 metrics = {name: value for name, value in found.items() if name not in self._validated}
                 if trainer.optimizers:
                     metrics["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
-                metrics |= self.metrics(pl_module)
+                if self.metrics is not None:
+                    metrics |= self.metrics(pl_module)
             self.tracker.update(pl_module, step=step, probes=self.probes, **metrics)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:

@@ -57,9 +57,8 @@ def query_spectra(model: Any) -> dict[str, float]:
 def _query_matrices(model: Any) -> Iterator[tuple[str, Any]]:
     parameters = by_normalised_name(model.named_parameters())
     for name, parameter in parameters.items():
-        other = name.replace(
-            "multihead_attn", "self_attn"
-        )  # beside which PyTorch's decoder has the other one
+        # PyTorch's decoder calls the attention to another sequence so, beside that to its own
+        other = name.replace("multihead_attn", "self_attn")
         if parameter.ndim != 2 or _CROSS.search(name) or (other != name and other in parameters):
             continue
         rows, columns = parameter.shape

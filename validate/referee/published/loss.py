@@ -77,16 +77,16 @@ def _random_phases(run: GramSequence, pairs: Series) -> list[Series]:
 
 
 def _tracks(runs: Runs) -> Found:
-    tried = [(run, pairs) for run in runs if (pairs := series(run, width(run)))]
-    chosen = [one for one in tried if math.isfinite(most_negative(one[1])[0])]
+    seen = [(run, pairs, most_negative(pairs)) for run in runs if (pairs := series(run, width(run)))]
+    chosen = [(run, pairs, found) for run, pairs, found in seen if math.isfinite(found[0])]
     if not chosen:
         return lacking("a run with a validation loss that varies and windows enough")
-    best = [most_negative(pairs) for _, pairs in chosen]
+    best = [found for _, _, found in chosen]
     r = np.array([r for r, _, _ in best])
     significant = np.array([r < 0 and nominal_p(r, n) < LEVEL for r, _, n in best])
-    one = np.mean([_pearson(*next(iter(pairs.values()))) for _, pairs in chosen])
+    one = np.mean([_pearson(*next(iter(pairs.values()))) for _, pairs, _ in chosen])
     chance = np.mean(
-        [most_negative(other)[0] for run, pairs in chosen for other in _random_phases(run, pairs)]
+        [most_negative(other)[0] for run, pairs, _ in chosen for other in _random_phases(run, pairs)]
     )
     return Found(
         float(r.mean()),
