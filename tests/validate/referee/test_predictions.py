@@ -372,3 +372,18 @@ def test_shuffled_decay_keeps_the_counts(additions) -> None:
     shuffled = partners.shuffled(runs, "weight_decay", seed=1)
     assert sorted(r.config["weight_decay"] for r in shuffled) == [0, 0, 0, 1, 1, 1]
     assert [r.config["seed"] for r in shuffled] == [r.config["seed"] for r in runs]
+
+
+@pytest.mark.parametrize(("number", "field"), [(11, "weight_decay"), (13, "optimizer")])
+def test_without_effect_labels_are_permuted_among_the_runs_that_are_compared(number: int, field: str) -> None:
+    """Not with the decays of shifts, nor with the one optimiser of all other experiments."""
+    runs = validate.bundled()
+    compared = {11: "grokking", 13: "optimizer"}[number]
+    (prediction,) = [p for p in PREDICTIONS if p.number == number]
+    assert prediction.null_runs is not None
+    null = prediction.null_runs(runs, 0)
+    own = [run for run in runs if run.config["experiment"] == compared]
+    assert [run.config["run"] for run in null] == [run.config["run"] for run in own]
+    labels, before = ([run.config[field] for run in group] for group in (null, own))
+    assert sorted(labels) == sorted(before)
+    assert labels != before

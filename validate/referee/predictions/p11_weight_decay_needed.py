@@ -58,7 +58,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 
 
 def _decays_permuted(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
-    return shuffled(runs, "weight_decay", seed)
+    # among the runs that are compared: those of other experiments have decays of their own
+    compared = {id(run) for group in decay_groups(runs) for run in group}
+    return shuffled([run for run in runs if id(run) in compared], "weight_decay", seed)
 
 
 PREDICTION = Prediction(

@@ -90,9 +90,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     """
     groups: dict[str, list[tuple[GramSequence, Copies]]] = {name: [] for name in CLAIMED}
     for run, copies in zip(runs, noise, strict=True):
-        name = (card(run).optimizer or "").lower()
-        if card(run).experiment == "optimizer" and name in groups and min(run.T, run.W_max) >= W:
-            groups[name].append((run, copies))
+        if _is_compared(run):
+            groups[(card(run).optimizer or "").lower()].append((run, copies))
     if min(map(len, groups.values())) < 2:
         return PREDICTION.not_run("two runs of Muon and two of AdamW on one model")
     readings, modes, first = [], {}, None
@@ -168,8 +167,15 @@ def _of_noise(groups: dict[str, list[tuple[GramSequence, Copies]]]) -> list[floa
     ]
 
 
+def _is_compared(run: GramSequence) -> bool:
+    """Whether a run is of the experiment, by one of the two, and long enough."""
+    name = (card(run).optimizer or "").lower()
+    return card(run).experiment == "optimizer" and name in CLAIMED and min(run.T, run.W_max) >= W
+
+
 def _permuted(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
-    return shuffled(runs, "optimizer", seed)
+    # among the runs that are compared: those of other experiments all have one optimiser
+    return shuffled(list(filter(_is_compared, runs)), "optimizer", seed)
 
 
 PREDICTION = Prediction(
