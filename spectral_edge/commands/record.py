@@ -84,11 +84,9 @@ def record(
 
 
 def show_plan(out: Path, as_json: bool) -> None:
-    """Print every planned run with its status, and the bundled ones that those will supersede."""
-    from spectral_edge.validate.referee.cards import card
+    """Print every planned run with its status."""
     from spectral_edge.validate.referee.scoreboard import run_row
-    from spectral_edge.validate.runs.bundle import bundled
-    from spectral_edge.validate.runs.plan import planned, survey
+    from spectral_edge.validate.runs.plan import survey
 
     rows = []
     for config, status, sequence in survey(out):
@@ -98,9 +96,6 @@ def show_plan(out: Path, as_json: bool) -> None:
         row = planned_row if sequence is None else {**planned_row, "grok_step": run_row(sequence)["grok_step"],
                                              "steps": int(sequence.steps[-1])}  # fmt: skip
         rows.append({**row, "status": status})
-    rows += [{**run_row(run), "family": run.config.get("family", ""), "recipe": card(run).recipe or "",
-              "status": "older"}
-             for run in bundled() if card(run).run not in planned()]  # fmt: skip
     if as_json:
         print_json(rows)
     else:

@@ -20,8 +20,8 @@ from spectral_edge.validate.gram import GramSequence
 PLAIN = "grokking"
 #: Small runs recorded at every step, which the predictions judge that need those.
 DENSE = "dense"
-#: Recipes: that of the author's public code, and our first reading of the published description.
-AUTHOR, FIRST = "author", "first"
+#: The recipe of the author's public code.
+AUTHOR = "author"
 #: Keys of a card by what they say, the usual one first; capitals, hyphens and spaces make no difference.
 KEYS: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_name", "name", "run_id", "exp_name", "experiment_name"),
@@ -122,7 +122,7 @@ class Card:
         task = (self.task or "").replace("-", " ") or "unnamed task"
         named = task.endswith("addition") or task == "planted"  # the heading says it already
         heading = task if named or not self.operation else f"{task}, {self.operation}"
-        return f"{heading}, {self.recipe} recipe" if self.recipe in (FIRST, AUTHOR) else heading
+        return f"{heading}, {self.recipe} recipe" if self.recipe == AUTHOR else heading
 
     @property
     def contrast(self) -> tuple[str, bool | None]:

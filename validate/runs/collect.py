@@ -1,4 +1,4 @@
-"""Bring finished runs into the package, and take out of it what they supersede.
+"""Bring finished runs into the package.
 
 Run it as ``python -m spectral_edge.validate.runs.collect FOLDER``, and then ``make findings``.
 """
@@ -24,9 +24,6 @@ _BESIDE = ("text_length", "text_sha256", "command", "spectral_edge", "torch", "d
 def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -> Iterator[str]:
     """Copy the runs of every subject of the plan that are whole, decay by decay, all seeds; tell what is done.
 
-    When the whole subject is there, treated and control, the bundled runs of the same task and operation that are not
-    of the plan are superseded; until then they stay beside the new ones.
-
     Parameters
     ----------
     out : path
@@ -37,7 +34,7 @@ def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -
     Yields
     ------
     str
-        One line per subject and side of its contrast, one per run that was taken out.
+        One line per subject and side of its contrast.
     """
     source, target = Path(out), Path(into or bundled_folder())
     subjects: dict[str, dict[str, list[RunConfig]]] = {}
@@ -45,21 +42,16 @@ def collect(out: str | PathLike[str], into: str | PathLike[str] | None = None) -
         subject = " ".join(filter(None, (run.subject, run.variant)))
         subjects.setdefault(subject, {}).setdefault(_side(run), []).append(run)
     for subject, sides in subjects.items():
-        whole = True
         for side, runs in sides.items():
             name = f"{subject} {side}".rstrip()
             fresh = [run for run in runs if Files(source, run.name).done]
             there = [run for run in runs if run in fresh or _place(target, run).exists()]
             if len(there) < len(runs):
-                whole = False
                 yield f"{name}: {len(there)} of {len(runs)} are finished"
                 continue
             for run in fresh:
                 _take(run, source, target)
             yield f"{name}: {len(fresh)} taken, {len(runs) - len(fresh)} were there"
-        first = next(iter(sides.values()))[0]
-        if whole and not first.variant:  # a copy stands beside the run of its subject, and supersedes none
-            yield from _clear(first, target)
 
 
 def _side(run: RunConfig) -> str:
@@ -83,17 +75,6 @@ def _take(run: RunConfig, source: Path, target: Path) -> None:
 
 def _place(target: Path, run: RunConfig) -> Path:
     return Files(target / run.place, run.name).recordings["attention"]
-
-
-def _clear(run: RunConfig, target: Path) -> Iterator[str]:
-    """Take out what the subject of `run` supersedes."""
-    of = (run.task, getattr(run, "operation", None))
-    for path in sorted(target.glob("*.npz")):
-        card = GramSequence.load(path).config
-        if path.stem not in planned() and (card.get("task"), card.get("operation")) == of:
-            for old in Files(target, path.stem).recordings.values():
-                old.unlink(missing_ok=True)
-            yield f"{path.stem}: superseded, taken out"
 
 
 if __name__ == "__main__":

@@ -234,12 +234,12 @@ def test_runs_of_two_recipes_are_not_compared() -> None:
         config = {"task": "sum", "seed": 1, "weight_decay": decay, "recipe": recipe, **more}
         return bare(config=config, metrics={"test_accuracy": np.ones(12)})
 
-    first, alone = [run(1.0, "first"), run(0.0, "first")], run(1.0, "author")
-    assert comparable([*first, alone]) == [True, True, False]
-    assert comparable([*first, alone, run(0.0, "author")]) == [True] * 4
+    both, alone = [run(1.0, "own"), run(0.0, "own")], run(1.0, "author")
+    assert comparable([*both, alone]) == [True, True, False]
+    assert comparable([*both, alone, run(0.0, "author")]) == [True] * 4
     assert comparable([run(1.0, "author", operation="a"), run(0.0, "author", operation="b")]) == [False] * 2
     assert comparable([run(1.0, None)]) == [True]  # one's own runs say no recipe
     # the partner of each is of its own recipe, whatever the order
-    treated, control = decay_pairs([alone, *first])
-    assert {key.family: key in control for key in treated} == {"sum (author)": False, "sum (first)": True}
+    treated, control = decay_pairs([alone, *both])
+    assert {key.family: key in control for key in treated} == {"sum (author)": False, "sum (own)": True}
     assert {p.number for p in PREDICTIONS if p.compares} == {3, 10, 11, 12}

@@ -72,34 +72,17 @@ def test_names_are_file_names_and_no_two_runs_are_the_same() -> None:
 
 
 def test_bundled_runs_are_those_of_the_plan() -> None:
-    """Or older ones, of subjects whose runs by the plan are not finished yet."""
-    for run in validate.bundled():
-        if run.config["run"] not in planned():
-            continue
-        config = asdict(planned()[run.config["run"]])
-        same = {name for name in config if name in run.config and "target" not in name}
-        assert {name: config[name] for name in same} == {name: run.config[name] for name in same}
-        assert run.config["task"] == planned()[run.config["run"]].task
-    names = [run.config["run"] for run in validate.bundled()]
-    short = [run.config["run"] for run in validate.bundled() if run.steps[-1] <= LONGEST]
+    runs = {run.config["run"]: run for run in validate.bundled()}
+    assert runs.keys() == {name for name, run in planned().items() if not run.variant}
+    for name, run in runs.items():
+        config = asdict(planned()[name])
+        same = {field for field in config if field in run.config and "target" not in field}
+        assert {field: config[field] for field in same} == {field: run.config[field] for field in same}
+        assert run.config["task"] == planned()[name].task
+    short = [name for name, run in runs.items() if run.steps[-1] <= LONGEST]
     assert short == [run.config["run"] for run in validate.bundled("all")]
-    finished = [run for run in planned().values() if run.name in names]
-    subjects = {run.subject for run in finished}
-    whole = [
-        subject
-        for subject in subjects
-        if all(run in finished for run in planned().values() if run.subject == subject and not run.variant)
-    ]
-    superseded = {
-        (run.task, getattr(run, "operation", None))
-        for run in finished if run.experiment != "optimizer" and run.subject in whole
-    }  # fmt: skip
-    left = {
-        (r.config["task"], r.config.get("operation"))
-        for r in validate.bundled()
-        if r.config["run"] not in planned()
-    }
-    assert not superseded & left
+    again = {run.config["run"] for run in validate.bundled("again")}
+    assert again == {name for name, run in planned().items() if run.variant}
 
 
 @pytest.fixture
@@ -139,20 +122,17 @@ def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: valid
         sequence = replace(addition, config={"operation": "a+b", "task": "modular-addition", **card})
         Files(folder, name).put({"attention": sequence, "all": sequence})
 
-    put(into, "older-a+b", seed=3)
-    put(into, "older-a-b", operation="a-b", task="modular")
     for run in most:
         put(out, run.name, stop_step=900, forgotten=True, torch="2.13", device="a GPU", recipe="of old")
     said = list(collect(out, into))
     assert "single-a+b wd1: 3 taken, 0 were there" in said
     assert "single-a+b wd0: 2 of 3 are finished" in said
     treated = [run.name for run in most if run.weight_decay]
-    assert sorted(path.stem for path in into.glob("*.npz")) == ["older-a+b", "older-a-b", *sorted(treated)]
+    assert sorted(path.stem for path in into.glob("*.npz")) == sorted(treated)
     put(out, last.name)
     said = list(collect(out, into))
     assert "single-a+b wd0: 3 taken, 0 were there" in said
-    assert "older-a+b: superseded, taken out" in said
-    there = {run.name for run in (*most, last)} | {"older-a-b"}
+    there = {run.name for run in (*most, last)}
     for group in ("attention", "all"):
         assert {path.stem for path in (into if group == "attention" else into / "all").glob("*.npz")} == there
     card = validate.GramSequence.load(into / f"{most[0].name}.npz").config
@@ -162,12 +142,10 @@ def test_a_subject_is_collected_when_it_is_whole(tmp_path: Path, addition: valid
 
 def test_what_is_made_again_is_collected_apart(tmp_path: Path, addition: validate.GramSequence) -> None:
     twins = [run for run in planned().values() if run.variant == "twin" and run.family == "dyck1"]
-    older = replace(addition, config={"task": twins[0].task})
-    Files(tmp_path / "into", "older").put({"attention": older, "all": older})
     for run in twins:
         Files(tmp_path / "out", run.name).put({"attention": addition, "all": addition})
     assert "dyck1 twin: 2 taken, 0 were there" in list(collect(tmp_path / "out", tmp_path / "into"))
-    assert [path.stem for path in (tmp_path / "into").glob("*.npz")] == ["older"]  # supersedes no run
+    assert not list((tmp_path / "into").glob("*.npz"))
     found = recorded(tmp_path / "into", "again")
     assert sorted(run.config["run"] for run in found) == sorted(run.name for run in twins)
     assert not (tmp_path / "into" / "again" / "all").exists()

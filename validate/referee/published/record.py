@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from spectral_edge.theory.checks import FloatArray
 from spectral_edge.validate.gram import GramSequence
 from spectral_edge.validate.gram.checks import cut
-from spectral_edge.validate.referee.cards import FIRST, PLAIN, card
+from spectral_edge.validate.referee.cards import PLAIN, card
 
 CONFIRMED, NOT_CONFIRMED, NO_TEST, MISSING = (
     "confirmed",
@@ -123,12 +123,8 @@ class AsPublished:
 
 
 def by_the_author(runs: Runs, experiment: str = PLAIN) -> Runs:
-    """The runs of an experiment as the author has them: to where the recipe stops them.
-
-    Those of our first reading of the recipe are left out where there are others.
-    """
-    own = [run for run in runs if card(run).experiment == experiment]
-    return [until_stop(run) for run in own if card(run).recipe != FIRST] or own
+    """The runs of an experiment as the author has them: to where the recipe stops them."""
+    return [until_stop(run) for run in runs if card(run).experiment == experiment]
 
 
 def until_stop(run: GramSequence) -> GramSequence:

@@ -28,8 +28,8 @@ pictures is the report (`make report`). Whoever doubts a verdict begins at the e
 
 _CAVEATS = """## What to keep in mind
 
-- The runs are ours: small models, by our first reading of the published description and, as they are finished, by the
-  recipe of the author's code. A verdict is about them.
+- The runs are ours: small models, trained by the recipe of the author's code where it has one, otherwise by our own. A
+  verdict is about them.
 - The thesis reports 19 of its 20 predictions confirmed. The twenty here are claims taken from it and made testable by
   us; they are not its list.
 - Curvatures h_j in 4, 7, 8 and 20 are those that the optimiser sees, v_jᵀD⁻¹Hv_j, in runs that hold them; those of the
@@ -90,7 +90,7 @@ def _summary(board: Scoreboard) -> Iterator[str]:
     yield f"Of {FAMILY} predictions, judged on {len(board.runs)} runs: {told}.\n"
     count = Counter(verdict.published.verdict for verdict in board)
     told = ", ".join(f"{count[name]} {name}" for name in OUTCOMES if count[name])
-    yield f"As published, by the author's own statistics and criteria on runs by his recipe (if there are any): {told}."
+    yield f"As published, by the author's own statistics and criteria: {told}."
     yield "[referee.md](referee.md) says how each column comes about.\n"
     head = (
         "# | prediction | as published | refereed | found | control | effect, 95 % | size | worst size | power | "

@@ -30,8 +30,8 @@ _HEAD = """# How the recorded runs ended
 
 Written by `make findings`; do not edit. What the runs are is in [README.md](README.md). A run has grokked when its test
 accuracy first reaches {threshold:g}; accuracies and losses are those of the last record. Where a run went on after its
-recipe would have stopped it, "stop" is that step. Recipes: "author", that of the author's public code; "first", our
-first reading of the published description; "own", settings of ours.
+recipe would have stopped it, "stop" is that step. Recipes: "author", that of the author's public code; "own", settings
+of ours.
 """
 
 _INTERVALS = """## What the interval between records does
