@@ -143,8 +143,9 @@ def runs_table(rows: Sequence[Mapping[str, Any]], *, made_by: bool = False) -> "
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, 0 if made_by else 1, 0, 0),
         pad_edge=False,
+        show_edge=False,
     )
     words = ("run", "status", "family", "recipe")
     for name, label in shown.items():

@@ -21,6 +21,8 @@ SECTION_TITLES = {
     10: "rolling window",
 }
 SHAPES = {"T": "s", "D": "o", "F": "^"}
+#: More nodes than this in a row stand in two lines.
+CROWDED = 15
 KINDS = {"T": "claim of the thesis", "D": "derived", "F": "formalisation"}
 
 
@@ -119,6 +121,11 @@ def plot(ax: Any = None) -> Any:
         -section: [node for node in network if node.startswith(f"{section}.")] for section in SECTION_TITLES
     }
     positions = nx.multipartite_layout(network, subset_key=rows, align="horizontal")
+    apart = abs(positions[rows[-1][0]][1] - positions[rows[-2][0]][1])
+    for row in rows.values():
+        if len(row) > CROWDED:  # in two lines, or their names would run into one another
+            for i, node in enumerate(row):
+                positions[node] = positions[node] + [0, (0.2 if i % 2 else -0.2) * apart]
     nx.draw_networkx_edges(
         network, positions, ax=ax, edge_color="0.55", width=0.7, arrowsize=6, node_size=330,
         connectionstyle="arc3,rad=0.18",
@@ -134,7 +141,7 @@ def plot(ax: Any = None) -> Any:
         dark = network.nodes[node]["commutativity"] == "strong"
         ax.text(x, y, node, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     for section, title in SECTION_TITLES.items():
-        height = positions[rows[-section][0]][1]
+        height = sum(positions[node][1] for node in rows[-section]) / len(rows[-section])
         ax.text(-0.01, height, f"{section}  {title}", transform=ax.get_yaxis_transform(), ha="right", va="center",
                 fontsize=8)  # fmt: skip
     handles = [

@@ -22,6 +22,7 @@ from spectral_edge.validate.referee.processes import processes
 from spectral_edge.validate.referee.report import findings, page
 from spectral_edge.validate.referee.scoreboard import FAMILY, Beside, check_beside, run_row
 from spectral_edge.validate.referee.verdict import VERDICTS, decide, passes, verdict_alone
+from spectral_edge.validate.runs.dense.config import dense_runs
 
 pytestmark = pytest.mark.slow
 
@@ -254,7 +255,14 @@ def test_tables_fit_a_terminal(board: validate.Scoreboard) -> None:
     from spectral_edge.commands.console import runs_table
 
     rows = [run_row(run) for run in validate.bundled()]
-    for width, table in ((80, board.table()), (120, board.table(wide=True)), (80, runs_table(rows))):
+    longest = {
+        "run": max((run.name for run in dense_runs()), key=len),
+        "family": "language",
+        "recipe": "author",
+    }
+    plan = [{**longest, "status": "unfinished", "grok_step": 36_400, "steps": 300_000}]
+    tables = (80, board.table()), (120, board.table(wide=True)), (80, runs_table(rows))
+    for width, table in (*tables, (80, runs_table(plan, made_by=True))):
         console = Console(width=width, file=io.StringIO())
         console.print(table)
         assert "…" not in console.file.getvalue()

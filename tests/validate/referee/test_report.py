@@ -237,3 +237,28 @@ def test_small_numbers_on_an_axis_are_not_rounded(scale: str) -> None:
     assert "p = 0.0013" in said
     assert len(set(said)) == len(said)
     assert not re.search(r'[ "]-?\d+\.\d{3,}', "".join(re.findall(r' d="[^"]*"', drawn)))
+
+
+def test_steps_on_a_logarithmic_axis_are_marked() -> None:
+    """Where runs differ much in length: marks at equal distances would have no label."""
+
+    def draw(ax: Axes) -> None:
+        ax.plot([100, 50_000], [0, 1])
+        ax.set(xlabel="step", xscale="log")
+
+    drawn = picture(Panel(draw, "steps")).svg
+    below = drawn[drawn.index('matplotlib.axis_1"') : drawn.index('matplotlib.axis_2"')]
+    assert re.sub(r"<[^>]*>|\s", "", below).count("10") >= 3  # powers of ten
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("5.14e3 times", "5,140 times"),
+        ("[-9.19e-5, 1e+07]", "[−9.19 × 10<sup>−5</sup>, 10<sup>7</sup>]"),
+        ("(-9.19e-5 to 1e7)", "(−9.19 × 10<sup>−5</sup> to 10<sup>7</sup>)"),
+        ("lr-1e-4, v1e3, `1e3`", "lr-1e-4, v1e3, <code>1e3</code>"),
+    ],
+)
+def test_powers_of_ten_in_running_text(text: str, shown: str) -> None:
+    assert typeset.html(text) == shown

@@ -110,7 +110,7 @@ def picture(panel: Panel) -> Picture:
 
 def _tidy_ticks(ax: Axes) -> None:
     """Few steps, and plain numbers where a logarithmic axis spans less than two decades."""
-    if ax.get_xlabel() == "step":
+    if ax.get_xlabel() == "step" and ax.get_xscale() == "linear":
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     for axis in (ax.xaxis, ax.yaxis):
         low, high = axis.get_view_interval()

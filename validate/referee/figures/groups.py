@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spectral_edge.theory.checks import FloatArray
@@ -103,8 +102,9 @@ def stability_profile(runs: Runs, ax: Axes) -> Axes:
 
 
 def grok_steps(runs: Runs, ax: Axes) -> Axes:
-    """Grok step of every run by family; runs that did not grok stand at the right."""
+    """Grok step of every run by family, on a logarithmic axis; runs that did not grok stand at the right."""
     names = list(dict.fromkeys(card(run).heading for run in runs))
+    recipes = {card(run).recipe for run in runs}
     last = max(int(run.steps[-1]) for run in runs)
     for treated, colour, marker, offset in ((True, BLUE, "o", -0.13), (False, ORANGE, "s", 0.13)):
         group = [run for run in runs if card(run).contrast[1] is treated]
@@ -114,19 +114,19 @@ def grok_steps(runs: Runs, ax: Axes) -> Axes:
         for i, row in enumerate(rows):  # those that never do would lie on each other
             if steps[i] is None:
                 seen[row] = seen.get(row, 0) + 1
-                ax.text(last * (1.12 + 0.06 * seen[row]), row, "×", color=colour, ha="center", va="center")
+                ax.text(last * 1.6 * 1.35 ** seen[row], row, "×", color=colour, ha="center", va="center")
         known = [(step, row) for step, row in zip(steps, rows, strict=True) if step is not None]
         if group:
             x, y = np.array(known, dtype=float).reshape(-1, 2).T
             ax.plot(x, y, marker, color=colour, ms=5, alpha=0.85, label=card(group[0]).contrast[0])
-    ax.axvline(last * 1.08, color=BLACK, lw=0.6)
-    ax.set(
-        xlim=(0, last * 1.4),
-        xlabel="grok step (×: none by the end of the run)",
-        title="Grok step of every run",
-    )
-    ax.set_yticks(range(len(names)), [name.removeprefix("modular, ") for name in names])
-    ax.set_xticks([tick for tick in MaxNLocator(4, integer=True).tick_values(0, last) if 0 <= tick <= last])
+    ax.axvline(last * 1.5, color=BLACK, lw=0.6)
+    first = min(int(run.steps[0]) for run in runs)
+    ax.set(xscale="log", xlim=(0.7 * first, last * 6), xlabel="grok step (×: none)", title="Grok step of every run")
+    shown = [name.removeprefix("modular, ") for name in names]
+    if len(recipes) == 1:  # which need not be said of each
+        shown = [name.removesuffix(f", {next(iter(recipes))} recipe") for name in shown]
+    ax.set_yticks(range(len(names)), shown)
+    ax.set_xticks([10**k for k in range(9) if first <= 10**k <= last])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.legend()
     return ax

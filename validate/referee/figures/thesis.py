@@ -230,7 +230,7 @@ def query_ratio(runs: Sequence[GramSequence], ax: Axes) -> Axes:
     """σ_1/σ_2 of W_Q over training, one line per run."""
     for run, style in _styled(runs):
         ax.plot(run.steps, query_ratios(run)[0], **style)
-    ax.set(xlabel="step", ylabel="σ₁/σ₂ of W_Q", title="Ratio of its singular values")
+    ax.set(xlabel="step", ylabel="σ₁/σ₂ of W_Q", title="Ratio of its singular values", yscale="log")
     ax.legend()
     return ax
 

@@ -112,7 +112,7 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
                 if first.control_passes
                 else "passing tells signal from noise."
             )
-            + (f" {left_out} windows of runs whose training was over do not count." if left_out else "")
+            + (f" {left_out:,} windows of runs whose training was over do not count." if left_out else "")
         ),
     )
 

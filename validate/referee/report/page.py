@@ -8,6 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from markupsafe import Markup
+
 from spectral_edge.theory.files import replace_atomically, utf8
 from spectral_edge.theory.statements import dependency
 from spectral_edge.validate.gram import GramSequence
@@ -168,8 +170,9 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Callable[..., str]] = {
-        "figure": figure, "interval": interval, "percent": percent, "formula": typeset.html,
+    filters: dict[str, Callable[..., Any]] = {
+        "figure": figure, "interval": interval, "percent": percent, "in_percent": in_percent,
+        "formula": typeset.html,
     }  # fmt: skip
     environment.filters |= filters
     drawn = drawn or Drawn.of(board, warning)
@@ -205,22 +208,27 @@ def _order(row: dict[str, Any]) -> tuple[str, float, int, str]:
     return row["family"], -float(row["weight_decay"] or 0), int(row["seed"] or 0), row["run"]
 
 
-def figure(x: float) -> str:
+def figure(x: float) -> Markup:
     """Return a number as the page shows it, with a real minus."""
-    return short(x).replace("-", "−")
+    return typeset.html(short(x).replace("-", "−"))
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: Estimate) -> Markup:
     """Return the ends of an interval in words, nothing where it has none."""
     low, high = figure(estimate.low), figure(estimate.high)
-    return "" if "–" in (low, high) else f"{low} to {high}"
+    return low[:0] if "–" in (low, high) else low + " to " + high
+
+
+def in_percent(estimate: Estimate) -> Estimate:
+    """Return a rate in per cent."""
+    return Estimate(*(100 * x for x in estimate))
 
 
 def percent(estimate: Estimate) -> str:
     """Return a rate with its interval in per cent."""
     if estimate.value != estimate.value:
         return "not measured"
-    value, low, high = (f"{100 * x:.3g}" for x in estimate)
+    value, low, high = (f"{x:.3g}" for x in in_percent(estimate))
     return f"{value} % ({low} to {high})"
 
 
