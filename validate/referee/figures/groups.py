@@ -121,7 +121,12 @@ def grok_steps(runs: Runs, ax: Axes) -> Axes:
             ax.plot(x, y, marker, color=colour, ms=5, alpha=0.85, label=card(group[0]).contrast[0])
     ax.axvline(last * 1.5, color=BLACK, lw=0.6)
     first = min(int(run.steps[0]) for run in runs)
-    ax.set(xscale="log", xlim=(0.7 * first, last * 6), xlabel="grok step (×: none)", title="Grok step of every run")
+    ax.set(
+        xscale="log",
+        xlim=(0.7 * first, last * 6),
+        xlabel="grok step (×: none)",
+        title="Grok step of every run",
+    )
     shown = [name.removeprefix("modular, ") for name in names]
     if len(recipes) == 1:  # which need not be said of each
         shown = [name.removesuffix(f", {next(iter(recipes))} recipe") for name in shown]
