@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from spectral_edge.validate.gram.live import queries
 from spectral_edge.validate.gram.live.probes import query_spectra
 
 transformers = pytest.importorskip("transformers")
@@ -84,6 +85,65 @@ def test_gpt2_multiplies_from_the_other_side():
     })  # fmt: skip
 
 
+SMALL = TINY | {"max_position_embeddings": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+FUSED = {
+    "neox": ("GPTNeoXForCausalLM", SMALL),
+    "bloom": ("BloomForCausalLM", {"vocab_size": 31, "hidden_size": 16, "n_layer": 2, "n_head": 4}),
+    "persimmon": ("PersimmonForCausalLM", SMALL | {"qk_layernorm": False}),
+    "falcon by head": (
+        "FalconForCausalLM",
+        SMALL | {"multi_query": False, "new_decoder_architecture": False},
+    ),
+    "falcon one key": ("FalconForCausalLM", SMALL | {"multi_query": True, "new_decoder_architecture": False}),
+    "falcon grouped": ("FalconForCausalLM", SMALL | {"new_decoder_architecture": True, "num_kv_heads": 2}),
+    "phi3": ("Phi3ForCausalLM", SMALL),
+    "phi3 grouped": ("Phi3ForCausalLM", SMALL | {"num_key_value_heads": 2}),
+    "codegen": (
+        "CodeGenForCausalLM",
+        {"vocab_size": 31, "n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 16, "rotary_dim": 4},
+    ),
+    "bigcode one key": (
+        "GPTBigCodeForCausalLM",
+        {"vocab_size": 31, "n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 16, "multi_query": True},
+    ),
+    "bigcode by head": (
+        "GPTBigCodeForCausalLM",
+        {"vocab_size": 31, "n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 16, "multi_query": False},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_queries_are_told_from_keys_and_values(name):
+    """Without the rows that are taken for queries, where a token looks no longer depends on it; its key does."""
+    kind, config = FUSED[name]
+    made = getattr(transformers, kind)
+    torch.manual_seed(0)
+    model = made(made.config_class(**config, attn_implementation="eager")).eval()
+    fused = next(p for n, p in model.named_parameters() if queries._FUSED.search(n))
+
+    def looks(shift):
+        with torch.no_grad():
+            out = model((torch.arange(8)[None] + shift) % 31, output_attentions=True, use_cache=True)
+        cache = out.past_key_values.layers[0]
+        return out.attentions[0], cache.keys, cache.values
+
+    seen, keys, values = looks(3)
+    assert not torch.allclose(seen, looks(11)[0])
+    with torch.no_grad():
+        before = fused.clone()
+        fused.copy_(torch.arange(len(fused))[:, None].expand_as(fused))  # every row says which it is
+        taken = dict(queries._query_matrices(model))
+        rows = next(iter(taken.values()))[:, 0].long()
+        fused.copy_(before).index_fill_(0, rows, 0)
+    assert len(taken) == 2
+    assert len(rows) == 16
+    alike, same_keys, same_values = looks(3)
+    torch.testing.assert_close(alike, looks(11)[0])
+    assert torch.equal(keys, same_keys)
+    assert torch.equal(values, same_values)
+
+
 def test_what_is_no_query_matrix_is_left():
     class Network(nn.Module):
         def __init__(self):
@@ -91,7 +151,7 @@ def test_what_is_no_query_matrix_is_left():
             self.q = nn.Linear(4, 3)  # of reinforcement learning
             self.qkv = nn.Linear(8, 12)  # fewer keys than queries: not to be taken apart
             self.query_norm = nn.LayerNorm(8)
-            self.query_key_value = nn.Linear(8, 24)  # one head after the other
+            self.query_key_value = nn.Linear(8, 24)  # and nothing says how many heads
 
     assert query_spectra(Network()) == {}
     assert query_spectra(nn.Linear(4, 4)) == {}

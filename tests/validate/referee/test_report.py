@@ -159,7 +159,7 @@ def test_figures_of_a_run_without_metrics(tmp_path: Path) -> None:
         ("stability-hierarchy", "mode, counted from k*"),
         ("three-phases", "share of training"),
         ("gap-tracks-loss", "without trend, length 1"),
-        ("weight-decay-needed", "grok step (×: none by the end of the"),
+        ("weight-decay-needed", "grok step (×: none)"),
     ],
 )
 def test_pictures_of_single_predictions(id: str, shows: str) -> None:
