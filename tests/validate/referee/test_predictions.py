@@ -153,6 +153,29 @@ def test_weight_decay_rule(table: tuple[int, int, int, int], expected: str) -> N
     assert prediction.judge(decay_world(*table), []).verdict == expected
 
 
+def test_where_the_recipe_stops_is_a_reading_of_what_weight_decay_does() -> None:
+    prediction = next(p for p in PREDICTIONS if p.id == "weight-decay-needed")
+    runs = decay_world(4, 4, 2, 4)
+    assert len(prediction.judge(runs, []).readings) == 1
+    ended = {
+        True: (3, 1),
+        False: (0, 4),
+    }  # of how many the card says that they went on after it, and that they did not
+    asked: list[GramSequence] = []
+    for treated, counts in ended.items():
+        group = iter([run for run in runs if (run.config["weight_decay"] > 0) == treated])
+        for stops, count in zip((True, False), counts, strict=True):
+            for run in [next(group) for _ in range(count)]:
+                last = int(run.steps[-1])
+                card = {**run.config, "target_accuracy": 0.98, "stop_step": last - 1 if stops else last}
+                asked.append(replace(run, config=card))
+    verdict = prediction.judge(asked, [])
+    assert verdict.readings[1].name == "where the recipe stops"
+    assert (verdict.readings[1].treated.value, verdict.readings[1].control.value) == (0.75, 0)
+    assert verdict.meaning.endswith("To where their recipe stops came 3 of 4 with it and 0 of 4 without.")
+    assert verdict.verdict == prediction.judge(runs, []).verdict
+
+
 def noise_of(runs: list[GramSequence]) -> list[worlds.Noise]:
     return [worlds.matched_noise(run, 0) for run in runs]
 

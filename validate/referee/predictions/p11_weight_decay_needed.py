@@ -39,6 +39,14 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         SUPPORTED if p_value < LEVEL and effect.value > 0 else REFUTED if effect.high < CLAIMED else UNDECIDED
     )
     rate, other = proportion(hits, n), proportion(others, m)
+    readings = [Reading(transition(runs), rate, other, passes(rate, 0.5), passes(other, 0.5))]
+    ends = [[end for run in group if (end := _ended(run)) is not None] for group in (treated, control)]
+    told = ""
+    if all(ends):
+        done = [proportion(sum(group), len(group)) for group in ends]
+        readings.append(Reading("where the recipe stops", *done, *(passes(share, 0.5) for share in done)))
+        counts = [f"{sum(group)} of {len(group)}" for group in ends]
+        told = f" To where their recipe stops came {counts[0]} with it and {counts[1]} without."
     return PREDICTION.verdict(
         verdict,
         statistic=rate.value,
@@ -48,13 +56,21 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         effect_name="difference of the shares",
         p_value=p_value,
         n=n + m,
-        readings=(Reading(transition(runs), rate, other, passes(rate, 0.5), passes(other, 0.5)),),
+        readings=tuple(readings),
         meaning=(
             f"{hits} of {n} runs grokked with weight decay and {others} of {m} without (p = {p_value:.2g}, "
             "Fisher's exact test, two-sided). "
             + ("That many runs decide it." if p_value < LEVEL else "So few runs cannot decide it.")
+            + told
         ),
     )
+
+
+def _ended(run: GramSequence) -> bool | None:
+    """Whether a run came to the accuracies at which its recipe stops; None where its card does not say."""
+    stop = run.config.get("stop_step")
+    known = run.config.get("target_accuracy") is not None and isinstance(stop, int)
+    return bool(stop < run.steps[-1]) if known else None
 
 
 def _decays_permuted(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
