@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spectral_edge.validate.gram import GramSequence
+from spectral_edge.validate.gram.files.query_spectra import query_spectra
 from spectral_edge.validate.gram.files.reading import read_run
 from spectral_edge.validate.gram.storage import is_written
 from spectral_edge.validate.referee.analysis import KEPT, with_metrics
-from spectral_edge.validate.referee.cards import card
+from spectral_edge.validate.referee.cards import card, metric
 
 #: Lags that are kept of checkpoints and stacks.
 LAGS = KEPT * 10
@@ -125,6 +126,10 @@ def _checkpoints(path: Path) -> tuple[list[GramSequence], list[str]]:
     beside = path / CARD
     if beside.is_file():
         run = replace(run, config={**run.config, **_card(beside)})
+    if (
+        reading.files and metric(run, "test_accuracy") is not None
+    ):  # prediction 12 asks for them at a transition
+        run = replace(run, metrics={**query_spectra(path), **run.metrics})
     return [run], [*reading.notes, *said]
 
 

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from spectral_edge.validate.gram.files.query_spectra import query_spectra as in_checkpoints
 from spectral_edge.validate.gram.live import queries
 from spectral_edge.validate.gram.live.probes import query_spectra
+from spectral_edge.validate.gram.queries import located
 
 transformers = pytest.importorskip("transformers")
 TINY = {
@@ -120,7 +122,7 @@ def test_queries_are_told_from_keys_and_values(name):
     made = getattr(transformers, kind)
     torch.manual_seed(0)
     model = made(made.config_class(**config, attn_implementation="eager")).eval()
-    fused = next(p for n, p in model.named_parameters() if queries._FUSED.search(n))
+    fused = next(p for n, p in model.named_parameters() if (located(n, []) or ("", "alone"))[1] != "alone")
 
     def looks(shift):
         with torch.no_grad():
@@ -164,3 +166,39 @@ def test_half_precision_and_gradients_are_left_as_they_are():
     assert model.self_attn.in_proj_weight.grad is None
     assert torch.equal(model.self_attn.in_proj_weight, before)
     require(found, {"self_attn": before[:16]})
+
+
+@pytest.mark.parametrize("name", ["llama", "grouped", "t5", "gpt2"])
+def test_checkpoints_have_the_spectra_of_the_model(name, tmp_path):
+    config = {"vocab_size": 31, "n_positions": 8, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    kind, config, *_ = MODELS.get(name, ("GPT2LMHeadModel", config))
+    made = getattr(transformers, kind)
+    live = []
+    for step in range(3):
+        torch.manual_seed(step)
+        model = made(made.config_class(**config))
+        model.save_pretrained(tmp_path / f"checkpoint-{10 * step}")
+        live.append(query_spectra(model))
+    found = in_checkpoints(tmp_path)
+    assert {key.removeprefix("transformer.") for key in live[0]} == {
+        key.removeprefix("transformer.") for key in found
+    }
+    for key, values in found.items():
+        named = key if key in live[0] else f"transformer.{key}"
+        np.testing.assert_allclose(values, [spectra[named] for spectra in live[1:]], rtol=1e-6)
+
+
+def test_large_query_matrices_are_iterated_over(tmp_path):
+    rng = np.random.default_rng(0)
+    matrices = [rng.normal(size=(400, 300)).astype(np.float32) for _ in range(3)] + [
+        np.zeros((400, 300), np.float32)
+    ]
+    for step, matrix in enumerate(matrices):
+        np.savez(
+            tmp_path / f"step_{step}.npz",
+            **{"h.0.attn.to_q.weight": matrix, "h.0.attn.qkv_proj.weight": matrix},
+        )
+    found = in_checkpoints(tmp_path)
+    assert sorted(found) == ["h.0.attn.Q.sigma_1", "h.0.attn.Q.sigma_2"]  # qkv_proj may be by head
+    exact = [np.linalg.svd(matrix.astype(np.float64), compute_uv=False)[:2] for matrix in matrices[1:]]
+    np.testing.assert_allclose(np.array(list(found.values())).T, exact, rtol=1e-9)

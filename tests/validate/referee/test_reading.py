@@ -11,6 +11,7 @@ from spectral_edge import simulate, validate
 from spectral_edge.validate import GramSequence
 from spectral_edge.validate.referee.cards import card
 from spectral_edge.validate.referee.predictions import PREDICTIONS
+from spectral_edge.validate.referee.predictions.p12_gap_opens_at_grokking import query_names
 from spectral_edge.validate.referee.reading import read_runs
 from spectral_edge.validate.referee.report import typeset
 from spectral_edge.validate.referee.report.page import render
@@ -87,6 +88,28 @@ def test_checkpoints_with_a_card_and_a_log(tmp_path: Path) -> None:
         3,
     )
     assert run.metrics["val_loss"] == pytest.approx(3 - np.arange(1, 21) / 10)
+
+
+@pytest.mark.parametrize("logged", ["test_acc", "val_loss"])
+def test_checkpoints_of_a_transition_come_with_the_spectra_of_their_queries(
+    logged: str, tmp_path: Path
+) -> None:
+    """Prediction 12 asks for them at the grok step; without an accuracy there is none, and they are not read."""
+    rng = np.random.default_rng(0)
+    thetas = rng.normal(size=(21, 12, 4)).cumsum(axis=0)
+    for i, theta in enumerate(thetas):
+        named = {"layers.0.self_attn.in_proj_weight": theta, "layers.0.linear1.weight": theta}
+        np.savez(tmp_path / f"step_{100 * i}.npz", **named)
+    rows = [f"{100 * i},{i / 20}" for i in range(1, 21)]
+    (tmp_path / "metrics.csv").write_text("\n".join([f"step,{logged}", *rows]))
+    (run,) = read_runs([tmp_path]).runs
+    names = [f"layers.0.self_attn.Q.sigma_{j}" for j in (1, 2)]
+    if logged == "val_loss":
+        assert not set(names) & set(run.metrics)
+        return
+    exact = [np.linalg.svd(theta[:4], compute_uv=False)[:2] for theta in thetas[1:]]
+    np.testing.assert_allclose(np.transpose([run.metrics[name] for name in names]), exact, rtol=1e-9)
+    assert query_names(run) == ["layers.0.self_attn.Q"]
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "not json"])

@@ -100,18 +100,18 @@ class _FileRows:
 
 
 @contextmanager
-def _flat(sources: Sequence[Source]) -> Iterator[list[Flat | Joined]]:
+def flat(sources: Sequence[Source]) -> Iterator[list[Flat | Joined]]:
     """The sources as they can be read a stretch at a time; what is spilled is gone afterwards."""
     with ExitStack() as stack:
-        flat: list[Flat | Joined] = []
+        found: list[Flat | Joined] = []
         file, offset = None, 0
         for source in sources:
             if isinstance(source, Spilled):
                 if file is None:
                     file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="spectral-edge-"))
                 source, offset = source.spill(file, offset), offset + 8 * source.size
-            flat.append(source)
-        yield flat
+            found.append(source)
+        yield found
 
 
 def tensor_band(
@@ -123,8 +123,8 @@ def tensor_band(
     progress: Callable[[int], None] | None = None,
 ) -> Done:
     """Band of K of one tensor over all checkpoints, and its rounding; runs in one process or in a worker."""
-    with _flat(sources) as flat:
-        rows = _FileRows(tensor, flat, paths, [source.dtype for source in sources])
+    with flat(sources) as lying:
+        rows = _FileRows(tensor, lying, paths, [source.dtype for source in sources])
         entry = sum(map(width, sources)) // rows.P
         count = None if progress is None else (lambda columns: progress(columns * entry))
         try:

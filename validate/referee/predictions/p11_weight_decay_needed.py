@@ -43,8 +43,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     ends = [[end for run in group if (end := _ended(run)) is not None] for group in (treated, control)]
     told = ""
     if all(ends):
-        done = [proportion(sum(group), len(group)) for group in ends]
-        readings.append(Reading("where the recipe stops", *done, *(passes(share, 0.5) for share in done)))
+        there, elsewhere = (proportion(sum(group), len(group)) for group in ends)
+        shown = passes(there, 0.5), passes(elsewhere, 0.5)
+        readings.append(Reading("where the recipe stops", there, elsewhere, *shown))
         counts = [f"{sum(group)} of {len(group)}" for group in ends]
         told = f" To where their recipe stops came {counts[0]} with it and {counts[1]} without."
     return PREDICTION.verdict(
