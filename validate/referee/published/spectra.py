@@ -127,12 +127,13 @@ def _small(runs: Runs) -> Found:
         for of in ([positions(run) for run in chosen], [run.window(width(run)).k_star for run in chosen])
     )
     short_ones = [width(run) <= SMALL + 1 for run in chosen]
+    bound = f"; in {share(short_ones)} runs the window is so short that it cannot be more" * any(short_ones)
     return Found(
         float(usual.max()),
         bool(usual.max() <= SMALL),
         f"at most {SMALL} in {share(usual <= SMALL)} runs",
         f"The ratios are weighted by σ_j: so read, k* is at most {SMALL} in {read:.0%} of the windows, by the ratio "
-        f"alone in {plain:.0%}; in {share(short_ones)} runs the window is so short that it cannot be more.",
+        f"alone in {plain:.0%}{bound}.",
     )
 
 
