@@ -21,9 +21,9 @@ SECTION_TITLES = {
     10: "rolling window",
 }
 SHAPES = {"T": "s", "D": "o", "F": "^"}
+KINDS = {"T": "claim of the thesis", "D": "derived", "F": "formalisation"}
 #: More nodes than this in a row stand in two lines.
 CROWDED = 15
-KINDS = {"T": "claim of the thesis", "D": "derived", "F": "formalisation"}
 
 
 def graph(propositions: Iterable[Proposition] | None = None) -> Any:

@@ -120,7 +120,7 @@ def grok_steps(runs: Runs, ax: Axes) -> Axes:
             x, y = np.array(known, dtype=float).reshape(-1, 2).T
             ax.plot(x, y, marker, color=colour, ms=5, alpha=0.85, label=card(group[0]).contrast[0])
     ax.axvline(last * 1.5, color=BLACK, lw=0.6)
-    first = min(int(run.steps[0]) for run in runs)
+    first = max(1, min(int(run.steps[0]) for run in runs))
     ax.set(
         xscale="log",
         xlim=(0.7 * first, last * 6),
