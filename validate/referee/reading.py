@@ -126,9 +126,8 @@ def _checkpoints(path: Path) -> tuple[list[GramSequence], list[str]]:
     beside = path / CARD
     if beside.is_file():
         run = replace(run, config={**run.config, **_card(beside)})
-    if (
-        reading.files and metric(run, "test_accuracy") is not None
-    ):  # prediction 12 asks for them at a transition
+    if reading.files and metric(run, "test_accuracy") is not None:
+        # at a transition prediction 12 asks for them
         run = replace(run, metrics={**query_spectra(path), **run.metrics})
     return [run], [*reading.notes, *said]
 
