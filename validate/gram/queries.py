@@ -81,8 +81,8 @@ def taken_out(matrix: Any, kind: str, module: Any = None) -> Any:
     if module is None and (kind in _AMBIGUOUS or kind == "c_attn"):
         return None
     by_head = kind == "query_key_value" or type(module).__name__ in _BY_HEAD
-    if getattr(module, "mp_num", None):  # CodeGen, as it was cut for several devices
-        piece = columns // module.mp_num
+    if parts := getattr(module, "mp_num", None):  # CodeGen, as it was cut for several devices
+        piece = columns // parts
     elif by_head or (kind == "c_attn" and getattr(module, "multi_query", True) is False):
         piece = getattr(module, "head_dim", None) or getattr(module, "head_size", 0)
     else:  # queries first, several for each key where the module says so
