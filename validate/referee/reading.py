@@ -128,7 +128,9 @@ def _checkpoints(path: Path) -> tuple[list[GramSequence], list[str]]:
         run = replace(run, config={**run.config, **_card(beside)})
     if reading.files and metric(run, "test_accuracy") is not None:
         # at a transition prediction 12 asks for them
-        run = replace(run, metrics={**query_spectra(path), **run.metrics})
+        run = replace(
+            run, metrics={**query_spectra(path, [step for step, _ in reading.files]), **run.metrics}
+        )
     return [run], [*reading.notes, *said]
 
 

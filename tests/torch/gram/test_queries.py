@@ -202,3 +202,23 @@ def test_large_query_matrices_are_iterated_over(tmp_path):
     assert sorted(found) == ["h.0.attn.Q.sigma_1", "h.0.attn.Q.sigma_2"]  # qkv_proj may be by head
     exact = [np.linalg.svd(matrix.astype(np.float64), compute_uv=False)[:2] for matrix in matrices[1:]]
     np.testing.assert_allclose(np.array(list(found.values())).T, exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_matrix_that_is_not_finite_has_no_spectrum_and_ends_nothing(bad, tmp_path):
+    model = nn.TransformerEncoderLayer(8, 2, 16)
+    with torch.no_grad():
+        model.self_attn.in_proj_weight[0, 0] = float(bad)
+    found = query_spectra(model)
+    assert len(found) == 2
+    assert np.isnan(list(found.values())).all()
+    for step in range(3):  # the same in all: a frozen one, which K does not look at
+        np.savez(tmp_path / f"step_{step}.npz", **{"h.q_proj.weight": np.full((4, 4), bad)})
+    assert np.isnan(list(in_checkpoints(tmp_path).values())).all()
+
+
+def test_what_a_training_wrote_since_does_not_count(tmp_path):
+    for step in range(5):
+        np.savez(tmp_path / f"step_{step}.npz", **{"h.q_proj.weight": np.diag([2.0, 1 + step])})
+    found = in_checkpoints(tmp_path, [0, 1, 2, 3])
+    np.testing.assert_allclose(found["h.Q.sigma_1"], [2, 3, 4], rtol=1e-12)

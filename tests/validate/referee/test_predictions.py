@@ -157,10 +157,8 @@ def test_where_the_recipe_stops_is_a_reading_of_what_weight_decay_does() -> None
     prediction = next(p for p in PREDICTIONS if p.id == "weight-decay-needed")
     runs = decay_world(4, 4, 2, 4)
     assert len(prediction.judge(runs, []).readings) == 1
-    ended = {
-        True: (3, 1),
-        False: (0, 4),
-    }  # of how many the card says that they went on after it, and that they did not
+    # runs that went on after it and runs that did not, with decay and without
+    ended = {True: (3, 1), False: (0, 4)}
     asked: list[GramSequence] = []
     for treated, counts in ended.items():
         group = iter([run for run in runs if (run.config["weight_decay"] > 0) == treated])
@@ -172,7 +170,9 @@ def test_where_the_recipe_stops_is_a_reading_of_what_weight_decay_does() -> None
     verdict = prediction.judge(asked, [])
     assert verdict.readings[1].name == "where the recipe stops"
     assert (verdict.readings[1].treated.value, verdict.readings[1].control.value) == (0.75, 0)
-    assert verdict.meaning.endswith("To where their recipe stops came 3 of 4 with it and 0 of 4 without.")
+    assert verdict.meaning.endswith(
+        "3 of 4 with it and 0 of 4 without reached the accuracy at which their recipe stops."
+    )
     assert verdict.verdict == prediction.judge(runs, []).verdict
 
 

@@ -1,5 +1,6 @@
 """Singular values of the query matrices in checkpoints, which `validate.probes.query_spectra` has of a live model."""
 
+from collections.abc import Collection
 from os import PathLike
 
 import numpy as np
@@ -14,19 +15,23 @@ from spectral_edge.validate.gram.queries import located, taken_out
 SMALL = 256
 
 
-def query_spectra(path: str | PathLike[str]) -> dict[str, NDArray[np.float64]]:
+def query_spectra(
+    path: str | PathLike[str], steps: Collection[int] | None = None
+) -> dict[str, NDArray[np.float64]]:
     """The two largest singular values of every W_Q of self-attention, after each update (8.4).
 
     Parameters
     ----------
     path : path or glob pattern
         Checkpoints; see `find_checkpoints`.
+    steps : collection of int, optional
+        Those that were read before: what a training has written since does not count. By default all.
 
     Returns
     -------
     dict of str to (T,) float64
-        "LAYER.Q.sigma_1" and "LAYER.Q.sigma_2", in parameter units; empty where no name says which matrix is W_Q, as
-        where one holds the heads one after the other.
+        "LAYER.Q.sigma_1" and "LAYER.Q.sigma_2", in parameter units, NaN where a matrix is not finite; empty where no
+        name says which matrix is W_Q, as where one holds the heads one after the other.
 
     Raises
     ------
@@ -45,6 +50,8 @@ def query_spectra(path: str | PathLike[str]) -> dict[str, NDArray[np.float64]]:
     {'layer.Q.sigma_1': [101.0, 201.0], 'layer.Q.sigma_2': [3.0, 3.0]}
     """
     listing = listed(path, None)
+    if steps is not None:
+        listing = listing.without([one.step for one in listing.checkpoints if one.step not in steps])
     tensors = layout(listing.checkpoints, listing.contents, selector(None)).tensors
     found: dict[str, NDArray[np.float64]] = {}
     for name, sources in tensors.items():
@@ -65,6 +72,8 @@ def query_spectra(path: str | PathLike[str]) -> dict[str, NDArray[np.float64]]:
 def _two_largest(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.sparse.linalg import ArpackError, svds
 
+    if not np.isfinite(matrix).all():
+        return np.full(2, np.nan)
     if min(matrix.shape) > SMALL and matrix.any():
         start = np.random.default_rng(0).standard_normal(min(matrix.shape))
         try:

@@ -23,7 +23,7 @@ def query_spectra(model: Any) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        In parameter units; empty where no query matrix is known. A matrix of d × d takes some d³ operations.
+        In parameter units, NaN where a matrix is not finite; empty where no query matrix is known. A matrix of d × d takes some d³ operations.
 
     Examples
     --------
@@ -39,7 +39,8 @@ def query_spectra(model: Any) -> dict[str, float]:
 
     found: dict[str, float] = {}
     for name, matrix in _query_matrices(model):
-        sigma = torch.linalg.svdvals(matrix.detach().double())[:2].tolist()
+        whole = bool(torch.isfinite(matrix).all())
+        sigma = torch.linalg.svdvals(matrix.detach().double())[:2].tolist() if whole else [float("nan")] * 2
         if len(sigma) == 2:
             found[f"{name}.Q.sigma_1"], found[f"{name}.Q.sigma_2"] = sigma
     return found

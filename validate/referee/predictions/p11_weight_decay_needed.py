@@ -10,6 +10,7 @@ from spectral_edge.validate.referee.events import grok_step, transition
 from spectral_edge.validate.referee.needs import TRANSITION, Needs
 from spectral_edge.validate.referee.partners import decay_groups, shuffled
 from spectral_edge.validate.referee.published import grokking as published
+from spectral_edge.validate.referee.published.record import stop_step
 from spectral_edge.validate.referee.statistics import difference_of_proportions, proportion
 from spectral_edge.validate.referee.verdict import (
     REFUTED,
@@ -47,7 +48,9 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
         shown = passes(there, 0.5), passes(elsewhere, 0.5)
         readings.append(Reading("where the recipe stops", there, elsewhere, *shown))
         counts = [f"{sum(group)} of {len(group)}" for group in ends]
-        told = f" To where their recipe stops came {counts[0]} with it and {counts[1]} without."
+        told = (
+            f" {counts[0]} with it and {counts[1]} without reached the accuracy at which their recipe stops."
+        )
     return PREDICTION.verdict(
         verdict,
         statistic=rate.value,
@@ -69,9 +72,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
 
 def _ended(run: GramSequence) -> bool | None:
     """Whether a run came to the accuracies at which its recipe stops; None where its card does not say."""
-    stop = run.config.get("stop_step")
-    known = run.config.get("target_accuracy") is not None and isinstance(stop, int)
-    return bool(stop < run.steps[-1]) if known else None
+    known = run.config.get("target_accuracy") is not None and isinstance(run.config.get("stop_step"), int)
+    return stop_step(run) is not None if known else None
 
 
 def _decays_permuted(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:

@@ -90,8 +90,8 @@ def judge(runs: Sequence[GramSequence], noise: Sequence[Sequence[GramSequence]])
     """
     groups: dict[str, list[tuple[GramSequence, Copies]]] = {name: [] for name in CLAIMED}
     for run, copies in zip(runs, noise, strict=True):
-        if _is_compared(run):
-            groups[(card(run).optimizer or "").lower()].append((run, copies))
+        if (name := _compared_as(run)) is not None:
+            groups[name].append((run, copies))
     if min(map(len, groups.values())) < 2:
         return PREDICTION.not_run("two runs of Muon and two of AdamW on one model")
     readings, modes, first = [], {}, None
@@ -167,15 +167,16 @@ def _of_noise(groups: dict[str, list[tuple[GramSequence, Copies]]]) -> list[floa
     ]
 
 
-def _is_compared(run: GramSequence) -> bool:
-    """Whether a run is of the experiment, by one of the two, and long enough."""
+def _compared_as(run: GramSequence) -> str | None:
+    """The optimiser of a run of the experiment that is long enough; None for any other run."""
     name = (card(run).optimizer or "").lower()
-    return card(run).experiment == "optimizer" and name in CLAIMED and min(run.T, run.W_max) >= W
+    counts = card(run).experiment == "optimizer" and name in CLAIMED and min(run.T, run.W_max) >= W
+    return name if counts else None
 
 
 def _permuted(runs: Sequence[GramSequence], seed: int) -> list[GramSequence]:
     # among the runs that are compared: those of other experiments all have one optimiser
-    return shuffled(list(filter(_is_compared, runs)), "optimizer", seed)
+    return shuffled(list(filter(_compared_as, runs)), "optimizer", seed)
 
 
 PREDICTION = Prediction(

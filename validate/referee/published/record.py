@@ -127,12 +127,18 @@ def by_the_author(runs: Runs, experiment: str = PLAIN) -> Runs:
     return [until_stop(run) for run in runs if card(run).experiment == experiment]
 
 
+def stop_step(run: GramSequence) -> int | None:
+    """The step at which its recipe would have stopped a run that went on; None where none is said, or it did not go on."""
+    stop = run.config.get("stop_step")
+    return stop if isinstance(stop, int) and run.T and stop < run.steps[-1] else None
+
+
 def until_stop(run: GramSequence) -> GramSequence:
     """The run without the records after its ``stop_step``, where its card says one."""
-    stop = run.config.get("stop_step")
-    end = run.T if not isinstance(stop, int) else int(np.searchsorted(run.steps, stop, side="right"))
-    if end == run.T:
+    stop = stop_step(run)
+    if stop is None:
         return run
+    end = int(np.searchsorted(run.steps, stop, side="right"))
     metrics, probes = ({name: x[:end] for name, x in of.items()} for of in (run.metrics, run.probes))
     return replace(run, K=cut(run.K, 0, end), steps=run.steps[:end], metrics=metrics, probes=probes)
 

@@ -13,6 +13,7 @@ from spectral_edge.validate.referee.cards import card, is_plain, knows, metric, 
 from spectral_edge.validate.referee.events import GROKKED, grok_step
 from spectral_edge.validate.referee.partners import decay_groups
 from spectral_edge.validate.referee.published.grokking import recorded_as_controls
+from spectral_edge.validate.referee.published.record import stop_step
 
 #: Headings of the families, in the order of the cards; the task on their cards.
 FAMILIES = {
@@ -85,16 +86,11 @@ def _family(runs: Sequence[GramSequence]) -> Iterator[str]:
             card(run).recipe or "–",
             grokked,
             _steps(step),
-            _steps(_stop(run)),
+            _steps(stop_step(run)),
             _steps(int(run.steps[-1])),
             *last,
             *losses,
         )
-
-
-def _stop(run: GramSequence) -> int | None:
-    stop = run.config.get("stop_step")
-    return int(stop) if isinstance(stop, int) and stop < run.steps[-1] else None
 
 
 def _last(run: GramSequence, name: str) -> float:
