@@ -23,7 +23,8 @@ def query_spectra(model: Any) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        In parameter units, NaN where a matrix is not finite; empty where no query matrix is known. A matrix of d × d takes some d³ operations.
+        In parameter units, NaN where a matrix is not finite; empty where no query matrix is known. A matrix of d × d
+        takes some d³ operations.
 
     Examples
     --------

@@ -128,7 +128,7 @@ def by_the_author(runs: Runs, experiment: str = PLAIN) -> Runs:
 
 
 def stop_step(run: GramSequence) -> int | None:
-    """The step at which its recipe would have stopped a run that went on; None where none is said, or it did not go on."""
+    """The step at which its recipe would have stopped a run that went on; None where it did not, or nothing is said."""
     stop = run.config.get("stop_step")
     return stop if isinstance(stop, int) and run.T and stop < run.steps[-1] else None
 
